@@ -1,0 +1,1 @@
+"""The requirement catalogue as data, and which tests prove which requirement."""

@@ -1,0 +1,1 @@
+"""The command line of Forecourt: parses, calls the layers below, prints."""

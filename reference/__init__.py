@@ -1,0 +1,1 @@
+"""The reference system under test: the site controller and the backend."""

@@ -1,0 +1,1 @@
+"""Scenario files, their schema, the runner, the oracles and the run report."""
