@@ -1,0 +1,145 @@
+"""An asyncio loop that lives as a guest inside a SimPy environment.
+
+asyncio has no public way to host a loop in a foreign clock; CPython itself names ``_run_once`` and the running-loop
+hooks as the parts an embedding loop uses (bpo-110771). They are the only private names touched here, and the tests run
+on every supported Python.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import selectors
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import simpy
+
+from sim.kernel.base import Cancellable, KernelError
+
+__all__ = ["GuestLoop"]
+
+_TURNS_LIMIT = 1_000_000
+"""Loop turns at one instant before the run is called stuck; a busy instant of a whole station takes a few hundred."""
+
+_REAL_IO_LIMIT_S = 60.0
+"""How long declared real I/O may stay silent before the run is called stuck (twice PostgreSQL's usual lock waits)."""
+
+
+class _GuestSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]  # chosen per platform
+    """Asks the operating system only while real I/O is declared; otherwise nothing outside can be ready."""
+
+    declared = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if not self.declared:
+            return []
+        if timeout is None:
+            ready: list[tuple[selectors.SelectorKey, int]] = super().select(_REAL_IO_LIMIT_S)
+            if not ready:
+                raise KernelError(f"declared real I/O gave no answer for {_REAL_IO_LIMIT_S:.0f} s")
+            return ready
+        return super().select(timeout)  # type: ignore[no-any-return]
+
+
+class GuestLoop(asyncio.SelectorEventLoop):
+    """Runs ready callbacks until none is left, at each instant of the host environment; its timers are SimPy events.
+
+    Coroutines see ordinary asyncio: ``sleep``, ``wait_for``, queues, tasks. Threads are refused, since their timing
+    would leak into the run.
+    """
+
+    _ready: Any  # the deque of handles of BaseEventLoop
+
+    def __init__(self, env: simpy.Environment) -> None:
+        self._env = env
+        self._guest_selector = _GuestSelector()
+        self._pumping = False
+        self._wake: Cancellable | None = None
+        super().__init__(self._guest_selector)
+
+    def time(self) -> float:
+        """Virtual time in seconds; exact to well below a microsecond for runs of years."""
+        return self._env.now / 1_000_000  # type: ignore[no-any-return]
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Schedule on the host's heap, rounded to the microsecond."""
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        Cancellable(self._env, max(0, round(when * 1_000_000) - self._env.now), self._timer_due, (handle,))
+        return handle
+
+    def _timer_due(self, handle: asyncio.TimerHandle) -> None:
+        if not handle.cancelled():
+            self._ready.append(handle)
+            if not self._pumping:
+                self.pump()
+
+    def call_soon(
+        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        """Run at this instant; wakes the guest if the call came from a SimPy process."""
+        handle = super().call_soon(callback, *args, context=context)
+        if not self._pumping and self._wake is None:
+            self._wake = Cancellable(self._env, 0, self.pump, ())
+        return handle
+
+    def call_soon_threadsafe(
+        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        """As `call_soon` on the guest's own thread; other threads may only report declared real I/O."""
+        if threading.get_ident() == self._thread_id:  # type: ignore[attr-defined]
+            return self.call_soon(callback, *args, context=context)
+        return super().call_soon_threadsafe(callback, *args, context=context)
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+        """Refused unless real I/O is declared: a thread's timing is not repeatable."""
+        if not self._guest_selector.declared:
+            raise KernelError(
+                f"{getattr(func, '__qualname__', func)} asks for a thread inside virtual time; make it a coroutine, "
+                "or declare the real I/O with VirtualKernel.real_io()"
+            )
+        return super().run_in_executor(executor, func, *args)
+
+    @contextmanager
+    def real_io(self) -> Iterator[None]:
+        """While open, virtual time stands still and the loop waits for real sockets."""
+        self._guest_selector.declared += 1
+        try:
+            yield
+        finally:
+            self._guest_selector.declared -= 1
+
+    def pump(self) -> None:
+        """Run until no callback is ready and no declared real I/O is open."""
+        self._wake = None
+        self._pumping = True
+        turns = 0
+        try:
+            while self._ready or self._guest_selector.declared:
+                self._run_once()  # type: ignore[attr-defined]
+                turns += 1
+                if turns > _TURNS_LIMIT:
+                    raise KernelError(f"the guest loop does not come to rest at {self._env.now} us")
+        finally:
+            self._pumping = False
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Mark this loop as the thread's running loop, as ``run_forever`` would."""
+        self._check_closed()  # type: ignore[attr-defined]
+        previous_hooks = sys.get_asyncgen_hooks()
+        self._thread_id = threading.get_ident()
+        sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)  # type: ignore[attr-defined]
+        previous_loop = asyncio._get_running_loop()
+        asyncio._set_running_loop(self)
+        try:
+            yield
+        finally:
+            asyncio._set_running_loop(previous_loop)
+            sys.set_asyncgen_hooks(*previous_hooks)
+            self._thread_id = None

@@ -1,0 +1,103 @@
+"""Virtual time: the SimPy environment is the master, and an asyncio loop is its guest."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from contextlib import AbstractContextManager
+
+import simpy
+
+from sim.kernel.base import Kernel
+from sim.kernel.guest_loop import GuestLoop
+from sim.kernel.trace import Trace
+
+__all__ = ["VirtualKernel"]
+
+_GC_PERIOD_US = 300 * 1_000_000
+"""Virtual time between garbage collections of a run: often enough for memory, rare enough for speed."""
+
+
+class VirtualKernel(Kernel):
+    """Runs as fast as the processor allows, and twice the same.
+
+    At each instant due SimPy events run in the order they were scheduled; whenever one of them makes the guest loop
+    ready, the guest runs until it is idle before time moves on. Cyclic garbage collection is tied to virtual time, so
+    that finalisers run at the same instants in each run.
+
+    Args:
+        seed: seed of the run's random streams.
+        epoch_us: Unix time at the start of the run, microseconds.
+        trace: where events go; None keeps only their hash.
+    """
+
+    is_virtual = True
+
+    def __init__(self, seed: str | int, *, epoch_us: int, trace: Trace | None = None) -> None:
+        super().__init__(seed, epoch_us=epoch_us, trace=trace)
+        self.env = simpy.Environment(initial_time=0)
+        self.loop: GuestLoop = GuestLoop(self.env)
+
+    @property
+    def now_us(self) -> int:
+        """Virtual microseconds since the start of the run."""
+        return self.env.now  # type: ignore[no-any-return]
+
+    def real_io(self) -> AbstractContextManager[None]:
+        """``with kernel.real_io():`` around an await on a real socket: virtual time stands still until it is done."""
+        return self.loop.real_io()
+
+    def run(self, until_us: int | None = None) -> None:
+        """Run to an instant, or until nothing is left to happen.
+
+        Raises:
+            KernelError: a spawned service crashed, or the guest loop does not come to rest.
+        """
+        if until_us is not None and until_us <= self.env.now:
+            return
+        collecting = gc.isenabled()
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        collector = self.env.process(self._collect(until_us)) if until_us is not None else None
+        try:
+            with self.loop.running():
+                self.env.run(until=until_us)
+        finally:
+            if collector is not None and collector.is_alive:
+                collector.interrupt()
+            gc.unfreeze()
+            if collecting:
+                gc.enable()
+
+    def _collect(self, until_us: int | None) -> simpy.events.ProcessGenerator:
+        try:
+            while until_us is None or self.env.now < until_us:
+                yield self.env.timeout(_GC_PERIOD_US)
+                gc.collect()
+        except simpy.Interrupt:
+            return
+
+    def close(self) -> None:
+        """Cancel what still runs on the guest loop and close it. The trace is complete before this is called."""
+        if self.loop.is_closed():
+            return
+        self.trace.enabled = False
+        with self.loop.running():
+            for coro in (self._cancel_tasks(), self._cancel_strays(), self.loop.shutdown_asyncgens()):
+                task = self.loop.create_task(coro)
+                self.loop.pump()
+                limit = 1000
+                while not task.done() and limit and self.env.peek() != simpy.core.Infinity:
+                    self.env.step()
+                    limit -= 1
+                task.cancel()
+                self.loop.pump()
+        self.loop.close()
+
+    async def _cancel_strays(self) -> None:
+        current = asyncio.current_task()
+        strays = [task for task in asyncio.all_tasks(self.loop) if task is not current]
+        for task in strays:
+            task.cancel()
+        await asyncio.gather(*strays, return_exceptions=True)
