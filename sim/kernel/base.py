@@ -19,10 +19,12 @@ class KernelError(Exception):
     """The harness itself went wrong (never the system under test): a crashed service, a loop that will not rest."""
 
 
-class Cancellable(Event):  # type: ignore[misc]  # simpy ships no types
+class Cancellable(Event):
     """A function call on the event heap. `cancel` makes it a no-op; the heap entry stays and costs one pop."""
 
-    def __init__(self, env: simpy.Environment, delay_us: int, fn: Callable[..., object], args: tuple[Any, ...]) -> None:
+    def __init__(
+        self, env: simpy.Environment, delay_us: int, fn: Callable[..., object], args: tuple[Any, ...]
+    ) -> None:
         # As in simpy's own Timeout, Event.__init__ is inlined: this is the hottest constructor of a run.
         self.env = env
         self.callbacks = [self._fire]
@@ -83,7 +85,7 @@ class Kernel:
 
     def call_later(self, delay_us: int, fn: Callable[..., object], *args: Any) -> Cancellable:
         """Call ``fn(*args)`` after a delay in microseconds; calls for one instant happen in the order they were made."""
-        return Cancellable(self.env, delay_us if delay_us > 0 else 0, fn, args)
+        return Cancellable(self.env, max(0, delay_us), fn, args)
 
     def process(self, generator: Generator[Event, Any, Any]) -> simpy.Process:
         """Start a SimPy process."""
@@ -101,10 +103,11 @@ class Kernel:
         def done(task: asyncio.Task[Any]) -> None:
             self._tasks.pop(task, None)
             if task.cancelled():
-                event.fail(asyncio.CancelledError())
+                event.fail(KernelError(f"{task.get_name()} was cancelled"))
                 event.defused = True
             elif (error := task.exception()) is not None:
-                event.fail(error)
+                # simpy re-raises a copy made from `args`; a wrapper keeps the original as the cause.
+                event.fail(error if isinstance(error, Exception) else KernelError(repr(error)))
             else:
                 event.succeed(task.result())
 

@@ -29,7 +29,7 @@ _REAL_IO_LIMIT_S = 60.0
 """How long declared real I/O may stay silent before the run is called stuck (twice PostgreSQL's usual lock waits)."""
 
 
-class _GuestSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]  # chosen per platform
+class _GuestSelector(selectors.DefaultSelector):
     """Asks the operating system only while real I/O is declared; otherwise nothing outside can be ready."""
 
     declared = 0
@@ -42,7 +42,7 @@ class _GuestSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-typ
             if not ready:
                 raise KernelError(f"declared real I/O gave no answer for {_REAL_IO_LIMIT_S:.0f} s")
             return ready
-        return super().select(timeout)  # type: ignore[no-any-return]
+        return super().select(timeout)
 
 
 class GuestLoop(asyncio.SelectorEventLoop):
@@ -53,6 +53,9 @@ class GuestLoop(asyncio.SelectorEventLoop):
     """
 
     _ready: Any  # the deque of handles of BaseEventLoop
+    _thread_id: int | None
+    _asyncgen_firstiter_hook: Any
+    _asyncgen_finalizer_hook: Any
 
     def __init__(self, env: simpy.Environment) -> None:
         self._env = env
@@ -63,14 +66,20 @@ class GuestLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         """Virtual time in seconds; exact to well below a microsecond for runs of years."""
-        return self._env.now / 1_000_000  # type: ignore[no-any-return]
+        return self._env.now / 1_000_000
 
-    def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    def call_at(  # type: ignore[override]  # typeshed names the arguments by a type variable
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         """Schedule on the host's heap, rounded to the microsecond."""
         handle = asyncio.TimerHandle(when, callback, args, self, context)
-        Cancellable(self._env, max(0, round(when * 1_000_000) - self._env.now), self._timer_due, (handle,))
+        Cancellable(
+            self._env, int(max(0, round(when * 1_000_000) - self._env.now)), self._timer_due, (handle,)
+        )
         return handle
 
     def _timer_due(self, handle: asyncio.TimerHandle) -> None:
@@ -79,7 +88,7 @@ class GuestLoop(asyncio.SelectorEventLoop):
             if not self._pumping:
                 self.pump()
 
-    def call_soon(
+    def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         """Run at this instant; wakes the guest if the call came from a SimPy process."""
@@ -88,15 +97,15 @@ class GuestLoop(asyncio.SelectorEventLoop):
             self._wake = Cancellable(self._env, 0, self.pump, ())
         return handle
 
-    def call_soon_threadsafe(
+    def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         """As `call_soon` on the guest's own thread; other threads may only report declared real I/O."""
-        if threading.get_ident() == self._thread_id:  # type: ignore[attr-defined]
+        if threading.get_ident() == self._thread_id:
             return self.call_soon(callback, *args, context=context)
         return super().call_soon_threadsafe(callback, *args, context=context)
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]
         """Refused unless real I/O is declared: a thread's timing is not repeatable."""
         if not self._guest_selector.declared:
             raise KernelError(
@@ -134,7 +143,9 @@ class GuestLoop(asyncio.SelectorEventLoop):
         self._check_closed()  # type: ignore[attr-defined]
         previous_hooks = sys.get_asyncgen_hooks()
         self._thread_id = threading.get_ident()
-        sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)  # type: ignore[attr-defined]
+        sys.set_asyncgen_hooks(
+            firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook
+        )
         previous_loop = asyncio._get_running_loop()
         asyncio._set_running_loop(self)
         try:

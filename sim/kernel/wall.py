@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import simpy
 from simpy.core import Infinity
-from simpy.events import NORMAL, Event
+from simpy.events import NORMAL, Event, EventPriority
 
-from sim.kernel.base import Kernel, KernelError
+from sim.kernel.base import Kernel
 from sim.kernel.trace import Trace
 
 __all__ = ["WallKernel"]
@@ -20,7 +20,7 @@ _BATCH = 500
 """SimPy events run in one go before sockets get their turn again."""
 
 
-class _WallEnvironment(simpy.Environment):  # type: ignore[misc]  # simpy ships no types
+class _WallEnvironment(simpy.Environment):
     """An environment whose time follows a real clock, and which says when its next event has moved closer."""
 
     def __init__(self, elapsed_us: Callable[[], int], on_sooner: Callable[[], None]) -> None:
@@ -30,7 +30,7 @@ class _WallEnvironment(simpy.Environment):  # type: ignore[misc]  # simpy ships 
         self.stepping = False
         self.armed_us: float = Infinity
 
-    def schedule(self, event: Event, priority: int = NORMAL, delay: int = 0) -> None:
+    def schedule(self, event: Event, priority: EventPriority = NORMAL, delay: float = 0) -> None:
         """Schedule relative to the real time when called from outside a step (a socket, a coroutine)."""
         if self.stepping:
             super().schedule(event, priority, delay)
@@ -123,6 +123,5 @@ class WallKernel(Kernel):
         """Cancel what was started through this kernel."""
         self._end()
         await self._cancel_tasks()
-        if self._ended.done() and not self._ended.cancelled() and (error := self._ended.exception()) is not None:
-            if isinstance(error, KernelError):
-                return
+        if not self._ended.cancelled():
+            self._ended.exception()  # marks a crash as seen; `run` has raised it
