@@ -1,0 +1,64 @@
+"""ESC/POS, both sides: the controller builds receipts and reads status, the printer parses streams and writes status.
+
+Spoolers need `status_query`, `decode_status`, `ReceiptContent`, `receipt_bytes`, `completion_query` and `decode_completion`.
+"""
+
+from __future__ import annotations
+
+from .builder import Align, ReceiptBuilder
+from .chinese import GbDecoder, clip_columns, encode_text, text_columns
+from .commands import Command, Op
+from .parser import MAX_DATA_BYTES, MAX_TEXT_BYTES, StreamParser
+from .realtime import RealTimeCommand, RealTimeScanner
+from .receipt import PrintedFacts, ReceiptContent, mask_card, mask_phone, read_receipt, receipt_bytes
+from .status import (
+    STATUS_REPLY_BYTES,
+    PrinterCondition,
+    PrinterStatus,
+    asb_bytes,
+    asb_items,
+    completion_query,
+    decode_asb,
+    decode_completion,
+    decode_status,
+    dle_eot_byte,
+    gs_r_byte,
+    status_query,
+)
+from .symbology import Symbology, symbology_of
+
+__all__ = [
+    "MAX_DATA_BYTES",
+    "MAX_TEXT_BYTES",
+    "STATUS_REPLY_BYTES",
+    "Align",
+    "Command",
+    "GbDecoder",
+    "Op",
+    "PrintedFacts",
+    "PrinterCondition",
+    "PrinterStatus",
+    "RealTimeCommand",
+    "RealTimeScanner",
+    "ReceiptBuilder",
+    "ReceiptContent",
+    "StreamParser",
+    "Symbology",
+    "asb_bytes",
+    "asb_items",
+    "clip_columns",
+    "completion_query",
+    "decode_asb",
+    "decode_completion",
+    "decode_status",
+    "dle_eot_byte",
+    "encode_text",
+    "gs_r_byte",
+    "mask_card",
+    "mask_phone",
+    "read_receipt",
+    "receipt_bytes",
+    "status_query",
+    "symbology_of",
+    "text_columns",
+]

@@ -1,0 +1,85 @@
+"""GB18030 as a printer reads it: byte by byte, with a half character held over, and widths in columns.
+
+GB18030-2022 has one-, two- and four-byte characters. No second byte of a multi-byte character is a control byte, so
+control bytes always mean themselves. A multi-byte character prints full width: two columns.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["GbDecoder", "clip_columns", "encode_text", "text_columns"]
+
+REPLACEMENT: Final = "?"
+
+
+class GbDecoder:
+    """Decodes GB18030 (or GB2312, where only leads above A0 count) that may be cut anywhere."""
+
+    def __init__(self, *, lowest_lead: int = 0x81) -> None:
+        self._lowest_lead = lowest_lead
+        self._held = b""
+
+    @property
+    def holds_half(self) -> bool:
+        """Whether the first byte or bytes of a character are waiting for the rest."""
+        return bool(self._held)
+
+    def drop(self) -> bytes:
+        """Forget a half character (a command came in between) and return its bytes."""
+        held, self._held = self._held, b""
+        return held
+
+    def feed(self, data: bytes) -> list[tuple[str, int]]:
+        """Decode ``data`` into (character, columns) pairs; what cannot be decoded becomes ``?``."""
+        stream = self._held + data
+        self._held = b""
+        found: list[tuple[str, int]] = []
+        at = 0
+        while at < len(stream):
+            if stream[at] < self._lowest_lead:
+                found.append((chr(stream[at]) if stream[at] < 0x7F else REPLACEMENT, 1))
+                at += 1
+                continue
+            size = self._size(stream, at)
+            if at + size > len(stream):
+                self._held = stream[at:]
+                break
+            raw = stream[at : at + size]
+            try:
+                found.append((raw.decode("gb18030"), 2))
+            except UnicodeDecodeError:
+                found.append((REPLACEMENT, 2 if size > 1 else 1))
+            at += size
+        return found
+
+    @staticmethod
+    def _size(stream: bytes, at: int) -> int:
+        if stream[at] == 0xFF or stream[at] == 0x80:
+            return 1
+        if at + 1 >= len(stream):
+            return 2
+        if 0x30 <= stream[at + 1] <= 0x39:
+            return 4
+        return 2 if stream[at + 1] >= 0x40 else 1
+
+
+def encode_text(text: str, codepage: str) -> bytes:
+    """Encode for the printer; control characters (a name could carry ESC) and what the page lacks become ``?``."""
+    clean = "".join(char if char >= " " and not 0x7F <= ord(char) <= 0x9F else REPLACEMENT for char in text)
+    return clean.encode(codepage, errors="replace")
+
+
+def text_columns(text: str) -> int:
+    """Columns that ``text`` takes at normal size in Chinese mode: ASCII one, everything else two."""
+    return sum(1 if char < "\x80" else 2 for char in text)
+
+
+def clip_columns(text: str, columns: int) -> str:
+    """The longest beginning of ``text`` that fits in ``columns``."""
+    used = 0
+    for index, char in enumerate(text):
+        used += 1 if char < "\x80" else 2
+        if used > columns:
+            return text[:index]
+    return text
