@@ -1,0 +1,157 @@
+"""WeChat Pay API v3, both sides: signatures, encrypted resources, message shapes, states and refusals.
+
+No input or output, no clock and no chance: keys, nonces and times are arguments. The gateway in `sim.wechatpay` and the
+merchant in `reference.backend` share this package and differ only in role.
+
+Sources, by the names used in the docstrings below: *WXDOC n* is page n of the merchant documentation
+(``pay.weixin.qq.com/doc/v3/merchant/n``); *WX-OAPI* is the OpenAPI description TheNorthMemory/wechatpay-openapi;
+*probed* marks an answer of the live gateway, asked without credentials, as a public digest of 2026-09-11 records it;
+*unproven* marks what no source confirms.
+"""
+
+from __future__ import annotations
+
+from protocols.wechatpay.errors import (
+    REFUSALS,
+    ApiError,
+    Endpoint,
+    RefusalRow,
+    SignatureRefusedError,
+    refusal,
+    refusal_table,
+)
+from protocols.wechatpay.messages import (
+    Amount,
+    Notification,
+    NotificationResource,
+    Payer,
+    PaySign,
+    Refund,
+    RefundAmount,
+    Transaction,
+    decode_notification,
+    decode_refund,
+    decode_transaction,
+    encode_json,
+    rfc3339,
+    unix_s_of_rfc3339,
+)
+from protocols.wechatpay.notices import OpenedNotice, build_notification, open_notification
+from protocols.wechatpay.resource import (
+    ResourceError,
+    check_apiv3_key,
+    decrypt_resource,
+    decrypt_sensitive,
+    encrypt_resource,
+    encrypt_sensitive,
+)
+from protocols.wechatpay.signing import (
+    MAX_SKEW_S,
+    SCHEME,
+    SIGNATURE_PROBE_PREFIX,
+    Authorization,
+    SignedHeaders,
+    authorization_header,
+    parse_authorization,
+    pay_sign,
+    reply_message,
+    request_message,
+    sign,
+    sign_reply,
+    verify,
+    verify_pay_sign,
+    verify_reply,
+)
+from protocols.wechatpay.states import (
+    REFUND_MOVES,
+    TRADE_MOVES,
+    TRADE_STATE_TEXT,
+    IllegalMoveError,
+    RefundEvent,
+    RefundState,
+    TradeEvent,
+    TradeState,
+    move_refund,
+    move_trade,
+    state_tables,
+)
+from protocols.wechatpay.trust import MerchantCredentials, PlatformTrust
+from protocols.wechatpay.validation import (
+    CLOSE_FIELDS,
+    OUT_REFUND_NO,
+    OUT_TRADE_NO,
+    PREPAY_FIELDS,
+    REFUND_FIELDS,
+    Field,
+    parse_body,
+    validate,
+)
+
+__all__ = [
+    "CLOSE_FIELDS",
+    "MAX_SKEW_S",
+    "OUT_REFUND_NO",
+    "OUT_TRADE_NO",
+    "PREPAY_FIELDS",
+    "REFUND_FIELDS",
+    "REFUND_MOVES",
+    "REFUSALS",
+    "SCHEME",
+    "SIGNATURE_PROBE_PREFIX",
+    "TRADE_MOVES",
+    "TRADE_STATE_TEXT",
+    "Amount",
+    "ApiError",
+    "Authorization",
+    "Endpoint",
+    "Field",
+    "IllegalMoveError",
+    "MerchantCredentials",
+    "Notification",
+    "NotificationResource",
+    "OpenedNotice",
+    "PaySign",
+    "Payer",
+    "PlatformTrust",
+    "Refund",
+    "RefundAmount",
+    "RefundEvent",
+    "RefundState",
+    "RefusalRow",
+    "ResourceError",
+    "SignatureRefusedError",
+    "SignedHeaders",
+    "TradeEvent",
+    "TradeState",
+    "Transaction",
+    "authorization_header",
+    "build_notification",
+    "check_apiv3_key",
+    "decode_notification",
+    "decode_refund",
+    "decode_transaction",
+    "decrypt_resource",
+    "decrypt_sensitive",
+    "encode_json",
+    "encrypt_resource",
+    "encrypt_sensitive",
+    "move_refund",
+    "move_trade",
+    "open_notification",
+    "parse_authorization",
+    "parse_body",
+    "pay_sign",
+    "refusal",
+    "refusal_table",
+    "reply_message",
+    "request_message",
+    "rfc3339",
+    "sign",
+    "sign_reply",
+    "state_tables",
+    "unix_s_of_rfc3339",
+    "validate",
+    "verify",
+    "verify_pay_sign",
+    "verify_reply",
+]

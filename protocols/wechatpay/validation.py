@@ -1,0 +1,183 @@
+"""The field rules of requests as data, and the PARAM_ERROR they lead to, with its JSON pointer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from protocols.wechatpay.errors import ApiError
+
+__all__ = [
+    "CLOSE_FIELDS",
+    "OUT_REFUND_NO",
+    "OUT_TRADE_NO",
+    "PREPAY_FIELDS",
+    "REFUND_FIELDS",
+    "Field",
+    "parse_body",
+    "validate",
+]
+
+OUT_TRADE_NO = re.compile(r"[0-9A-Za-z_\-|*]{6,32}")
+"""Merchant order number: 6 to 32 digits, letters, ``_ - | *`` (WX-OAPI)."""
+OUT_REFUND_NO = re.compile(r"[0-9A-Za-z_\-|*@]{1,64}")
+"""Merchant refund number: at most 64 digits, letters, ``_ - | * @`` (WX-OAPI)."""
+_NOTIFY_URL = re.compile(r"https://[^\s?#]+")
+_MAX_FEN = 10_000_000_000  # 100 million yuan: a bound of this package, far above any order; the platform's is not published
+_MAX_BODY_BYTES = 64 * 1024  # a prepay with a long goods list is a few kilobytes
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One rule.
+
+    Attributes:
+        pointer: JSON pointer, ``/amount/total``.
+        label: the Chinese name the gateway's message uses.
+        kind: ``str``, ``int``, ``bool``, ``dict`` or ``list``.
+        required: whether it must be there.
+        low: least length of a text, least value of a number.
+        high: greatest length or value.
+        pattern: what a text must match in full.
+    """
+
+    pointer: str
+    label: str
+    kind: type = str
+    required: bool = False
+    low: int = 1
+    high: int = 1 << 30
+    pattern: re.Pattern[str] | None = None
+
+
+PREPAY_FIELDS: tuple[Field, ...] = (
+    Field("/appid", "应用ID", required=True, high=32),
+    Field("/mchid", "直连商户号", required=True, high=32),
+    Field("/description", "商品描述", required=True, high=127),
+    Field("/out_trade_no", "商户订单号", required=True, low=6, high=32, pattern=OUT_TRADE_NO),
+    Field("/notify_url", "通知地址", required=True, high=255, pattern=_NOTIFY_URL),
+    Field("/amount", "订单金额", dict, required=True),
+    Field("/amount/total", "总金额", int, required=True, low=1, high=_MAX_FEN),
+    Field("/amount/currency", "货币类型", pattern=re.compile("CNY")),
+    Field("/payer", "支付者", dict, required=True),
+    Field("/payer/openid", "用户标识", required=True, high=128),
+    Field("/time_expire", "交易结束时间", high=64),
+    Field("/attach", "附加数据", low=0, high=128),
+    Field("/goods_tag", "订单优惠标记", low=0, high=32),
+    Field("/support_fapiao", "电子发票入口开放标识", bool),
+    Field("/detail", "优惠功能", dict),
+    Field("/scene_info", "场景信息", dict),
+    Field("/settle_info", "结算信息", dict),
+    Field("/limit_pay", "指定支付方式", list),
+)
+"""JSAPI prepay (WX-OAPI). ``notify_url`` is https and has no query string."""
+
+CLOSE_FIELDS: tuple[Field, ...] = (Field("/mchid", "直连商户号", required=True, high=32),)
+"""Close (WX-OAPI)."""
+
+REFUND_FIELDS: tuple[Field, ...] = (
+    Field("/transaction_id", "微信支付订单号", high=32),
+    Field("/out_trade_no", "商户订单号", low=6, high=32, pattern=OUT_TRADE_NO),
+    Field("/out_refund_no", "商户退款单号", required=True, high=64, pattern=OUT_REFUND_NO),
+    Field("/reason", "退款原因", low=0, high=80),
+    Field("/notify_url", "退款结果回调url", high=256, pattern=_NOTIFY_URL),
+    Field("/funds_account", "退款资金来源", high=32),
+    Field("/amount", "金额信息", dict, required=True),
+    Field("/amount/refund", "退款金额", int, required=True, low=1, high=_MAX_FEN),
+    Field("/amount/total", "原订单金额", int, required=True, low=1, high=_MAX_FEN),
+    Field("/amount/currency", "退款币种", required=True, pattern=re.compile("CNY")),
+    Field("/goods_detail", "退款商品", list),
+)
+"""Refund (WX-OAPI); one of ``transaction_id`` and ``out_trade_no`` must be there as well."""
+
+_KIND_TEXT = {str: "字符串", int: "数值", bool: "布尔", dict: "对象", list: "数组"}
+
+
+def _refuse(field: Field, value: object, issue: str, location: str = "body") -> ApiError:
+    # The wording for /amount/total = 0 is the documented one; the others follow its pattern.
+    message = f"输入源“/{location}{field.pointer}”映射到{_KIND_TEXT[field.kind]}字段“{field.label}”规则校验失败，{issue}"
+    detail: dict[str, object] = {"field": field.pointer, "issue": issue, "location": location}
+    if isinstance(value, str | int):
+        detail["value"] = value if isinstance(value, int) else value[:128]
+    return ApiError(400, "PARAM_ERROR", message, detail)
+
+
+def parse_body(raw: bytes) -> dict[str, Any]:
+    """The JSON object of a request body.
+
+    Raises:
+        ApiError: 400 PARAM_ERROR: not UTF-8 JSON, not an object, null values, characters of four bytes (emoji),
+            or larger than any real request.
+    """
+    if len(raw) > _MAX_BODY_BYTES:
+        raise ApiError(400, "PARAM_ERROR", "请求报文过长")
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ApiError(400, "PARAM_ERROR", "请求报文不是合法的JSON") from None
+    if not isinstance(value, dict):
+        raise ApiError(400, "PARAM_ERROR", "请求报文不是JSON对象")
+    _refuse_null_and_wide(value, "")
+    return value
+
+
+def _refuse_null_and_wide(value: object, pointer: str) -> None:
+    if value is None:
+        detail: dict[str, object] = {"field": pointer, "issue": "值不允许为null", "location": "body"}
+        raise ApiError(400, "PARAM_ERROR", f"输入源“/body{pointer}”的值不允许为null", detail)
+    if isinstance(value, str):
+        if not value.isascii() and any(ord(char) > 0xFFFF for char in value):
+            detail = {"field": pointer, "issue": "只支持1至3字节的UTF-8字符", "location": "body"}
+            raise ApiError(400, "PARAM_ERROR", f"输入源“/body{pointer}”含有4字节字符", detail)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _refuse_null_and_wide(item, f"{pointer}/{name}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _refuse_null_and_wide(item, f"{pointer}/{number}")
+
+
+def _look_up(body: Mapping[str, Any], pointer: str) -> Any:
+    value: Any = body
+    for name in pointer.split("/")[1:]:
+        if not isinstance(value, Mapping) or name not in value:
+            return None
+        value = value[name]
+    return value
+
+
+def validate(body: Mapping[str, Any], fields: Sequence[Field]) -> None:
+    """Check a request body against its rules, in their order.
+
+    Raises:
+        ApiError: 400 PARAM_ERROR for the first rule that is broken; ``detail.field`` is its JSON pointer.
+    """
+    for field in fields:
+        value = _look_up(body, field.pointer)
+        if value is None:
+            if field.required:
+                raise _refuse(field, None, "必填字段缺失")
+            continue
+        # bool is an int in Python; the platform does not take true for 1.
+        if not isinstance(value, field.kind) or (field.kind is int and isinstance(value, bool)):
+            raise _refuse(field, None, "类型不正确")
+        if isinstance(value, str):
+            _validate_text(field, value)
+        elif isinstance(value, int) and not isinstance(value, bool):
+            if value < field.low:
+                raise _refuse(field, value, f"值低于最小值 {field.low}")
+            if value > field.high:
+                raise _refuse(field, value, f"值高于最大值 {field.high}")
+
+
+def _validate_text(field: Field, value: str) -> None:
+    if len(value) < field.low:
+        raise _refuse(field, value, f"字符串长度小于最小长度 {field.low}")
+    if len(value) > field.high:
+        raise _refuse(field, value, f"字符串长度大于最大长度 {field.high}")
+    if field.pattern is not None and field.pattern.fullmatch(value) is None:
+        raise _refuse(field, value, "字符串不符合格式要求")
