@@ -80,7 +80,7 @@ class ChildProcess:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=self._file,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - runs one system call; no thread is started before it
+            preexec_fn=_die_with_parent,
             limit=_LINE_LIMIT,
         )
         stdout = self._process.stdout
@@ -109,7 +109,7 @@ class ChildProcess:
             return "(no log)"
 
     async def kill(self) -> None:
-        """kill -9, and wait until it is gone."""
+        """Kill -9, and wait until it is gone."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
         await self._reap()
