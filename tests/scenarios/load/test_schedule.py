@@ -23,5 +23,5 @@ def test_more_stations_do_not_move_the_arrivals():
 
 @pytest.mark.parametrize("bad", [{"per_s": 0}, {"per_s": 1e9}, {"duration_s": 0}, {"stations": 0}])
 def test_senseless_values_are_refused(bad):
-    with pytest.raises(ValueError, match="must lie in|at least one"):
+    with pytest.raises(ValueError, match=r"must lie in|at least one"):
         draw_schedule(1, **{"per_s": 1, "duration_s": 1, "stations": 1, **bad})
