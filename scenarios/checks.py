@@ -1,0 +1,209 @@
+"""The registry of checks: slug, keyword, explanation, limits. The judging itself is in `scenarios.oracles`.
+
+Slugs never change and are never positional: evidence folders and baselines refer to them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+__all__ = ["REGISTRY", "CheckInfo", "UnknownCheckError", "explain", "suggest"]
+
+
+class UnknownCheckError(LookupError):
+    """A check was asked for that does not exist; the message says what is near."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckInfo:
+    """What a check demands.
+
+    Attributes:
+        slug: its name for ever.
+        keyword: MUST, SHOULD, or MAY for what is shown and not judged.
+        title: one line for a table.
+        explanation: one paragraph for a person.
+        limits: named limits with their defaults; the unit stands in the name.
+    """
+
+    slug: str
+    keyword: Literal["MUST", "SHOULD", "MAY"]
+    title: str
+    explanation: str
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+
+_CHECKS = (
+    CheckInfo(
+        "conservation.litres",
+        "MUST",
+        "Litres at the meter = litres sold = litres out of the tank",
+        "Adds up what the dispensers delivered, what the site's journal recorded, what the ledger sold and what the "
+        "tanks gave out, each counted by its own part of the system. All four must be equal to the millilitre: for "
+        "the station, for each nozzle up to the ledger, and for each tank.",
+    ),
+    CheckInfo(
+        "conservation.money",
+        "MUST",
+        "Money authorised = captured + reversed + refunded",
+        "For each payment, what was authorised is either kept, reversed before capture or refunded after it; nothing "
+        "is left over. The gateway's own ledger must tell the same for each out_trade_no. What is kept for a sale "
+        "equals its amount: no more (billed twice) and, once paid, no less.",
+    ),
+    CheckInfo(
+        "sale.exactly-once",
+        "MUST",
+        "Each delivery gives exactly one ledger sale",
+        "Each physical delivery (station, nozzle, sequence number) appears once in the site's journal and once in "
+        "the ledger with the same litres, price and money; and the ledger holds no sale that no dispenser delivered. "
+        "Correction rows name the row they correct and do not count.",
+    ),
+    CheckInfo(
+        "invoice.one-per-sale",
+        "MUST",
+        "At most one valid invoice a sale, for its exact amount",
+        "A sale has no invoice or one valid blue invoice. A further one is allowed only after a red one has "
+        "cancelled the one before. The invoice's amount equals what was paid for the sale, and invoice numbers are unique.",
+    ),
+    CheckInfo(
+        "totals.monotone",
+        "MUST",
+        "Totalisers never go backwards and miss nothing",
+        "For each nozzle the end totals of consecutive deliveries rise by exactly the litres and the money of the "
+        "delivery between them. A gap is a lost delivery, a step back a corrupted total.",
+    ),
+    CheckInfo(
+        "live.monotone",
+        "MUST",
+        "Live amounts only grow, and end at the sale",
+        "The litres and the amount that the phone shows during a delivery never fall, and the last ones shown are "
+        "those of the sale.",
+    ),
+    CheckInfo(
+        "receipt.equals-ledger",
+        "MUST",
+        "Receipts tell what the ledger tells",
+        "Each complete receipt that left the printer carries the amount and litres of its ledger sale; a sale has at "
+        "most one receipt that is not marked as a copy.",
+    ),
+    CheckInfo(
+        "liveness.settled",
+        "MUST",
+        "After the faults heal, everything settles in time",
+        "Safety must hold throughout; liveness is owed once the faults have healed. Each delivery must be in the "
+        "ledger and paid, and each requested invoice issued, within the limit after the last fault healed or after "
+        "the delivery, whichever is later. Sales whose driver left without paying are counted and shown apart.",
+        {"settle_us": 120_000_000},
+    ),
+    CheckInfo(
+        "faults.landed",
+        "MUST",
+        "Each planned fault hit something",
+        "A fault that never touched a burst, a request or a device proved nothing. If one did not land, the run is "
+        "INCONCLUSIVE, not PASS.",
+    ),
+    CheckInfo(
+        "operations.succeeded",
+        "MUST",
+        "Each kind of operation succeeded at least once",
+        "A run in which no payment, no invoice or no receipt ever succeeded cannot show that these are safe. Each "
+        "kind that was tried must have succeeded once; a run that tried nothing is empty and INCONCLUSIVE.",
+    ),
+    CheckInfo(
+        "latency.payment-controlled",
+        "MUST",
+        "Payment, controlled segment",
+        "Our own work only: from the pay request reaching the backend to its call to the gateway, plus from the "
+        "gateway's callback reaching the backend to PAID being visible to phone and pump. Gateway and human time are "
+        "not in it. p99, and p99.9 as a guard against frozen payments, each by its upper bound at 95 % confidence.",
+        {"p99_us": 300_000, "p999_us": 1_000_000},
+    ),
+    CheckInfo(
+        "latency.payment-end-to-end",
+        "MUST",
+        "Payment, end to end with the declared gateway",
+        "Payment with a gateway of declared latency (log-normal, median 80 ms, p99 200 ms), human time taken out. "
+        "The gateway's jitter dominates the tail, hence p95 and p99.",
+        {"p95_us": 300_000, "p99_us": 500_000},
+    ),
+    CheckInfo(
+        "latency.payment-human",
+        "MAY",
+        "Payment, human time (shown, never judged)",
+        "From the pay sheet on the phone to the payer's confirmation: password or face. Shown apart.",
+    ),
+    CheckInfo(
+        "latency.invoice-issued",
+        "MUST",
+        "PAID to invoice issued and pushed",
+        "From PAID to the invoice being issued and pushed to the phone, with the reference tax platform (median "
+        "600 ms, p99 1.8 s).",
+        {"p99_us": 3_000_000},
+    ),
+    CheckInfo(
+        "latency.invoice-answered",
+        "MUST",
+        'PAID to an answer: "issued" or "issuing"',
+        "Every single payer is answered in time, even while the tax platform stalls. One late answer fails.",
+        {"maximum_us": 3_000_000},
+    ),
+    CheckInfo(
+        "latency.live-amount",
+        "MUST",
+        "Pump value to phone",
+        "Age of the live amount when the phone receives it.",
+        {"p95_us": 1_000_000, "p99_us": 2_000_000},
+    ),
+    CheckInfo(
+        "failover.gap",
+        "MUST",
+        "From a kill to the first acknowledged write",
+        "One backend instance is killed in mid-load; the gap lasts until a write that arrived after the kill is "
+        "acknowledged. The longest gap of all trials is judged: a single long outage is a failure however rare.",
+        {"maximum_us": 15_000_000, "trials": 20},
+    ),
+    CheckInfo(
+        "failover.no-lost-write",
+        "MUST",
+        "No acknowledged write is lost",
+        "Each write that was acknowledged before, during or after a kill is found in the ledger afterwards.",
+    ),
+    CheckInfo(
+        "harness.open-loop",
+        "MUST",
+        "The harness kept its own schedule",
+        "Load is timed from the intended start. If the harness itself starts late, or drops arrivals, latencies "
+        "say nothing about the system under test, and the run is INCONCLUSIVE.",
+        {"lag_p99_us": 10_000},
+    ),
+)
+
+REGISTRY: Mapping[str, CheckInfo] = MappingProxyType({check.slug: check for check in _CHECKS})
+"""All checks by slug, in the order of the report."""
+
+
+def suggest(wrong: str, known: Iterable[str]) -> str:
+    """``"; did you mean …?"`` for a misspelt name, or an empty string."""
+    near = difflib.get_close_matches(wrong, sorted(known), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+
+
+def explain(slug: str) -> str:
+    """The explanation of a check, wrapped for a terminal.
+
+    Raises:
+        UnknownCheckError: no such check; the message suggests near ones.
+    """
+    check = REGISTRY.get(slug)
+    if check is None:
+        raise UnknownCheckError(f"no such check: {slug!r}{suggest(slug, REGISTRY)}")
+    lines = [f"{check.slug} ({check.keyword})", check.title, "", *textwrap.wrap(check.explanation, 88)]
+    if check.limits:
+        lines += ["", "Limits (a scenario may set others):"]
+        lines += [f"  {name} = {value:,}" for name, value in check.limits.items()]
+    return "\n".join(lines)

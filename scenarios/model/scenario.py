@@ -1,0 +1,109 @@
+"""The scenario as a whole, and the rules that hold across its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from scenarios.checks import REGISTRY, suggest
+from scenarios.model.demand import Demand
+from scenarios.model.services import BackendKill, BackendSetup, Fault, Services, Swarm, WireFault
+from scenarios.model.station import Station
+from scenarios.model.values import Part
+
+__all__ = ["Check", "Curve", "Scenario", "Wall"]
+
+
+class Check(Part):
+    """A check that judges the run, with limits where they differ from the check's own."""
+
+    check: str
+    limits: dict[str, int] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _known(self) -> Check:
+        found = REGISTRY.get(self.check)
+        if found is None:
+            raise ValueError(f"no such check: {self.check!r}{suggest(self.check, REGISTRY)}")
+        for name in self.limits:
+            if name not in found.limits:
+                known = ", ".join(sorted(found.limits)) or "none"
+                raise ValueError(f"check {self.check!r} has no limit {name!r} (it has: {known})")
+        return self
+
+
+class Wall(Part):
+    """What is measured on real sockets and real processes after the virtual run."""
+
+    duration_s: Annotated[int, Field(ge=1, le=86_400)] = 60
+    payments_per_s: Annotated[int, Field(ge=1, le=10_000)] = 20
+    stations: Annotated[int, Field(ge=1, le=30_000)] = 1
+    failover_trials: Annotated[int, Field(ge=0, le=1_000)] = 20
+    failover_load_per_s: Annotated[int, Field(ge=1, le=10_000)] = 20
+
+
+class Curve(Part):
+    """Arrival rates at which kiosk and mini-program are compared: a curve, not one flattering point."""
+
+    arrivals_per_hour: Annotated[
+        tuple[Annotated[int, Field(gt=0, le=10_000)], ...], Field(min_length=2, max_length=64)
+    ]
+    duration_s: Annotated[int, Field(ge=600, le=7 * 86_400)] = 18_000
+    seeds: Annotated[int, Field(ge=1, le=101)] = 3
+    warm_up_s: Annotated[int, Field(ge=0, le=86_400)] = 900
+
+    @field_validator("arrivals_per_hour")
+    @classmethod
+    def _rising(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if list(value) != sorted(set(value)):
+            raise ValueError("the arrival rates of a curve must rise")
+        return value
+
+
+class Scenario(Part):
+    """A scenario file, checked."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    description: Annotated[str, Field(min_length=1, max_length=4_000)]
+    station: Station
+    demand: Demand
+    services: Services
+    backend: BackendSetup = BackendSetup()
+    faults: Annotated[tuple[Fault, ...], Field(max_length=1_000)] = ()
+    swarm: Swarm | None = None
+    settle_s: Annotated[int, Field(ge=0, le=86_400)] = 300
+    """How long the run goes on after the last arrival and the last fault, for everything to settle."""
+    checks: Annotated[tuple[Check, ...], Field(min_length=1)]
+    wall: Wall | None = None
+    curve: Curve | None = None
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Scenario:
+        problems = [*self._demand_problems(), *self._fault_problems()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _demand_problems(self) -> Iterator[str]:
+        sold = {nozzle.grade for _, nozzle in self.station.nozzles()}
+        for grade, weight in sorted(self.demand.grade_mix.items()):
+            if weight and grade not in sold:
+                yield f"demand.grade_mix asks for grade {grade}, but no nozzle sells it"
+        if self.demand.adoption < 1.0 and self.station.cashiers == 0:
+            yield "some drivers pay at the kiosk (adoption is below 1), but station.cashiers is 0"
+        slugs = [check.check for check in self.checks]
+        for slug in sorted({slug for slug in slugs if slugs.count(slug) > 1}):
+            yield f"check {slug!r} is listed twice"
+
+    def _fault_problems(self) -> Iterator[str]:
+        lines = {line.name for line in self.station.lines}
+        instances = {chr(ord("a") + i) for i in range(self.backend.instances)}
+        for number, fault in enumerate(self.faults):
+            if isinstance(fault, WireFault) and fault.line not in lines:
+                yield f"faults[{number}] names line {fault.line!r}{suggest(fault.line, lines)}, but the station has no such line"
+            if isinstance(fault, BackendKill) and fault.instance not in instances:
+                yield f"faults[{number}] kills backend {fault.instance!r}, but there are only {sorted(instances)}"
+            if fault.at_s >= self.demand.duration_s + self.settle_s:
+                yield f"faults[{number}] sets in at {fault.at_s} s, after the run has ended"

@@ -1,0 +1,142 @@
+"""What answers the station: gateway, tax platform, networks, backend; and the faults that befall them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from scenarios.model.values import Latency, Part, Share
+
+__all__ = [
+    "BackendKill",
+    "BackendSetup",
+    "Fault",
+    "GatewayFault",
+    "HttpFault",
+    "NetworkLegs",
+    "PrinterFault",
+    "Services",
+    "Swarm",
+    "TaxFault",
+    "WireFault",
+]
+
+_Second = Annotated[int, Field(ge=0, le=31 * 86_400)]
+_Host = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")]
+
+
+class NetworkLegs(Part):
+    """One-way delays of the networks between the parts."""
+
+    station_backend: Latency
+    phone_backend: Latency
+    backend_gateway: Latency
+    backend_tax: Latency
+
+
+class Services(Part):
+    """Latency profiles. The reference profiles are the ones that the end-to-end verdicts are stated for."""
+
+    gateway: Latency
+    """WeChat Pay: from request to reply."""
+    tax_accept: Latency
+    """Tax platform: from application to "accepted"."""
+    tax_issue: Latency
+    """Tax platform: from "accepted" to "issued"."""
+    backend_processing: Latency
+    """What one request costs the backend in virtual time; on the wall clock it is measured instead."""
+    network: NetworkLegs
+
+
+class BackendSetup(Part):
+    """How the reference backend runs."""
+
+    instances: Annotated[int, Field(ge=1, le=8)] = 1
+    virtual_storage: Literal["sqlite"] = "sqlite"
+    wall_storage: Literal["postgres", "sqlite"] = "postgres"
+
+
+class _Window(Part):
+    at_s: _Second
+    """When the fault sets in, seconds after the start of the run."""
+    for_s: _Second = 0
+    """How long it lasts; 0 is a single moment."""
+
+
+class WireFault(_Window):
+    """Trouble on a pump line."""
+
+    target: Literal["wire"]
+    line: Annotated[str, Field(min_length=1, max_length=32)]
+    kind: Literal["drop", "delay", "duplicate", "cut", "flip_bits", "noise"]
+    share: Share = 1.0
+    """Of the bursts inside the window, how many are hit."""
+
+
+class HttpFault(_Window):
+    """Trouble between two hosts."""
+
+    target: Literal["http"]
+    client: _Host
+    host: _Host
+    kind: Literal["request_lost", "reply_lost", "late", "duplicated", "reset", "host_down"]
+    share: Share = 1.0
+    delay_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 0
+    """For ``late``."""
+
+
+class GatewayFault(_Window):
+    """Trouble inside the payment gateway."""
+
+    target: Literal["gateway"]
+    kind: Literal[
+        "callback_lost", "callback_duplicated", "callback_late", "callback_before_reply", "signature_probe",
+        "server_error", "timeout_after_commit",
+    ]  # fmt: skip
+    share: Share = 1.0
+    delay_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 0
+
+
+class TaxFault(_Window):
+    """Trouble inside the tax platform."""
+
+    target: Literal["tax"]
+    kind: Literal["stall", "quota_exhausted", "login_lost"]
+
+
+class PrinterFault(_Window):
+    """Trouble with the receipt printer; healed at the end of the window."""
+
+    target: Literal["printer"]
+    kind: Literal["paper_out", "cover_open", "power_off"]
+
+
+class BackendKill(_Window):
+    """A backend instance dies without a word; it comes back at the end of the window, or never with ``for_s: 0``."""
+
+    target: Literal["backend"]
+    instance: Annotated[str, Field(pattern=r"^[a-h]$")]
+
+
+Fault = Annotated[
+    WireFault | HttpFault | GatewayFault | TaxFault | PrinterFault | BackendKill,
+    Field(discriminator="target"),
+]
+"""One entry of the fault schedule."""
+
+
+class Swarm(Part):
+    """Faults drawn from the seed: each run takes a subset of the kinds, as a swarm test does."""
+
+    targets: Annotated[tuple[Literal["wire", "http", "gateway", "tax", "printer"], ...], Field(min_length=1)]
+    faults: Annotated[int, Field(ge=1, le=1_000)]
+    longest_s: Annotated[int, Field(ge=1, le=86_400)]
+    heal_before_end_s: _Second = 120
+    """No fault is active in the last so many seconds, so that what must settle can."""
+
+    @model_validator(mode="after")
+    def _once(self) -> Swarm:
+        if len(set(self.targets)) != len(self.targets):
+            raise ValueError("targets names one target twice")
+        return self

@@ -1,0 +1,78 @@
+"""Types that every part of a scenario file shares: frozen models without unknown fields, bounded units, latencies."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "Constant",
+    "Exponential",
+    "Grade",
+    "Latency",
+    "LogNormal",
+    "Part",
+    "Share",
+    "StepTime",
+    "Uniform",
+]
+
+Grade = Literal["92", "95", "98", "diesel"]
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+"""A dimensionless share, 0..1. Shares are the only floats in a scenario file besides sigmas."""
+
+# An hour is longer than any step or reply worth simulating; a larger number is a slip of units.
+_MAX_MS = 3_600_000
+_Ms = Annotated[int, Field(ge=0, le=_MAX_MS)]
+_PositiveMs = Annotated[int, Field(gt=0, le=_MAX_MS)]
+
+
+class Part(BaseModel):
+    """Base of every mapping in a scenario file: frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Constant(Part):
+    """Always the same delay."""
+
+    kind: Literal["constant"]
+    value_ms: _Ms
+
+
+class Uniform(Part):
+    """Any delay between two limits, equally likely."""
+
+    kind: Literal["uniform"]
+    low_ms: _Ms
+    high_ms: _Ms
+
+
+class LogNormal(Part):
+    """A delay whose logarithm is normal, given by two points of it, as service levels are stated."""
+
+    kind: Literal["lognormal"]
+    median_ms: _PositiveMs
+    p99_ms: _PositiveMs
+
+
+class Exponential(Part):
+    """A memoryless delay."""
+
+    kind: Literal["exponential"]
+    mean_ms: _PositiveMs
+
+
+Latency = Annotated[Constant | Uniform | LogNormal | Exponential, Field(discriminator="kind")]
+"""How long a service or a network leg takes."""
+
+
+class StepTime(Part):
+    """How long a person takes for one step: log-normal."""
+
+    median_ms: _PositiveMs
+    """Median, milliseconds."""
+    sigma: Annotated[float, Field(ge=0.0, le=2.0)] = 0.3
+    """Standard deviation of the logarithm."""

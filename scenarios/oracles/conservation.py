@@ -1,0 +1,145 @@
+"""Conservation: litres and money are neither made nor lost on the way from meter to ledger to gateway."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+from scenarios.oracles.answer import answer, nothing_seen
+from scenarios.record import Payment, RunRecord
+from scenarios.verdicts import CheckResult
+
+__all__ = ["litres", "money"]
+
+
+def _by_nozzle(rows: Iterable[tuple[str, int, int]]) -> Counter[tuple[str, int]]:
+    total: Counter[tuple[str, int]] = Counter()
+    for station, nozzle, volume_ml in rows:
+        total[station, nozzle] += volume_ml
+    return total
+
+
+def litres(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
+    """Litres at the meter = in the journal = in the ledger (each nozzle) = out of the tank (each tank)."""
+    slug = "conservation.litres"
+    if not record.deliveries:
+        return nothing_seen(slug, record, "no delivery")
+    if not record.tank_draws:
+        return nothing_seen(slug, record, "no tank counted its draws")
+    meter = _by_nozzle((d.station, d.nozzle, d.volume_ml) for d in record.deliveries)
+    journal = _by_nozzle((s.station, s.nozzle, s.volume_ml) for s in record.journal)
+    # Correction rows carry their signed difference, so the plain sum is what was sold.
+    ledger = _by_nozzle((s.station, s.nozzle, s.volume_ml) for s in record.ledger)
+    problems: list[str] = []
+    for witness, sums in (("journal", journal), ("ledger", ledger)):
+        problems += [
+            f"nozzle {key[1]} of {key[0]}: {meter[key]:,} ml at the meter, {sums[key]:,} ml in the {witness}"
+            for key in sorted(meter.keys() | sums.keys())
+            if meter[key] != sums[key]
+        ]
+    delivered: Counter[int] = Counter()
+    for delivery in record.deliveries:
+        delivered[delivery.tank] += delivery.volume_ml
+    drawn: Counter[int] = Counter()
+    for draw in record.tank_draws:
+        drawn[draw.tank] += draw.volume_ml
+    problems += [
+        f"tank {tank}: {drawn[tank]:,} ml drawn, {delivered[tank]:,} ml at the meters"
+        for tank in sorted(delivered.keys() | drawn.keys())
+        if delivered[tank] != drawn[tank]
+    ]
+    figures = {
+        "meter_ml": meter.total(),
+        "journal_ml": journal.total(),
+        "ledger_ml": ledger.total(),
+        "tanks_ml": drawn.total(),
+    }
+    good = f"{meter.total():,} ml at the meter, in the journal, in the ledger and out of the tanks"
+    return answer(slug, record, problems, good, figures)
+
+
+def _payment_problems(record: RunRecord) -> Iterable[str]:
+    for payment in record.payments:
+        accounted = payment.captured_fen + payment.reversed_fen + payment.refunded_fen
+        if min(payment.captured_fen, payment.reversed_fen, payment.refunded_fen) < 0:
+            yield f"payment {payment.out_trade_no} has a negative part"
+        if payment.pending:
+            if accounted > payment.authorised_fen:
+                yield f"pending payment {payment.out_trade_no} accounts for more than was authorised"
+        elif accounted != payment.authorised_fen:
+            yield (
+                f"payment {payment.out_trade_no}: {payment.authorised_fen} fen authorised, but {payment.captured_fen} kept"
+                f" + {payment.reversed_fen} reversed + {payment.refunded_fen} refunded = {accounted}"
+            )
+
+
+def _gateway_problems(record: RunRecord) -> Iterable[str]:
+    payments: dict[str, Payment] = {}
+    for payment in record.payments:
+        if payment.out_trade_no in payments:
+            yield f"out_trade_no {payment.out_trade_no} is used by two payments"
+        payments[payment.out_trade_no] = payment
+    seen = set()
+    for transaction in record.gateway:
+        seen.add(transaction.out_trade_no)
+        known = payments.get(transaction.out_trade_no)
+        if known is None:
+            if transaction.paid_fen:
+                yield f"the gateway took {transaction.paid_fen} fen for {transaction.out_trade_no}, which the backend does not know"
+            continue
+        gross = known.captured_fen + known.refunded_fen
+        if not known.pending and (gross, known.refunded_fen) != (
+            transaction.paid_fen,
+            transaction.refunded_fen,
+        ):
+            yield (
+                f"{transaction.out_trade_no}: gateway {transaction.paid_fen} fen paid, {transaction.refunded_fen} refunded;"
+                f" backend {gross} and {known.refunded_fen}"
+            )
+    for number in sorted(payments.keys() - seen):
+        if payments[number].captured_fen or payments[number].refunded_fen:
+            yield f"the backend captured {number}, which the gateway does not know"
+
+
+def _sale_problems(record: RunRecord) -> Iterable[str]:
+    kept: defaultdict[str, int] = defaultdict(int)
+    for payment in record.payments:
+        if payment.sale_id is not None:
+            kept[payment.sale_id] += payment.captured_fen
+    amounts = {sale.sale_id: sale.amount_fen for sale in record.ledger if sale.corrects is None}
+    paid = {sale.sale_id: sale.paid_fen for sale in record.ledger if sale.corrects is None}
+    for sale in record.ledger:
+        if sale.corrects is not None and sale.corrects in amounts:
+            amounts[sale.corrects] += sale.amount_fen
+    for sale_id, amount_fen in amounts.items():
+        if paid[sale_id] not in {0, amount_fen}:
+            yield f"sale {sale_id} of {amount_fen} fen counts {paid[sale_id]} fen as paid"
+        if kept.get(sale_id, 0) not in {0, amount_fen}:
+            yield f"sale {sale_id} of {amount_fen} fen was billed {kept[sale_id]} fen on the phone"
+        elif kept.get(sale_id, 0) and not paid[sale_id]:
+            yield f"sale {sale_id} was billed on the phone but the ledger has it unpaid"
+    for sale_id in sorted(kept.keys() - amounts.keys()):
+        yield f"{kept[sale_id]} fen were taken for sale {sale_id}, which the ledger does not have"
+
+
+def money(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
+    """Authorised = captured + reversed + refunded; gateway and backend agree; each sale is billed once."""
+    slug = "conservation.money"
+    if not record.payments:
+        return nothing_seen(slug, record, "no payment")
+    problems = [*_payment_problems(record), *_gateway_problems(record), *_sale_problems(record)]
+    figures = {
+        "authorised_fen": sum(p.authorised_fen for p in record.payments),
+        "captured_fen": sum(p.captured_fen for p in record.payments),
+        "reversed_fen": sum(p.reversed_fen for p in record.payments),
+        "refunded_fen": sum(p.refunded_fen for p in record.payments),
+        "pending": sum(p.pending for p in record.payments),
+        "gateway_paid_fen": sum(t.paid_fen for t in record.gateway),
+    }
+    good = (
+        f"{figures['authorised_fen']:,} fen authorised = {figures['captured_fen']:,} kept + "
+        f"{figures['reversed_fen']:,} reversed + {figures['refunded_fen']:,} refunded, as the gateway says"
+    )
+    if figures["pending"] and not problems:
+        good = f"{figures['pending']} payments still pending; for the rest, what was authorised is kept, reversed or refunded"
+    return answer(slug, record, problems, good, figures)

@@ -1,0 +1,176 @@
+"""Sales, invoices, totals, live amounts and receipts: each thing once, and every copy of a figure the same."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+
+from scenarios.oracles.answer import answer, nothing_seen
+from scenarios.record import Delivery, Invoice, JournalSale, LedgerSale, RunRecord, SaleKey
+from scenarios.verdicts import CheckResult
+
+__all__ = ["exactly_once", "live_amounts", "one_invoice", "receipts", "totals"]
+
+
+def _name(key: SaleKey) -> str:
+    return f"{key[0]} nozzle {key[1]} no. {key[2]}"
+
+
+def _compare(
+    deliveries: Mapping[SaleKey, Delivery], rows: Iterable[JournalSale | LedgerSale], witness: str
+) -> Iterable[str]:
+    times = Counter(row.key for row in rows)
+    for key in deliveries:
+        if times[key] == 0:
+            yield f"{_name(key)} is not in the {witness}"
+        elif times[key] > 1:
+            yield f"{_name(key)} is {times[key]} times in the {witness}"
+    for row in rows:
+        delivery = deliveries.get(row.key)
+        if delivery is None:
+            yield f"the {witness} has {_name(row.key)}, which no dispenser delivered"
+            continue
+        told = (row.volume_ml, row.amount_fen, row.price_fen_per_l)
+        true = (delivery.volume_ml, delivery.amount_fen, delivery.price_fen_per_l)
+        if told != true:
+            yield f"{_name(row.key)}: the {witness} says {told} (ml, fen, fen/l), the pump {true}"
+
+
+def exactly_once(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
+    """Each delivery once in the journal and once in the ledger, with the pump's own figures."""
+    slug = "sale.exactly-once"
+    if not record.deliveries:
+        return nothing_seen(slug, record, "no delivery")
+    deliveries = {delivery.key: delivery for delivery in record.deliveries}
+    problems = []
+    if len(deliveries) != len(record.deliveries):
+        problems.append("the dispensers' journals use a sequence number twice")
+    sales = [sale for sale in record.ledger if sale.corrects is None]
+    problems += _compare(deliveries, record.journal, "journal")
+    problems += _compare(deliveries, sales, "ledger")
+    good = f"{len(deliveries):,} deliveries, each once in the journal and once in the ledger"
+    figures = {"deliveries": len(deliveries), "journal": len(record.journal), "ledger": len(sales)}
+    return answer(slug, record, problems, good, figures)
+
+
+def _sale_invoices(sale_id: str, invoices: list[Invoice], due_fen: int | None) -> Iterable[str]:
+    cancelled = {
+        invoice.cancels for invoice in invoices if invoice.colour == "red" and invoice.state == "issued"
+    }
+    blue = [invoice for invoice in invoices if invoice.colour == "blue" and invoice.state == "issued"]
+    valid = [invoice for invoice in blue if invoice.number not in cancelled]
+    if len(valid) > 1:
+        yield f"sale {sale_id} has {len(valid)} valid invoices: {', '.join(str(i.number) for i in valid)}"
+    if due_fen is None:
+        yield f"an invoice names sale {sale_id}, which the ledger does not have"
+        return
+    for invoice in blue:
+        if invoice.number is None:
+            yield f"an issued invoice of sale {sale_id} has no number"
+        if invoice.amount_fen != due_fen:
+            yield f"invoice {invoice.number} is for {invoice.amount_fen} fen, sale {sale_id} was paid {due_fen} fen"
+
+
+def one_invoice(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
+    """At most one valid invoice a sale, numbers unique, amount equal to what was paid."""
+    slug = "invoice.one-per-sale"
+    issued = [invoice for invoice in record.invoices if invoice.state == "issued"]
+    if not issued:
+        return nothing_seen(slug, record, "no invoice was issued")
+    by_sale: defaultdict[str, list[Invoice]] = defaultdict(list)
+    for invoice in record.invoices:
+        by_sale[invoice.sale_id].append(invoice)
+    paid = {sale.sale_id: sale.paid_fen for sale in record.ledger if sale.corrects is None}
+    problems = [
+        p for sale_id in by_sale for p in _sale_invoices(sale_id, by_sale[sale_id], paid.get(sale_id))
+    ]
+    numbers = Counter(invoice.number for invoice in issued if invoice.number is not None)
+    problems += [f"invoice number {number} was given {n} times" for number, n in numbers.items() if n > 1]
+    good = f"{len(issued):,} invoices issued, none twice, each for the amount paid"
+    figures = {"issued": len(issued), "sales_with_invoice": len(by_sale)}
+    return answer(slug, record, problems, good, figures)
+
+
+def totals(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
+    """End totals of consecutive deliveries differ by exactly the later delivery."""
+    slug = "totals.monotone"
+    by_nozzle: defaultdict[tuple[str, int], list[Delivery]] = defaultdict(list)
+    for delivery in record.deliveries:
+        by_nozzle[delivery.station, delivery.nozzle].append(delivery)
+    steps = 0
+    problems = []
+    for deliveries in by_nozzle.values():
+        deliveries.sort(key=lambda d: d.sequence)
+        for before, after in pairwise(deliveries):
+            steps += 1
+            rise_ml = after.end_total_volume_ml - before.end_total_volume_ml
+            rise_fen = after.end_total_amount_fen - before.end_total_amount_fen
+            if after.ended_us < before.ended_us:
+                problems.append(f"{_name(after.key)} ended before no. {before.sequence}")
+            if rise_ml != after.volume_ml:
+                problems.append(
+                    f"{_name(after.key)}: total rose by {rise_ml:,} ml, delivery was {after.volume_ml:,} ml"
+                )
+            if rise_fen != after.amount_fen:
+                problems.append(
+                    f"{_name(after.key)}: total rose by {rise_fen:,} fen, delivery was {after.amount_fen:,} fen"
+                )
+    if not steps:
+        return nothing_seen(slug, record, "no nozzle delivered twice")
+    good = f"{steps:,} consecutive pairs on {len(by_nozzle)} nozzles, each total rises by its delivery"
+    return answer(slug, record, problems, good, {"pairs": steps, "nozzles": len(by_nozzle)})
+
+
+def live_amounts(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
+    """Live figures never fall and end at the sale."""
+    slug = "live.monotone"
+    if not record.live:
+        return nothing_seen(slug, record, "no phone saw a live amount")
+    deliveries = {delivery.key: delivery for delivery in record.deliveries}
+    last: dict[SaleKey, tuple[int, int]] = {}
+    problems = []
+    for seen in record.live:  # in the order the phones showed them
+        before = last.get(seen.key, (0, 0))
+        if seen.volume_ml < before[0] or seen.amount_fen < before[1]:
+            problems.append(
+                f"{_name(seen.key)}: fell from {before} to {(seen.volume_ml, seen.amount_fen)} (ml, fen)"
+            )
+        last[seen.key] = (seen.volume_ml, seen.amount_fen)
+    for key, shown in last.items():
+        delivery = deliveries.get(key)
+        if delivery is None:
+            problems.append(f"{_name(key)} was shown live, but no dispenser delivered it")
+        elif shown != (delivery.volume_ml, delivery.amount_fen):
+            problems.append(
+                f"{_name(key)}: last shown {shown}, sold {(delivery.volume_ml, delivery.amount_fen)} (ml, fen)"
+            )
+    good = f"{len(record.live):,} live figures for {len(last):,} deliveries only grew and ended at the sale"
+    return answer(slug, record, problems, good, {"observations": len(record.live), "deliveries": len(last)})
+
+
+def receipts(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
+    """Each complete receipt carries its sale's figures; one original a sale."""
+    slug = "receipt.equals-ledger"
+    complete = [receipt for receipt in record.receipts if receipt.complete]
+    if not complete:
+        return nothing_seen(slug, record, "no complete receipt was printed")
+    sales = {sale.sale_id: sale for sale in record.ledger if sale.corrects is None}
+    problems = []
+    originals: Counter[str] = Counter()
+    for receipt in complete:
+        originals[receipt.sale_id] += not receipt.copy
+        sale = sales.get(receipt.sale_id)
+        if sale is None:
+            problems.append(f"a receipt names sale {receipt.sale_id}, which the ledger does not have")
+        elif (receipt.volume_ml, receipt.amount_fen) != (sale.volume_ml, sale.amount_fen):
+            problems.append(
+                f"receipt of sale {receipt.sale_id} says {receipt.volume_ml} ml, {receipt.amount_fen} fen; "
+                f"the ledger {sale.volume_ml} ml, {sale.amount_fen} fen"
+            )
+    problems += [
+        f"sale {sale_id} has {n} receipts, none marked as a copy" for sale_id, n in originals.items() if n > 1
+    ]
+    torn = len(record.receipts) - len(complete)
+    good = f"{len(complete):,} receipts equal the ledger ({torn} incomplete ones set aside)"
+    return answer(slug, record, problems, good, {"receipts": len(complete), "incomplete": torn})

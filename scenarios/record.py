@@ -1,0 +1,266 @@
+"""What a run leaves behind for the oracles: one frozen record, filled by the runner from independent witnesses.
+
+Each list comes from another part of the system: deliveries from the dispenser model, tank draws from the tanks' own pulse
+counters, journal sales from the site, ledger rows from the backend's admin API, gateway transactions from the gateway. An oracle
+compares witnesses; it never asks one twice. Times are microseconds on one clock (the run's), volumes millilitres, money fen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from scenarios.verdicts import Clock
+
+__all__ = [
+    "SEGMENTS",
+    "AcknowledgedWrite",
+    "Delivery",
+    "FailoverTrial",
+    "FaultLanding",
+    "GatewayTransaction",
+    "HarnessLag",
+    "Invoice",
+    "JournalSale",
+    "LedgerSale",
+    "LiveObservation",
+    "OperationCount",
+    "Order",
+    "Payment",
+    "Receipt",
+    "RunRecord",
+    "SaleKey",
+    "TankDraw",
+]
+
+SaleKey = tuple[str, int, int]
+"""(station, nozzle, sequence): the key of a physical delivery."""
+
+SEGMENTS = (
+    "payment_controlled",
+    "payment_end_to_end",
+    "payment_human",
+    "invoice_issued",
+    "invoice_answered",
+    "live_amount",
+)
+"""Names of the latency segments in `RunRecord.latencies_us`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A physical delivery, as the dispenser's own journal has it."""
+
+    station: str
+    nozzle: int
+    sequence: int
+    grade: str
+    tank: int
+    volume_ml: int
+    amount_fen: int
+    price_fen_per_l: int
+    started_us: int
+    ended_us: int
+    end_total_volume_ml: int
+    end_total_amount_fen: int
+    unpaid_by_intent: bool = False
+    """The driver of the scenario left without paying; liveness does not wait for this one."""
+
+    @property
+    def key(self) -> SaleKey:
+        """Key of the delivery."""
+        return self.station, self.nozzle, self.sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalSale:
+    """A sale in the site controller's journal."""
+
+    station: str
+    nozzle: int
+    sequence: int
+    volume_ml: int
+    amount_fen: int
+    price_fen_per_l: int
+
+    @property
+    def key(self) -> SaleKey:
+        """Key of the delivery it captured."""
+        return self.station, self.nozzle, self.sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerSale:
+    """A row of the backend's append-only ledger."""
+
+    sale_id: str
+    station: str
+    nozzle: int
+    sequence: int
+    volume_ml: int
+    amount_fen: int
+    price_fen_per_l: int
+    paid_fen: int
+    recorded_us: int
+    settled_us: int | None = None
+    corrects: str | None = None
+
+    @property
+    def key(self) -> SaleKey:
+        """Key of the delivery it sells."""
+        return self.station, self.nozzle, self.sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An order of a phone."""
+
+    order_id: str
+    state: str
+    sale_id: str | None
+    payable_fen: int
+    paid_fen: int
+    refunded_fen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """A payment as the backend tells it. ``captured_fen`` is what is kept, net of refunds."""
+
+    out_trade_no: str
+    order_id: str | None
+    sale_id: str | None
+    authorised_fen: int
+    captured_fen: int
+    reversed_fen: int
+    refunded_fen: int
+    pending: bool = False
+    """Still under way when the run ended: neither captured nor reversed; conservation waits for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayTransaction:
+    """A transaction in the gateway's own ledger. ``paid_fen`` is gross, before refunds."""
+
+    out_trade_no: str
+    state: str
+    total_fen: int
+    paid_fen: int
+    refunded_fen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invoice:
+    """An invoice as the backend tells it. Red ones name the number they cancel."""
+
+    sale_id: str
+    colour: Literal["blue", "red"]
+    state: Literal["requested", "issuing", "issued", "failed"]
+    amount_fen: int
+    number: str | None
+    requested_us: int
+    issued_us: int | None = None
+    cancels: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TankDraw:
+    """What a tank gave out, by its own pulse counter."""
+
+    tank: int
+    volume_ml: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveObservation:
+    """What a phone showed at an instant, for the sale it ended in."""
+
+    key: SaleKey
+    at_us: int
+    volume_ml: int
+    amount_fen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A receipt read back from the printer's paper."""
+
+    sale_id: str
+    volume_ml: int
+    amount_fen: int
+    copy: bool = False
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultLanding:
+    """A planned fault, and how often it touched something."""
+
+    name: str
+    target: str
+    kind: str
+    at_us: int
+    healed_us: int | None
+    landed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationCount:
+    """How often a kind of operation was tried, and how often it succeeded."""
+
+    kind: str
+    tried: int
+    succeeded: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailoverTrial:
+    """One kill. ``first_acknowledged_us`` is None when no write was acknowledged before the trial gave up."""
+
+    instance: str
+    killed_us: int
+    first_acknowledged_us: int | None
+    in_flight: int
+    gave_up_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcknowledgedWrite:
+    """A write the client saw acknowledged, and whether it was found afterwards."""
+
+    key: str
+    acknowledged_us: int
+    found: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HarnessLag:
+    """The load generator's own delay: intended start to real start, one value an arrival; arrivals it dropped."""
+
+    lags_us: tuple[int, ...]
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """Everything the oracles see of one run on one clock."""
+
+    clock: Clock
+    ended_us: int
+    deliveries: tuple[Delivery, ...] = ()
+    journal: tuple[JournalSale, ...] = ()
+    ledger: tuple[LedgerSale, ...] = ()
+    orders: tuple[Order, ...] = ()
+    payments: tuple[Payment, ...] = ()
+    gateway: tuple[GatewayTransaction, ...] = ()
+    invoices: tuple[Invoice, ...] = ()
+    tank_draws: tuple[TankDraw, ...] = ()
+    live: tuple[LiveObservation, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+    faults: tuple[FaultLanding, ...] = ()
+    operations: tuple[OperationCount, ...] = ()
+    latencies_us: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    failovers: tuple[FailoverTrial, ...] = ()
+    writes: tuple[AcknowledgedWrite, ...] = ()
+    harness: HarnessLag | None = None
