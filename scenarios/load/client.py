@@ -109,7 +109,8 @@ class AnyBackend:
 
 async def _parse_events(lines: AsyncIterator[str]) -> AsyncIterator[ServerEvent]:
     """Read the event-stream format of the HTML standard: `event:` and `data:` lines, a blank line ends an event."""
-    name, data = "message", []
+    name = "message"
+    data: list[str] = []
     async for line in lines:
         if not line:
             if data:

@@ -234,7 +234,7 @@ class PaymentLoad:
 
 
 def station_id(index: int) -> str:
-    """Id of a station of the load: ``LOAD0001``, ``LOAD0002``, …"""
+    """Id of a station of the load: ``LOAD0001`` and so on."""
     return f"LOAD{index + 1:04d}"
 
 

@@ -81,7 +81,7 @@ def draw_schedule(
     picks = random.Random(f"{seed}/load/stations")
     volumes = random.Random(f"{seed}/load/volumes")
     duration_us = duration_s * 1_000_000
-    arrivals = []
+    arrivals: list[Arrival] = []
     at_us = round(gaps.expovariate(per_s) * 1_000_000)
     while at_us < duration_us:
         arrivals.append(Arrival(len(arrivals), at_us, picks.randrange(stations), volumes.choice(volumes_ml)))
