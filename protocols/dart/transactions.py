@@ -1,0 +1,433 @@
+"""The application layer: transactions ``TRANS LNG DATA…`` inside a data block.
+
+Numbers are whole numbers of the pump's own least step (``_units``): decimals are not in the messages, they are a
+setting of site and pump. The same TRANS means one thing towards the pump (CD) and another from it (DC), hence two
+decoders. Numbers of independent sources stand in `protocols.dart.RULES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Final, TypeAlias, TypeVar
+
+from protocols.dart.bcd import decode_bcd, encode_bcd
+from protocols.sansio import LocalProtocolError
+
+__all__ = [
+    "AMOUNT_COUNTER_SUM",
+    "VOLUME_COUNTER_SUM",
+    "AllowedNozzles",
+    "Command",
+    "CommandCode",
+    "ControllerTransaction",
+    "FilledReport",
+    "MalformedTransaction",
+    "NozzleReport",
+    "PresetAmount",
+    "PresetVolume",
+    "PumpStatus",
+    "PumpTransaction",
+    "StatusReport",
+    "TotalsReport",
+    "TotalsRequest",
+    "Transaction",
+    "UnitPrices",
+    "UnknownTransaction",
+    "amount_counter",
+    "decode_from_controller",
+    "decode_from_pump",
+    "encode_block",
+    "volume_counter",
+]
+
+VOLUME_COUNTER_SUM: Final = 0x09
+AMOUNT_COUNTER_SUM: Final = 0x19
+
+
+def volume_counter(nozzle: int) -> int:
+    """COUN of the volume total of logical nozzle 1..8."""
+    if not 1 <= nozzle <= 8:
+        raise LocalProtocolError(f"logical nozzle {nozzle} has no totaliser of its own (1..8)")
+    return nozzle
+
+
+def amount_counter(nozzle: int) -> int:
+    """COUN of the amount total of logical nozzle 1..8."""
+    return 0x10 + volume_counter(nozzle)
+
+
+class PumpStatus(IntEnum):
+    """What DC1 reports (four independent sources)."""
+
+    NOT_PROGRAMMED = 0
+    RESET = 1
+    AUTHORISED = 2
+    FILLING = 4
+    FILLING_COMPLETED = 5
+    MAX_REACHED = 6
+    """Preset amount or volume reached."""
+    SWITCHED_OFF = 7
+
+
+class CommandCode(IntEnum):
+    """What CD1 asks for (four independent sources; RETURN_IDENTITY two)."""
+
+    RETURN_STATUS = 0x00
+    RETURN_IDENTITY = 0x03
+    RETURN_FILLING = 0x04
+    RESET = 0x05
+    AUTHORISE = 0x06
+    STOP = 0x08
+    SWITCH_OFF = 0x0A
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """CD1, a command."""
+
+    code: CommandCode
+
+    def encode(self) -> bytes:
+        """TRANS LNG DATA."""
+        return bytes((0x01, 1, self.code))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllowedNozzles:
+    """CD2, the logical nozzles (1..15) that may fill. Sticky: it stays until the next CD2."""
+
+    nozzles: tuple[int, ...]
+
+    def encode(self) -> bytes:
+        """TRANS LNG DATA.
+
+        Raises:
+            LocalProtocolError: a nozzle is outside 1..15.
+        """
+        if any(not 1 <= nozzle <= 15 for nozzle in self.nozzles):
+            raise LocalProtocolError(f"logical nozzles {self.nozzles} are not all within 1..15")
+        return _transaction(0x02, bytes(self.nozzles))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresetVolume:
+    """CD3. Good for one filling; the last one wins; cleared by RESET."""
+
+    volume_units: int
+
+    def encode(self) -> bytes:
+        """TRANS LNG DATA; 8 digits."""
+        return b"\x03\x04" + encode_bcd(self.volume_units, 4, "preset volume")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresetAmount:
+    """CD4. Good for one filling; the last one wins; cleared by RESET."""
+
+    amount_units: int
+
+    def encode(self) -> bytes:
+        """TRANS LNG DATA; 8 digits."""
+        return b"\x04\x04" + encode_bcd(self.amount_units, 4, "preset amount")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitPrices:
+    """CD5, the prices of logical nozzles 1..n. Must cover all nozzles of the pump, or the pump ignores it whole."""
+
+    prices_units: tuple[int, ...]
+
+    def encode(self) -> bytes:
+        """TRANS LNG DATA; 6 digits each."""
+        return _transaction(0x05, b"".join(encode_bcd(price, 3, "unit price") for price in self.prices_units))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TotalsRequest:
+    """CD101. ``counter``: 01..08 volume of a nozzle, 09 volume sum, 11..18 (hex) amount of a nozzle, 19 amount sum."""
+
+    counter: int
+
+    def encode(self) -> bytes:
+        """TRANS LNG DATA."""
+        return _transaction(0x65, _byte(self.counter, "totaliser"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusReport:
+    """DC1, the pump's status."""
+
+    status: PumpStatus
+
+    def encode(self) -> bytes:
+        """TRANS LNG DATA."""
+        return bytes((0x01, 1, self.status))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilledReport:
+    """DC2, volume and amount of the running or last filling."""
+
+    volume_units: int
+    amount_units: int
+
+    def encode(self) -> bytes:
+        """TRANS LNG DATA; 8 digits each."""
+        volume = encode_bcd(self.volume_units, 4, "filled volume")
+        return b"\x02\x08" + volume + encode_bcd(self.amount_units, 4, "filled amount")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NozzleReport:
+    """DC3: unit price, logical nozzle (0 = none; never to be read as nozzle 1), in or out.
+
+    ``reserved`` keeps bits 5..7 of NOZIO, whose meaning no public source gives.
+    """
+
+    price_units: int
+    nozzle: int
+    out: bool
+    reserved: int = 0
+
+    def encode(self) -> bytes:
+        """TRANS LNG DATA.
+
+        Raises:
+            LocalProtocolError: a field is out of range.
+        """
+        if not 0 <= self.nozzle <= 15 or not 0 <= self.reserved <= 7:
+            raise LocalProtocolError(f"nozzle {self.nozzle} or reserved bits {self.reserved} out of range")
+        nozio = self.reserved << 5 | self.out << 4 | self.nozzle
+        return b"\x03\x04" + encode_bcd(self.price_units, 3, "unit price") + bytes((nozio,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TotalsReport:
+    """DC101, a totaliser; the second and third figure count only on pumps with two meters.
+
+    Chinese card pumps send 13 bytes in place of 16 (fangym0335/first, one source): the first figure is read, the rest
+    is kept in ``tail`` undecoded.
+    """
+
+    counter: int
+    total_units: int
+    second_units: int = 0
+    third_units: int = 0
+    tail: bytes | None = None
+
+    def encode(self) -> bytes:
+        """TRANS LNG DATA; 10 digits each."""
+        data = _byte(self.counter, "totaliser") + encode_bcd(self.total_units, 5, "total")
+        if self.tail is None:
+            data += encode_bcd(self.second_units, 5, "total") + encode_bcd(self.third_units, 5, "total")
+        else:
+            data += self.tail
+        return _transaction(0x65, data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownTransaction:
+    """A TRANS that this codec does not know, skipped by its LNG."""
+
+    trans: int
+    data: bytes
+
+    def encode(self) -> bytes:
+        """TRANS LNG DATA."""
+        return _transaction(self.trans, self.data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MalformedTransaction:
+    """A known TRANS with impossible contents, or one that runs past the end of the block. Never to be acted on.
+
+    Attributes:
+        raw: its bytes, TRANS and LNG included.
+        reason: what is wrong, for a log.
+    """
+
+    raw: bytes
+    reason: str
+
+    def encode(self) -> bytes:
+        """The bytes as they came."""
+        return self.raw
+
+
+ControllerTransaction: TypeAlias = (
+    Command
+    | AllowedNozzles
+    | PresetVolume
+    | PresetAmount
+    | UnitPrices
+    | TotalsRequest
+    | UnknownTransaction
+    | MalformedTransaction
+)
+PumpTransaction: TypeAlias = (
+    StatusReport | FilledReport | NozzleReport | TotalsReport | UnknownTransaction | MalformedTransaction
+)
+Transaction: TypeAlias = ControllerTransaction | PumpTransaction
+
+_T = TypeVar("_T")
+_Leftover: TypeAlias = UnknownTransaction | MalformedTransaction
+
+
+def encode_block(transactions: Iterable[Transaction]) -> bytes:
+    """The data block of these transactions.
+
+    Raises:
+        LocalProtocolError: a field does not fit.
+    """
+    return b"".join([transaction.encode() for transaction in transactions])
+
+
+def decode_from_controller(block: bytes) -> tuple[ControllerTransaction, ...]:
+    """What a controller said to a pump. Never raises: bad parts are `MalformedTransaction`."""
+    return tuple(_walk(block, _FROM_CONTROLLER))
+
+
+def decode_from_pump(block: bytes) -> tuple[PumpTransaction, ...]:
+    """What a pump said to a controller. Never raises: bad parts are `MalformedTransaction`."""
+    return tuple(_walk(block, _FROM_PUMP))
+
+
+class _MalformedError(Exception):
+    """Inside this module only: the contents of one transaction are impossible."""
+
+
+def _walk(block: bytes, decoders: Mapping[int, Callable[[bytes], _T]]) -> list[_T | _Leftover]:
+    found: list[_T | _Leftover] = []
+    offset = 0
+    while offset < len(block):
+        end = offset + 2 + block[offset + 1] if offset + 1 < len(block) else len(block) + 1
+        raw = block[offset:end]
+        if end > len(block):
+            found.append(MalformedTransaction(raw=raw, reason="runs past the end of the block"))
+            break
+        decoder = decoders.get(raw[0])
+        if decoder is None:
+            found.append(UnknownTransaction(trans=raw[0], data=raw[2:]))
+        else:
+            try:
+                found.append(decoder(raw[2:]))
+            except _MalformedError as malformed:
+                found.append(MalformedTransaction(raw=raw, reason=str(malformed)))
+        offset = end
+    return found
+
+
+def _transaction(trans: int, data: bytes) -> bytes:
+    if len(data) > 0xFF:
+        raise LocalProtocolError(f"transaction 0x{trans:02X} with {len(data)} data bytes; LNG is one byte")
+    return bytes((trans, len(data))) + data
+
+
+def _byte(value: int, what: str) -> bytes:
+    if not 0 <= value <= 0xFF:
+        raise LocalProtocolError(f"{what} {value} does not fit into one byte")
+    return bytes((value,))
+
+
+def _length(data: bytes, size: int) -> None:
+    if len(data) != size:
+        raise _MalformedError(f"LNG is {len(data)}, not {size}")
+
+
+def _number(data: bytes) -> int:
+    value = decode_bcd(data)
+    if value is None:
+        raise _MalformedError(f"{data.hex(' ').upper()} is no BCD number")
+    return value
+
+
+def _command(data: bytes) -> Command:
+    _length(data, 1)
+    code = _COMMANDS.get(data[0])
+    if code is None:
+        raise _MalformedError(f"command 0x{data[0]:02X} is none that we know")
+    return Command(code=code)
+
+
+def _allowed_nozzles(data: bytes) -> AllowedNozzles:
+    if any(not 1 <= nozzle <= 15 for nozzle in data):
+        raise _MalformedError("a logical nozzle is outside 1..15")
+    return AllowedNozzles(nozzles=tuple(data))
+
+
+def _preset_volume(data: bytes) -> PresetVolume:
+    _length(data, 4)
+    return PresetVolume(volume_units=_number(data))
+
+
+def _preset_amount(data: bytes) -> PresetAmount:
+    _length(data, 4)
+    return PresetAmount(amount_units=_number(data))
+
+
+def _unit_prices(data: bytes) -> UnitPrices:
+    if not data or len(data) % 3:
+        raise _MalformedError(f"LNG is {len(data)}, not a multiple of 3")
+    return UnitPrices(prices_units=tuple(_number(data[at : at + 3]) for at in range(0, len(data), 3)))
+
+
+def _totals_request(data: bytes) -> TotalsRequest:
+    _length(data, 1)
+    return TotalsRequest(counter=data[0])
+
+
+def _status(data: bytes) -> StatusReport:
+    _length(data, 1)
+    status = _STATUSES.get(data[0])
+    if status is None:
+        raise _MalformedError(f"status 0x{data[0]:02X} is none that we know")
+    return StatusReport(status=status)
+
+
+def _filled(data: bytes) -> FilledReport:
+    _length(data, 8)
+    return FilledReport(volume_units=_number(data[:4]), amount_units=_number(data[4:]))
+
+
+def _nozzle(data: bytes) -> NozzleReport:
+    _length(data, 4)
+    nozio = data[3]
+    return NozzleReport(
+        price_units=_number(data[:3]), nozzle=nozio & 0x0F, out=bool(nozio & 0x10), reserved=nozio >> 5
+    )
+
+
+def _totals(data: bytes) -> TotalsReport:
+    if len(data) not in {13, 16}:
+        raise _MalformedError(f"LNG is {len(data)}, not 16 (or 13 on Chinese card pumps)")
+    total = _number(data[1:6])
+    if len(data) == 13:
+        return TotalsReport(counter=data[0], total_units=total, tail=data[6:])
+    return TotalsReport(
+        counter=data[0],
+        total_units=total,
+        second_units=_number(data[6:11]),
+        third_units=_number(data[11:]),
+    )
+
+
+_COMMANDS: Final[Mapping[int, CommandCode]] = MappingProxyType({int(code): code for code in CommandCode})
+_STATUSES: Final[Mapping[int, PumpStatus]] = MappingProxyType({int(status): status for status in PumpStatus})
+
+_FROM_CONTROLLER: Final[Mapping[int, Callable[[bytes], ControllerTransaction]]] = MappingProxyType(
+    {
+        0x01: _command,
+        0x02: _allowed_nozzles,
+        0x03: _preset_volume,
+        0x04: _preset_amount,
+        0x05: _unit_prices,
+        0x65: _totals_request,
+    }
+)
+
+_FROM_PUMP: Final[Mapping[int, Callable[[bytes], PumpTransaction]]] = MappingProxyType(
+    {0x01: _status, 0x02: _filled, 0x03: _nozzle, 0x65: _totals}
+)
