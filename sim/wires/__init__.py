@@ -1,0 +1,40 @@
+"""Wires between machines: modelled ones in virtual time, and hosts for TCP, serial devices and ptys.
+
+All of them drive the same `protocols.sansio.Machine`, take the same faults and record into the same captures.
+"""
+
+from __future__ import annotations
+
+from sim.wires.bus import VirtualBus
+from sim.wires.capture import FCAP_VERSION, Capture, CapturedFrame, CaptureError, read_capture
+from sim.wires.faults import WireFault, WireFaultKind, WireFaults
+from sim.wires.host import Clock, Pace, StreamHost
+from sim.wires.link import VirtualLink
+from sim.wires.serial_line import PtyHost, SerialHost
+from sim.wires.tcp import MachineClient, MachineServer, connect_machine_tcp, serve_machine_tcp
+from sim.wires.virtual import LinkAware, Port, VirtualWire
+
+__all__ = [
+    "FCAP_VERSION",
+    "Capture",
+    "CaptureError",
+    "CapturedFrame",
+    "Clock",
+    "LinkAware",
+    "MachineClient",
+    "MachineServer",
+    "Pace",
+    "Port",
+    "PtyHost",
+    "SerialHost",
+    "StreamHost",
+    "VirtualBus",
+    "VirtualLink",
+    "VirtualWire",
+    "WireFault",
+    "WireFaultKind",
+    "WireFaults",
+    "connect_machine_tcp",
+    "read_capture",
+    "serve_machine_tcp",
+]

@@ -1,0 +1,279 @@
+"""Drives one machine over a real byte stream: the part that TCP, serial devices and ptys share.
+
+It does what every host does (see `protocols.sansio`): feed bytes, send what is due no earlier than it is due, keep one
+timer. Writes can be paced to a baud rate, for media that have none of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from protocols.sansio import Machine
+from sim.faults import NEVER_US
+from sim.wires.capture import Capture
+from sim.wires.faults import NO_FAULTS, WireFaults
+from sim.wires.virtual import LinkAware
+
+__all__ = ["Clock", "Pace", "StreamHost"]
+
+Clock = Callable[[], int]
+"""Microseconds on the run's clock."""
+
+_UNSENT_LIMIT_BYTES: Final = 1024 * 1024
+"""A peer that lets this much pile up is not reading; the connection is dropped, as a real device would do."""
+
+_TICK_US: Final = 1000
+"""A paced burst is written at most this often: finer than a frame gap, coarse enough for an event loop."""
+
+
+class _Writer(Protocol):
+    def write(self, data: bytes) -> object: ...
+    def abort(self) -> object: ...
+
+
+class Pace:
+    """How fast a paced line takes bytes.
+
+    Args:
+        baud: symbols a second.
+        bits_per_char: start, data, parity and stop bits together.
+    """
+
+    __slots__ = ("baud", "bits_per_char")
+
+    def __init__(self, baud: int, bits_per_char: int = 11) -> None:
+        if baud < 1 or bits_per_char < 1:
+            raise ValueError("baud and bits_per_char start at 1")
+        self.baud = baud
+        self.bits_per_char = bits_per_char
+
+    def burst_us(self, characters: int) -> int:
+        """How long so many characters take, rounded up to a whole microsecond."""
+        return -(-characters * self.bits_per_char * 1_000_000 // self.baud)
+
+    def characters(self, elapsed_us: int) -> int:
+        """How many characters have passed completely after so long."""
+        return elapsed_us * self.baud // (self.bits_per_char * 1_000_000)
+
+
+class StreamHost(asyncio.Protocol):
+    """Hosts a machine on an asyncio transport, or on anything with ``write`` and ``abort`` (see `attach_writer`).
+
+    The machine's timers run whether or not a connection stands; what it sends without one is lost. One host can serve
+    several connections one after the other; `stop` ends it.
+
+    Args:
+        machine: the machine; the host sets its ``on_wake``.
+        clock: the run's clock, microseconds.
+        name: the machine's name in captures and faults.
+        peer: the other side's name in captures.
+        pace: paces the writes; None writes at once.
+        faults: what goes wrong with what this host sends, and noise it hears.
+        capture: where bursts are recorded.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        clock: Clock,
+        *,
+        name: str = "machine",
+        peer: str = "peer",
+        pace: Pace | None = None,
+        faults: WireFaults | None = None,
+        capture: Capture | None = None,
+    ) -> None:
+        self.machine = machine
+        self.name = name
+        self.on_lost: Callable[[], None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock
+        self._pace = pace
+        self._faults = NO_FAULTS if faults is None else faults
+        self._capture = capture
+        self._number = capture.port(name) if capture is not None else 0
+        self._peer_number = capture.port(peer) if capture is not None else 0
+        self._writer: _Writer | None = None
+        # (earliest start, bytes to write or None, note, bytes as the machine gave them), first in, first out.
+        self._unsent: deque[tuple[int, bytes | None, str, bytes]] = deque()
+        self._unsent_bytes = 0
+        self._written = 0
+        self._line_free_us = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_us = NEVER_US
+        self._is_woken = False
+        self._is_paused = False
+        self._is_stopped = False
+        machine.on_wake = self._on_wake
+
+    # Connection.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """From asyncio: the connection stands."""
+        self.attach_writer(transport)  # type: ignore[arg-type]  # a stream's transport writes and aborts
+
+    def attach_writer(self, writer: _Writer) -> None:
+        """Start to drive the machine over this writer."""
+        self._writer = writer
+        now_us = self._clock()
+        self._line_free_us = now_us
+        if self._faults.is_down(now_us):
+            self._break(now_us)
+            return
+        if isinstance(self.machine, LinkAware):
+            self.machine.link_up(now_us)
+        self.pump()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - named by asyncio
+        """From asyncio: the connection is gone."""
+        if self._writer is None:
+            return
+        self._writer = None
+        self._is_paused = False
+        self._unsent.clear()
+        self._unsent_bytes = self._written = 0
+        if isinstance(self.machine, LinkAware):
+            self.machine.link_down(self._clock())
+        if self.on_lost is not None:
+            self.on_lost()
+        self.pump()
+
+    def pause_writing(self) -> None:
+        """From asyncio: the peer does not read fast enough."""
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        """From asyncio: the peer reads again."""
+        self._is_paused = False
+        self.pump()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a connection stands."""
+        return self._writer is not None
+
+    def stop(self) -> None:
+        """Drive the machine no more; an open connection is broken."""
+        self._is_stopped = True
+        self.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def abort(self) -> None:
+        """Break the connection now."""
+        if self._writer is not None:
+            self._writer.abort()
+
+    def _break(self, now_us: int) -> None:
+        self._faults.note_down(now_us)
+        self.abort()
+
+    # Bytes.
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the wire."""
+        now_us = self._clock()
+        if self._faults.is_down(now_us):
+            self._break(now_us)
+            return
+        if self._capture is not None:
+            self._capture.record(now_us, self._peer_number, data)
+        self.machine.receive_data(data, now_us)
+        self.pump()
+
+    def _on_wake(self) -> None:
+        if not self._is_woken:
+            self._is_woken = True
+            self._loop.call_soon(self.pump)
+
+    def pump(self) -> None:
+        """Handle what is due, send what may be sent, arm the timer for the rest."""
+        self._is_woken = False
+        if self._is_stopped:
+            return
+        now_us = self._clock()
+        if self._faults.next_noise_us <= now_us:
+            for _, noise in self._faults.take_noise(now_us):
+                self.machine.receive_data(noise, now_us)
+        want_us = self.machine.next_timer()
+        if want_us is not None and want_us <= now_us:
+            self.machine.handle_timer(now_us)
+            want_us = self.machine.next_timer()
+        for outgoing in self.machine.data_to_send(now_us):
+            self._accept(outgoing.data, outgoing.not_before_us, now_us)
+        want_us = self.machine.next_timer()
+        if self._unsent_bytes > _UNSENT_LIMIT_BYTES:
+            self.abort()
+            return
+        due_us = self._flush(now_us)
+        if want_us is not None and want_us < due_us:
+            due_us = want_us
+        self._arm(min(due_us, self._faults.next_noise_us), now_us)
+
+    def _accept(self, data: bytes, not_before_us: int, now_us: int) -> None:
+        if not data or self._writer is None:
+            return
+        start_us = max(not_before_us, now_us)
+        hit = self._faults.strike(self.name, data, start_us) if self._faults else None
+        if hit is None:
+            self._unsent.append((start_us, data, "", data))
+            self._unsent_bytes += len(data)
+            return
+        if hit.data is None and self._faults.is_down(now_us):
+            self.abort()
+            return
+        self._unsent_bytes += len(data)
+        self._unsent.append((start_us + hit.delay_us, hit.data, hit.note, data))
+        if hit.copy_after_us is not None:
+            self._unsent.append((start_us + hit.delay_us + hit.copy_after_us, hit.data, hit.note, data))
+
+    def _flush(self, now_us: int) -> int:
+        """Write what may be written by now; returns when to come back."""
+        unsent = self._unsent
+        while unsent and not self._is_paused:
+            start_us, data, note, sent = unsent[0]
+            start_us = max(start_us, self._line_free_us)
+            if start_us > now_us:
+                return start_us
+            if data is not None and self._writer is not None:
+                if self._pace is not None:
+                    done = self._pace.characters(now_us - start_us)
+                    if done > self._written:
+                        self._writer.write(data[self._written : done])
+                        self._written = min(done, len(data))
+                    if self._written < len(data):
+                        return max(start_us + self._pace.burst_us(self._written + 1), now_us + _TICK_US)
+                    self._written = 0
+                    self._line_free_us = start_us + self._pace.burst_us(len(data))
+                else:
+                    self._writer.write(data)
+            unsent.popleft()
+            self._unsent_bytes = max(0, self._unsent_bytes - len(sent))
+            self._record(now_us, data, note, sent)
+        return NEVER_US
+
+    def _record(self, now_us: int, data: bytes | None, note: str, sent: bytes) -> None:
+        if self._capture is None:
+            return
+        if note:
+            self._capture.record_touched(now_us, self._number, data or b"", note, sent)
+        else:
+            self._capture.record(now_us, self._number, sent)
+
+    def _arm(self, due_us: int, now_us: int) -> None:
+        if self._timer is not None:
+            if due_us == self._timer_us:
+                return
+            self._timer.cancel()
+            self._timer = None
+        self._timer_us = due_us
+        if due_us < NEVER_US:
+            self._timer = self._loop.call_later(max(0, due_us - now_us) / 1_000_000, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self.pump()
