@@ -158,7 +158,7 @@ def receipt_bytes(
             out.columns(label, value)
     out.align(Align.CENTRE)
     if content.qr_text:
-        out.feed(1).qr(content.qr_text).line("扫码开具电子发票")
+        out.feed(1).qr(content.qr_text).feed(1).line("扫码开具电子发票")
     if content.footer:
         out.line(content.footer)
     if reprint:

@@ -1,0 +1,60 @@
+"""A receipt printer: ESC/POS in, status bytes out, receipts as cells, text and pictures, in the time real paper takes."""
+
+from __future__ import annotations
+
+from .device import MAX_INTERFACE_BYTES, MAX_SURPRISES, Printer
+from .events import (
+    DataDiscarded,
+    DrawerKicked,
+    LinePrinted,
+    PrinterEvent,
+    ReceiptEnded,
+    Surprise,
+    WentOffline,
+    WentOnline,
+)
+from .paper import (
+    BarcodeLine,
+    BlankLine,
+    Cell,
+    Interruption,
+    PrintedLine,
+    QrLine,
+    RasterLine,
+    Receipt,
+    Style,
+    TextLine,
+)
+from .profile import CHINESE_58MM, CHINESE_80MM, EPSON_80MM_ETHERNET, EPSON_80MM_SERIAL, PrinterProfile
+from .render import receipt_png, render_receipt
+
+__all__ = [
+    "CHINESE_58MM",
+    "CHINESE_80MM",
+    "EPSON_80MM_ETHERNET",
+    "EPSON_80MM_SERIAL",
+    "MAX_INTERFACE_BYTES",
+    "MAX_SURPRISES",
+    "BarcodeLine",
+    "BlankLine",
+    "Cell",
+    "DataDiscarded",
+    "DrawerKicked",
+    "Interruption",
+    "LinePrinted",
+    "PrintedLine",
+    "Printer",
+    "PrinterEvent",
+    "PrinterProfile",
+    "QrLine",
+    "RasterLine",
+    "Receipt",
+    "ReceiptEnded",
+    "Style",
+    "Surprise",
+    "TextLine",
+    "WentOffline",
+    "WentOnline",
+    "receipt_png",
+    "render_receipt",
+]

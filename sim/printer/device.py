@@ -1,0 +1,464 @@
+"""The receipt printer as a machine: bytes in, status bytes out, lines on paper as time goes by.
+
+Behaviour follows the Epson TM-T88III and TM-U230 manuals and the UB-E02 board manual; see `PrinterProfile` for what
+differs between models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from protocols.escpos import (
+    Op,
+    PrinterCondition,
+    RealTimeCommand,
+    RealTimeScanner,
+    StreamParser,
+    asb_bytes,
+    asb_items,
+    dle_eot_byte,
+    gs_r_byte,
+)
+from protocols.sansio import Outgoing
+
+from .events import DataDiscarded, DrawerKicked, PrinterEvent, Surprise, WentOffline, WentOnline
+from .interpreter import Interpreter
+from .mechanism import Mechanism
+from .paper import Receipt
+from .profile import CHINESE_80MM, PrinterProfile
+
+__all__ = ["MAX_INTERFACE_BYTES", "MAX_SURPRISES", "Printer"]
+
+MAX_INTERFACE_BYTES: Final = 1 << 20
+"""A host that ignores `Printer.can_receive` is cut off here."""
+
+MAX_SURPRISES: Final = 1000
+"""Surprises kept; a noisy line must not fill the memory."""
+
+
+class Printer:
+    """An ESC/POS receipt printer.
+
+    A `protocols.sansio.Machine`. Controls (`paper_out`, `load_paper`, ...) may be called between wire events; give
+    ``now_us`` when it is known, else the time of the last wire event or timer counts.
+
+    Args:
+        profile: the model.
+        listener: called with each `PrinterEvent`.
+
+    Attributes:
+        surprises: what a careful engineer would ask about, oldest first, at most `MAX_SURPRISES`.
+        discarded_bytes: bytes lost to a full buffer or to missing power.
+    """
+
+    def __init__(
+        self,
+        profile: PrinterProfile = CHINESE_80MM,
+        listener: Callable[[PrinterEvent], None] | None = None,
+    ) -> None:
+        self.profile = profile
+        self.listener = listener
+        self.on_wake: Callable[[], None] | None = None
+        self.surprises: list[Surprise] = []
+        self.discarded_bytes = 0
+        self._now_us = 0
+        self._powered = True
+        self._starting_until_us: int | None = None
+        self._forced = False
+        self._busy = False
+        self._asb = 0
+        self._asb_sent: tuple[bool, ...] = ()
+        self._told_offline = False
+        self._interface = bytearray()
+        self._scanned = 0  # bytes at the head of _interface already searched for real-time commands
+        self._buffer = bytearray()
+        self._replies = bytearray()
+        self._replies_due_us = 0
+        self._kick = False
+        self._scanner = RealTimeScanner()
+        self._parser = StreamParser()
+        self._mechanism = Mechanism(profile, self._tell, self._reply, self._reply_status)
+        self._interpreter = Interpreter(profile, self._note_surprise, self._enable_asb)
+        self._enable_asb(profile.asb_at_power_on)
+
+    # -- what hosts and tests look at -----------------------------------------------------------------------------
+
+    @property
+    def receipts(self) -> list[Receipt]:
+        """Every receipt cut or torn off so far, oldest first."""
+        return self._mechanism.receipts
+
+    @property
+    def unfinished(self) -> Receipt | None:
+        """The paper hanging out of the printer, not yet cut; None when nothing is on it."""
+        return self._mechanism.strip
+
+    @property
+    def paper_left_mm(self) -> int:
+        """Paper on the roll."""
+        return self._mechanism.paper_left_mm
+
+    @property
+    def powered(self) -> bool:
+        """Whether it has power: without it a TCP host should refuse connections."""
+        return self._powered
+
+    @property
+    def busy(self) -> bool:
+        """The BUSY signal: the receive buffer is nearly full (or, on a board that waits for it, offline)."""
+        return self._busy
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes received and not yet executed."""
+        return len(self._interface) + len(self._buffer)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing buffered, queued or moving: all that was sent is on paper."""
+        return (
+            not self._buffer and not self._interface and self._mechanism.idle and not self._parser.has_replay
+        )
+
+    @property
+    def can_receive(self) -> bool:
+        """Whether a host may hand over more bytes. A TCP host stops reading while False (the window closes)."""
+        return self.receive_window > 0
+
+    @property
+    def receive_window(self) -> int:
+        """How many bytes a host may hand over now."""
+        if not self._powered:
+            return MAX_INTERFACE_BYTES
+        if self.profile.interface == "serial":
+            return 0 if self._busy else self.profile.receive_buffer_bytes - len(self._buffer)
+        return max(0, self.profile.interface_buffer_bytes - len(self._interface))
+
+    @property
+    def condition(self) -> PrinterCondition:
+        """The state its status bytes tell."""
+        mechanism = self._mechanism
+        return PrinterCondition(
+            cover_open=mechanism.cover_open,
+            paper_end=mechanism.paper_end,
+            paper_near_end=mechanism.paper_near_end,
+            waiting_for_recovery=mechanism.cutter_failed,
+            cutter_error=mechanism.cutter_failed,
+            auto_recoverable_error=mechanism.cover_opened_while_printing,
+            drawer_high=mechanism.drawer_open,
+            starting=self._starting_until_us is not None,
+        )
+
+    # -- machine ------------------------------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes, now_us: int) -> None:
+        """Take bytes from the wire. Never raises; without power they are lost."""
+        self._advance(now_us)
+        if not self._powered:
+            self._discard(len(data), "no power")
+            return
+        self._mechanism.rest_until(now_us)
+        if self.profile.interface == "serial":
+            self._real_time(data)
+            self._into_buffer(data)
+        else:
+            room = MAX_INTERFACE_BYTES - len(self._interface)
+            self._interface += data[:room]
+            if self.profile.realtime_when_busy == "always":
+                self._scan_interface(len(self._interface))
+            if len(data) > room:
+                self._discard(len(data) - room, "the network board is full")
+        self._advance(now_us)
+
+    def data_to_send(self, now_us: int) -> list[Outgoing]:
+        """Drain status replies that are due."""
+        self._advance(now_us)
+        if not self._replies or now_us < self._replies_due_us:
+            return []
+        data = bytes(self._replies)
+        self._replies.clear()
+        return [Outgoing(data, now_us)]
+
+    def next_timer(self) -> int | None:
+        """End of the line under way, replies that wait, start-up, or at once after a control that set it going."""
+        due = [self._now_us] if self._kick else []
+        if self._replies and self.profile.reply_coalesce_us:
+            due.append(self._replies_due_us)
+        if self._starting_until_us is not None:
+            due.append(self._starting_until_us)
+        elif (done := self._mechanism.done_at_us) is not None:
+            due.append(done)
+        return min(due, default=None)
+
+    def handle_timer(self, now_us: int) -> None:
+        """Act on all that is due."""
+        self._advance(now_us)
+
+    # -- the operator's hand --------------------------------------------------------------------------------------
+
+    def paper_out(self, now_us: int | None = None) -> None:
+        """The paper runs out now: the line in progress ends, then the printer stops."""
+        self._control(now_us)
+        self._mechanism.take_paper_out()
+        self._after_control()
+
+    def load_paper(self, length_mm: int | None = None, now_us: int | None = None) -> None:
+        """Put in a roll (a new one of the profile's length by default) and go on with what is buffered.
+
+        Raises:
+            ValueError: a length that is not above 0.
+        """
+        length_mm = self.profile.roll_mm if length_mm is None else length_mm
+        if length_mm <= 0:
+            raise ValueError(f"a roll has a length above 0 mm, not {length_mm}")
+        self._control(now_us)
+        self._mechanism.load_paper(length_mm, self._now_us)
+        self._after_control()
+
+    def open_cover(self, now_us: int | None = None) -> None:
+        """Open the cover."""
+        self._control(now_us)
+        self._mechanism.open_cover(self._now_us)
+        self._after_control()
+
+    def close_cover(self, now_us: int | None = None) -> None:
+        """Close the cover."""
+        self._control(now_us)
+        self._mechanism.close_cover()
+        self._after_control()
+
+    def jam_cutter(self, now_us: int | None = None) -> None:
+        """The next cut fails."""
+        self._control(now_us)
+        self._mechanism.cutter_jammed = True
+        self._after_control()
+
+    def clear_jam(self, now_us: int | None = None) -> None:
+        """Remove the jam; the error itself stays until DLE ENQ 1 or 2, or power-on."""
+        self._control(now_us)
+        self._mechanism.cutter_jammed = False
+        self._after_control()
+
+    def tear_off(self, now_us: int | None = None) -> None:
+        """Tear off by hand what hangs out: it becomes a receipt that ends ``torn``."""
+        self._control(now_us)
+        self._mechanism.tear_off(self._now_us)
+        self._after_control()
+
+    def close_drawer(self, now_us: int | None = None) -> None:
+        """Push the cash drawer shut."""
+        self._control(now_us)
+        self._mechanism.drawer_open = False
+        self._after_control()
+
+    def forced_transmission(self, on: bool, now_us: int | None = None) -> None:
+        """Let an ``ethernet_forced_only`` board pass bytes although the printer is busy (UDP 3289, function 00 11)."""
+        self._control(now_us)
+        self._forced = on
+        self._after_control()
+
+    def power_off(self, now_us: int | None = None) -> None:
+        """Cut the power: buffers, modes and replies are gone, the paper keeps what is on it."""
+        self._control(now_us)
+        if not self._powered:
+            return
+        self._powered = False
+        lost = self.buffered_bytes
+        self._mechanism.lose_power(self._now_us)
+        self._interface.clear()
+        self._scanned = 0
+        self._buffer.clear()
+        self._replies.clear()
+        self._scanner.reset()
+        self._parser.reset()
+        self._interpreter.reset()
+        self._starting_until_us = None
+        self._asb = 0
+        if lost:
+            self._discard(lost, "power went")
+        self._after_control()
+
+    def power_on(self, now_us: int | None = None) -> None:
+        """Give power; the printer is offline until it has started."""
+        self._control(now_us)
+        if self._powered:
+            return
+        self._powered = True
+        self._starting_until_us = self._now_us + self.profile.start_up_us
+        self._enable_asb(self.profile.asb_at_power_on)
+        self._after_control()
+
+    def _control(self, now_us: int | None) -> None:
+        if now_us is not None:
+            self._advance(now_us)
+
+    def _after_control(self) -> None:
+        # Work is not begun here: the host may know a later time than this printer does. It is asked to call.
+        self._kick = True
+        self._report_status()
+        if self.on_wake is not None:
+            self.on_wake()
+
+    # -- the work -------------------------------------------------------------------------------------------------
+
+    def _advance(self, now_us: int) -> None:
+        now_us = max(now_us, self._now_us)
+        self._kick = False
+        if self._starting_until_us is not None and now_us >= self._starting_until_us:
+            self._now_us = self._starting_until_us
+            self._starting_until_us = None
+            self._mechanism.rest_until(self._now_us)
+            self._report_status()
+        was_moving = self._mechanism.moving
+        while self._powered and self._starting_until_us is None:
+            if self._mechanism.finish_due(now_us):
+                self._now_us = max(self._now_us, self._mechanism.free_at_us)
+                self._report_status()
+                was_moving = True
+                continue
+            if self._mechanism.moving:
+                break
+            if not was_moving:
+                self._mechanism.rest_until(now_us)
+            if not (self._mechanism.start_next() or self._execute_one()):
+                break
+        self._now_us = now_us
+        self._pass_on()
+        self._report_status()
+
+    def _execute_one(self) -> bool:
+        """Read one command from the receive buffer, if the mechanism is free for it."""
+        if self._mechanism.stopped or not self._mechanism.idle:
+            return False
+        self._pass_on()
+        if not self._buffer and not self._parser.has_replay:
+            return False
+        command, used = self._parser.take(self._buffer)
+        del self._buffer[:used]
+        if command is not None:
+            self._mechanism.add(self._interpreter.execute(command))
+        return True
+
+    def _pass_on(self) -> None:
+        """Move bytes from the network board into the receive buffer."""
+        self._update_busy()
+        while self._interface:
+            blocked = self.profile.realtime_when_busy == "ethernet_forced_only" and not self._forced
+            if blocked and (self._busy or self.condition.offline):
+                return
+            room = self.profile.receive_buffer_bytes - len(self._buffer) - self.profile.busy_left_bytes
+            if self._busy or room <= 0:
+                if self._forced:
+                    self._scan_interface(len(self._interface))
+                return
+            chunk = bytes(self._interface[:room])
+            self._scan_interface(len(chunk))
+            del self._interface[: len(chunk)]
+            self._scanned -= len(chunk)
+            self._into_buffer(chunk)
+
+    def _scan_interface(self, end: int) -> None:
+        """Obey real-time commands on the board up to ``end``, each byte being looked at once."""
+        if end > self._scanned:
+            fresh = bytes(self._interface[self._scanned : end])
+            self._scanned = end
+            self._real_time(fresh)
+
+    def _into_buffer(self, data: bytes) -> None:
+        room = self.profile.receive_buffer_bytes - len(self._buffer)
+        self._buffer += data[:room]
+        if len(data) > room:
+            self._discard(len(data) - room, "receive buffer full")
+        self._update_busy()
+
+    def _update_busy(self) -> None:
+        left = self.profile.receive_buffer_bytes - len(self._buffer)
+        if left <= self.profile.busy_left_bytes:
+            self._busy = True
+        elif left >= self.profile.ready_left_bytes:
+            self._busy = False
+
+    # -- real-time commands and status ----------------------------------------------------------------------------
+
+    def _real_time(self, data: bytes) -> None:
+        for command in self._scanner.feed(data):
+            if self._starting_until_us is None:
+                self._obey(command)
+
+    def _obey(self, command: RealTimeCommand) -> None:
+        if command.op is Op.DLE_EOT:
+            byte = dle_eot_byte(command.args[0], self.condition)
+            if byte is not None:
+                self._reply(bytes((byte,)), self._now_us)
+        elif command.op is Op.DLE_ENQ and command.args[0] in (1, 2):
+            if command.args[0] == 2 and self._mechanism.cutter_failed:
+                self._clear_buffers()
+            self._mechanism.recover_cutter()
+        elif command.op is Op.DLE_DC4 and command.args[0] == 1 and not self.condition.error:
+            self._mechanism.drawer_open = True
+            pin = 5 if command.args[1] else 2
+            self._tell(DrawerKicked(self._now_us, pin, command.args[2] * 100))
+        elif command.op is Op.DLE_DC4 and command.args[0] == 8:
+            self._clear_buffers()
+            self._reply(b"\x37\x25\x00", self._now_us)
+
+    def _clear_buffers(self) -> None:
+        self._buffer.clear()
+        self._parser.reset()
+        self._interpreter.clear_line()
+        self._mechanism.clear_queue()
+        self._update_busy()
+
+    def _reply(self, data: bytes, at_us: int) -> None:
+        if not self._replies:
+            self._replies_due_us = at_us + self.profile.reply_coalesce_us
+        self._replies += data
+
+    def _reply_status(self, n: int, at_us: int) -> None:
+        byte = gs_r_byte(n, self.condition)
+        if byte is not None:
+            self._reply(bytes((byte,)), at_us)
+
+    def _enable_asb(self, enabled: int) -> None:
+        self._asb = enabled
+        if enabled:
+            self._asb_sent = asb_items(self.condition, enabled)
+            self._reply(asb_bytes(self.condition), self._now_us)
+
+    def _report_status(self) -> None:
+        condition = self.condition
+        offline = condition.offline or not self._powered
+        if offline != self._told_offline:
+            self._told_offline = offline
+            self._tell(WentOffline(self._now_us, self._causes()) if offline else WentOnline(self._now_us))
+        if self._asb and self._powered and (items := asb_items(condition, self._asb)) != self._asb_sent:
+            self._asb_sent = items
+            self._reply(asb_bytes(condition), self._now_us)
+
+    def _causes(self) -> tuple[str, ...]:
+        c = self.condition
+        named = (
+            ("no power", not self._powered),
+            ("starting", c.starting),
+            ("paper end", c.paper_end),
+            ("cover open", c.cover_open),
+            ("cutter error", c.cutter_error),
+        )
+        return tuple(name for name, holds in named if holds)
+
+    # -- telling --------------------------------------------------------------------------------------------------
+
+    def _tell(self, event: PrinterEvent) -> None:
+        if self.listener is not None:
+            self.listener(event)
+
+    def _note_surprise(self, offset: int, reason: str) -> None:
+        event = Surprise(self._now_us, offset, reason)
+        if len(self.surprises) < MAX_SURPRISES:
+            self.surprises.append(event)
+        self._tell(event)
+
+    def _discard(self, count: int, reason: str) -> None:
+        self.discarded_bytes += count
+        self._tell(DataDiscarded(self._now_us, count, reason))

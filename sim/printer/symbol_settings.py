@@ -1,0 +1,91 @@
+"""Settings of bar codes and QR codes, which live until ESC @, and the lines made with them."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from protocols.escpos import Op, symbology_of
+
+from .paper import Alignment, BarcodeLine, QrLine
+from .symbols import barcode_modules, qr_matrix
+
+__all__ = ["SymbolSettings"]
+
+_HRI: Final[dict[int, Literal["none", "above", "below", "both"]]] = {
+    0: "none",
+    48: "none",
+    1: "above",
+    49: "above",
+    2: "below",
+    50: "below",
+    3: "both",
+    51: "both",
+}
+_HRI_DOTS: Final = 26
+
+
+class SymbolSettings:
+    """Bar code height 162 dots and module 3, QR module 3 and level L: the power-on values of the manuals."""
+
+    def __init__(self) -> None:
+        self._height = 162
+        self._module = 3
+        self._hri: Literal["none", "above", "below", "both"] = "none"
+        self._qr_module = 3
+        self._qr_level = 48
+        self._qr_data = b""
+
+    def set(self, op: Op, value: int) -> None:
+        """GS h, GS w, GS H; values a printer does not know (clients send GS w 0 and 1) are ignored."""
+        if op is Op.BARCODE_HEIGHT and value:
+            self._height = value
+        elif op is Op.BARCODE_WIDTH and 2 <= value <= 6:
+            self._module = value
+        elif op is Op.HRI_PLACE:
+            self._hri = _HRI.get(value, self._hri)
+
+    def symbol(self, data: bytes, align: Alignment, width_dots: int) -> tuple[QrLine | None, str]:
+        """GS ( k. Returns a line when something is to be printed, and a surprise or an empty text."""
+        if len(data) < 2:
+            return None, "GS ( k without a function"
+        kind, function, parameters = data[0], data[1], data[2:]
+        if kind != 0x31:
+            return None, f"GS ( k: symbol kind {kind} is not drawn (only QR codes, 49, are)"
+        if function == 67 and parameters and 1 <= parameters[0] <= 16:
+            self._qr_module = parameters[0]
+        elif function == 69 and parameters and 48 <= parameters[0] <= 51:
+            self._qr_level = parameters[0]
+        elif function == 80:
+            self._qr_data = parameters[1:]
+        elif function == 81:
+            return self._qr(align, width_dots)
+        elif function not in (65, 67, 69, 82):
+            return None, f"GS ( k: QR function {function} is unknown"
+        return None, ""
+
+    def _qr(self, align: Alignment, width_dots: int) -> tuple[QrLine | None, str]:
+        if not self._qr_data:
+            return None, "QR print without stored data"
+        matrix = qr_matrix(self._qr_data, self._qr_level)
+        if matrix is None:
+            return None, f"{len(self._qr_data)} bytes do not fit any QR code of this error correction level"
+        size = len(matrix) * self._qr_module
+        if size > width_dots:
+            return None, f"a QR code {size} dots wide does not fit {width_dots} dots; not printed"
+        # The store survives the print: the same symbol can be printed again.
+        return QrLine(self._qr_data, matrix, self._qr_module, align, size), ""
+
+    def barcode(
+        self, m: int, data: bytes, align: Alignment, width_dots: int
+    ) -> tuple[BarcodeLine | None, str]:
+        """GS k with good data. Returns a line, or None and why nothing can be printed."""
+        system = symbology_of(m)
+        drawn = barcode_modules(system.name, data) if system is not None else None
+        if system is None or drawn is None:
+            return None, f"this simulator cannot draw {system.name if system else m} of {data!r}"
+        modules, text = drawn
+        if len(modules) * self._module > width_dots:
+            return None, f"a bar code {len(modules) * self._module} dots wide does not fit {width_dots} dots"
+        shown = {"none": 0, "both": 2}.get(self._hri, 1)
+        feed = self._height + shown * _HRI_DOTS
+        return BarcodeLine(system.name, text, modules, self._module, self._height, self._hri, align, feed), ""
