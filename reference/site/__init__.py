@@ -1,0 +1,1 @@
+"""The site controller that stands at the station: pump drivers, journal, uplink, receipts."""

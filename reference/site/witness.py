@@ -1,0 +1,160 @@
+"""The totaliser as witness: which deliveries happened since the last one that was captured.
+
+A pump shows its last filling until the next one begins, so the figures on its display cannot tell a new delivery
+from one already captured. Its totaliser can: it only moves when fuel flows. So a delivery is captured when, and
+only when, the totaliser moved, and what the display does not explain becomes a *reconstructed* sale.
+Field evidence for each case: totals may lag behind hang-up, sales are posted "by total difference" after a lost
+link, and a finished sale is still readable after a restart (requirements FD-PWR-14, FD-LINK-13, FC-SALE-01).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["TOTAL_MODULUS", "Filling", "Judgement", "Totals", "Witness", "judge"]
+
+TOTAL_MODULUS = 10**11  # ten BCD digits of 10 ml; amounts (ten digits of fen) wrap ten times earlier
+AMOUNT_MODULUS = 10**10
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """One reading of a nozzle's totalisers; ``amount_fen`` is None for pumps that count volume only."""
+
+    volume_ml: int
+    amount_fen: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """The figures of the last filling as the pump shows them."""
+
+    volume_ml: int
+    amount_fen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """What the totalisers said when the last delivery was captured, and what they still owed then.
+
+    ``owed_*`` is the part of an already captured delivery that the totaliser had not counted yet.
+    """
+
+    volume_ml: int
+    amount_fen: int
+    owed_volume_ml: int = 0
+    owed_amount_fen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a look at the totaliser says.
+
+    Attributes:
+        wait: the totaliser has not caught up with the filling; read again (unless patience is over).
+        missing: a delivery of which only the difference of totals is known, or None.
+        missing_computed: the amount of ``missing`` had to be computed from the price.
+        filling: the filling to capture as it is, or None.
+        witness: the base for the next delivery once the above is stored.
+        flags: flags for the captured filling.
+    """
+
+    witness: Witness
+    wait: bool = False
+    missing: Filling | None = None
+    missing_computed: bool = False
+    filling: Filling | None = None
+    flags: tuple[str, ...] = ()
+
+
+def judge(
+    before: Witness,
+    now: Totals,
+    filling: Filling,
+    *,
+    seen: bool,
+    patient: bool,
+    price_fen_per_l: int,
+) -> Judgement:
+    """Decide what happened between ``before`` and ``now``.
+
+    Args:
+        before: the stored witness of the nozzle.
+        now: the totals just read, the pump not delivering.
+        filling: the pump's last filling; zero volume when it shows none.
+        seen: this driver watched a delivery begin on this nozzle since ``before``, so ``filling`` is known to be
+            new even while the totaliser lags.
+        patient: more readings are allowed; a disagreement is answered with ``wait``.
+        price_fen_per_l: used only when the pump has no amount totaliser.
+    """
+    moved_ml = (now.volume_ml - before.volume_ml) % TOTAL_MODULUS
+    if moved_ml > TOTAL_MODULUS // 2:
+        return _backwards(now, filling, seen=seen, patient=patient)
+    if moved_ml == filling.volume_ml or moved_ml == filling.volume_ml + before.owed_volume_ml:
+        if filling.volume_ml == 0:
+            return Judgement(_rebased(before, now, moved_ml))
+        return Judgement(_after(now), filling=filling)
+    if moved_ml < filling.volume_ml:
+        return _behind(before, now, filling, moved_ml, seen=seen, patient=patient)
+    if patient:
+        return Judgement(before, wait=True)
+    return _gap(before, now, filling, moved_ml, price_fen_per_l)
+
+
+def _after(now: Totals) -> Witness:
+    return Witness(now.volume_ml, now.amount_fen or 0)
+
+
+def _rebased(before: Witness, now: Totals, moved_ml: int) -> Witness:
+    """No delivery; but what was owed may have come in."""
+    owed_ml = max(0, before.owed_volume_ml - moved_ml)
+    amount = before.amount_fen if now.amount_fen is None else now.amount_fen
+    owed_fen = max(0, before.owed_amount_fen - (amount - before.amount_fen))
+    return Witness(now.volume_ml, amount, owed_ml, owed_fen)
+
+
+def _behind(
+    before: Witness, now: Totals, filling: Filling, moved_ml: int, *, seen: bool, patient: bool
+) -> Judgement:
+    """The totaliser moved less than the display says."""
+    if moved_ml <= before.owed_volume_ml and not seen:
+        # The display still shows the delivery that was captured before; only its owed part may have come in.
+        return Judgement(_rebased(before, now, moved_ml))
+    if patient:
+        return Judgement(before, wait=True)
+    amount = before.amount_fen if now.amount_fen is None else now.amount_fen
+    fresh_ml = max(0, moved_ml - before.owed_volume_ml)
+    fresh_fen = max(0, amount - before.amount_fen - before.owed_amount_fen)
+    witness = Witness(
+        now.volume_ml, amount, filling.volume_ml - fresh_ml, max(0, filling.amount_fen - fresh_fen)
+    )
+    return Judgement(witness, filling=filling, flags=("total_behind",))
+
+
+def _backwards(now: Totals, filling: Filling, *, seen: bool, patient: bool) -> Judgement:
+    """The pump lost its totals. Nothing can be reconstructed; what was watched is still a sale."""
+    witness = _after(now)
+    if patient:
+        return Judgement(witness, wait=True)
+    if seen and filling.volume_ml:
+        return Judgement(witness, filling=filling, flags=("total_backwards",))
+    return Judgement(witness)
+
+
+def _gap(before: Witness, now: Totals, filling: Filling, moved_ml: int, price_fen_per_l: int) -> Judgement:
+    """The totaliser moved more than the display explains."""
+    missing_ml = max(0, moved_ml - filling.volume_ml - before.owed_volume_ml)
+    if missing_ml == 0:
+        return Judgement(_after(now), filling=filling if filling.volume_ml else None)
+    computed = now.amount_fen is None
+    if now.amount_fen is None:
+        missing_fen = (missing_ml * price_fen_per_l + 500) // 1000
+    else:
+        moved_fen = (now.amount_fen - before.amount_fen) % AMOUNT_MODULUS
+        missing_fen = max(0, moved_fen - filling.amount_fen - before.owed_amount_fen)
+    return Judgement(
+        _after(now),
+        missing=Filling(missing_ml, missing_fen),
+        missing_computed=computed,
+        filling=filling if filling.volume_ml else None,
+    )
