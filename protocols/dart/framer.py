@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from protocols.dart.transactions import plausible
 from protocols.dart.wire import (
     ADDRESS_FIRST,
     ADDRESS_LAST,
@@ -71,8 +72,8 @@ class Framer:
     """Cuts a byte stream into frames.
 
     The items depend on the bytes alone, never on how they were cut into calls. When a run of bytes up to a stop flag
-    is no frame, its tail may still be one (the start was noise or a frame that was cut off): the longest good tail is
-    taken, and what stood before it is reported.
+    is no frame, its tail may still be one (the start was noise or a frame that was cut off): a good tail is taken, and
+    what stood before it is reported.
 
     Attributes:
         partial: bytes of an unfinished frame are waiting.
@@ -132,20 +133,26 @@ class Framer:
 
 def _read_run(raw: bytes, bad_byte: int, items: list[Frame]) -> None:
     """Append what one run of bytes, ended by a stop flag, stands for."""
-    if bad_byte < 0:
-        frame = _good(raw)
-        if frame is not None:
-            items.append(frame)
-            return
-    for start in range(max(bad_byte, 0) + 1, len(raw) - 2):
-        if ADDRESS_FIRST <= raw[start] <= ADDRESS_LAST:
-            frame = _good(raw[start:])
-            if frame is not None:
-                reason = BadReason.TRUNCATED if bad_byte < 0 else BadReason.PARITY
-                items.append(_describe(raw[:start], reason))
-                items.append(frame)
-                return
-    items.append(_describe(raw, _diagnose(raw) if bad_byte < 0 else BadReason.PARITY))
+    found: ControlFrame | DataFrame | None = None
+    found_at = 0
+    for start in range(bad_byte + 1, len(raw) - 2):
+        if not ADDRESS_FIRST <= raw[start] <= ADDRESS_LAST:
+            continue
+        frame = _good(raw[start:] if start else raw)
+        if frame is None:
+            continue
+        found, found_at = frame, start
+        # The checksum starts from 0, so a frame that lost its last two bytes and the good frame behind it pass as
+        # one. Then the first checksum stands where a transaction should: the shorter tail is the frame.
+        if isinstance(frame, ControlFrame) or plausible(frame.block):
+            break
+    if found is None:
+        items.append(_describe(raw, _diagnose(raw) if bad_byte < 0 else BadReason.PARITY))
+        return
+    if found_at:
+        reason = BadReason.TRUNCATED if bad_byte < 0 else BadReason.PARITY
+        items.append(_describe(raw[:found_at], reason))
+    items.append(found)
 
 
 def _good(raw: bytes) -> ControlFrame | DataFrame | None:

@@ -40,6 +40,7 @@ __all__ = [
     "decode_from_controller",
     "decode_from_pump",
     "encode_block",
+    "plausible",
     "volume_counter",
 ]
 
@@ -293,6 +294,32 @@ def decode_from_controller(block: bytes) -> tuple[ControllerTransaction, ...]:
 def decode_from_pump(block: bytes) -> tuple[PumpTransaction, ...]:
     """What a pump said to a controller. Never raises: bad parts are `MalformedTransaction`."""
     return tuple(_walk(block, _FROM_PUMP))
+
+
+def plausible(block: bytes) -> bool:
+    """Whether the block is cut exactly into known transactions with lengths that they can have, in either direction."""
+    offset = 0
+    while offset < len(block):
+        if offset + 1 == len(block):
+            return False
+        size = block[offset + 1]
+        match block[offset]:
+            case 0x01:
+                fits = size == 1
+            case 0x02:
+                fits = True
+            case 0x03 | 0x04:
+                fits = size == 4
+            case 0x05:
+                fits = size % 3 == 0
+            case 0x65:
+                fits = size in {1, 13, 16}
+            case _:
+                fits = False
+        if not fits:
+            return False
+        offset += 2 + size
+    return offset == len(block)
 
 
 class _MalformedError(Exception):
