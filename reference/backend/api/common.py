@@ -1,0 +1,82 @@
+"""What the routes share: documented refusals, raw bodies, path and query types."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from fastapi import Path, Query, Request, Response
+
+from reference.backend.errors import ApiError, ErrorBody
+
+__all__ = [
+    "AfterQuery",
+    "EntityId",
+    "NoticeOk",
+    "StationPath",
+    "body_of",
+    "json_response",
+    "raw_body",
+    "refusals",
+    "secured",
+]
+
+T = TypeVar("T")
+
+StationPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,16}$")]
+EntityId = Annotated[str, Path(pattern=r"^[a-z0-9_]{1,40}$")]
+AfterQuery = Annotated[int, Query(ge=0, le=2**53)]
+NoticeOk = {"code": "SUCCESS"}
+
+_WORDS = {
+    401: "The bearer key is missing or wrong",
+    404: "There is no such thing",
+    409: "It contradicts what is known",
+    413: "The body is too large",
+    422: "The request is malformed",
+    502: "The gateway refused",
+    503: "Try again, with the same keys",
+}
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Documents refusals of a route."""
+    return {status: {"model": ErrorBody, "description": _WORDS[status]} for status in statuses}
+
+
+def secured(**more: Any) -> dict[str, Any]:
+    """Documents that a bearer key is needed."""
+    return {"security": [{"bearer": []}], **more}
+
+
+def raw_body(kind: type) -> dict[str, Any]:
+    """Documents a body that the route reads by itself."""
+    (schema,), components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    inlined = _inline(schema, components)
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": inlined}}}}
+
+
+def _inline(node: Any, components: dict[str, Any]) -> Any:
+    if isinstance(node, dict):
+        if "$ref" in node:
+            return _inline(components[node["$ref"].rsplit("/", 1)[1]], components)
+        return {key: _inline(value, components) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_inline(item, components) for item in node]
+    return node
+
+
+async def body_of(request: Request, limit: int) -> bytes:
+    """The raw body. Raises `ApiError` 413 above the limit."""
+    length = request.headers.get("content-length", "0")
+    if length.isdigit() and int(length) > limit:
+        raise ApiError(413, "too_large", f"the body is larger than {limit} bytes")
+    body = await request.body()
+    if len(body) > limit:
+        raise ApiError(413, "too_large", f"the body is larger than {limit} bytes")
+    return body
+
+
+def json_response(content: Any, status: int = 200) -> Response:
+    """JSON by msgspec."""
+    return Response(msgspec.json.encode(content), status, media_type="application/json")

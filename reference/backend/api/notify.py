@@ -1,0 +1,43 @@
+"""Routes for the gateway's and the tax platform's callbacks. What proves the caller is the signature, not a key."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from reference.backend.api.common import body_of, refusals
+from reference.backend.callbacks import Callbacks
+from reference.backend.core import Core
+from reference.backend.errors import refusal
+from reference.backend.gateway import NoticeRefusedError
+
+__all__ = ["notify_routes"]
+
+
+def notify_routes(core: Core, callbacks: Callbacks) -> APIRouter:
+    """The router."""
+    api = APIRouter(prefix="/v1/notify", tags=["callbacks"])
+    limit = core.settings.max_body_bytes
+    body = {
+        "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
+    }
+
+    async def take(request: Request) -> Response:
+        raw = await body_of(request, limit)
+        try:
+            await callbacks.take(request.headers, raw)
+        except NoticeRefusedError as error:
+            # The platform's own shape: anything but 200 and 204 makes it try again.
+            return refusal(401, "FAIL", str(error))
+        return Response(status_code=204)
+
+    @api.post("/wechatpay", status_code=204, responses=refusals(401, 413, 503), openapi_extra=body)
+    async def wechatpay(request: Request) -> Response:
+        """A payment or refund notice of WeChat Pay."""
+        return await take(request)
+
+    @api.post("/fapiao", status_code=204, responses=refusals(401, 413, 503), openapi_extra=body)
+    async def fapiao(request: Request) -> Response:
+        """An invoice notice (``FAPIAO.*``)."""
+        return await take(request)
+
+    return api

@@ -1,0 +1,169 @@
+"""One backend instance: its parts, its application, its background work."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from reference.backend.api import admin_routes, notify_routes, phone_routes, site_routes
+from reference.backend.api.admin import health_routes
+from reference.backend.callbacks import Callbacks
+from reference.backend.commands import Commands
+from reference.backend.core import Core
+from reference.backend.database import Database
+from reference.backend.database_postgres import PostgresDatabase
+from reference.backend.database_sqlite import SqliteDatabase
+from reference.backend.errors import install_error_handlers
+from reference.backend.gateway import Gateway
+from reference.backend.identifiers import Identifiers
+from reference.backend.invoices import Invoices
+from reference.backend.orders import Orders
+from reference.backend.outbox import Outbox
+from reference.backend.payments import Payments
+from reference.backend.refunds import Refunds
+from reference.backend.sales import Sales
+from reference.backend.sessions import Sessions
+from reference.backend.settings import BackendSettings, SettingsError
+from reference.backend.stations import Stations
+from reference.backend.wechat import IDLE_S, WeChatClient
+
+__all__ = ["Backend", "create_backend", "open_database"]
+
+
+class Backend:
+    """A backend instance.
+
+    Attributes:
+        app: the ASGI application (FastAPI).
+        core: its parts.
+    """
+
+    def __init__(self, core: Core, app: FastAPI, client: httpx.AsyncClient) -> None:
+        self.core = core
+        self.app = app
+        self._client = client
+
+    async def start(self) -> None:
+        """Open the store, migrate it, begin the background work.
+
+        Raises:
+            StoreUnavailableError: the store cannot be reached.
+        """
+        await self.core.db.start()
+        self.core.stopping = False
+        self.core.outbox.start()
+
+    async def stop(self) -> None:
+        """End streams and long polls, finish running tasks, close the store."""
+        self.core.stopping = True
+        self.core.db.hub.wake_all()
+        await self.core.outbox.stop()
+        self.core.live.close()
+        await self._client.aclose()
+        await self.core.db.stop()
+
+
+def open_database(settings: BackendSettings) -> Database:
+    """The store that a URL names: ``sqlite://[/file]`` or ``postgresql://...``. Nothing is opened yet.
+
+    Raises:
+        SettingsError: the URL is of another kind.
+    """
+    try:
+        url = make_url(settings.database_url)
+    except ArgumentError as error:
+        raise SettingsError("database_url: not a database URL") from error
+    if url.get_backend_name() == "sqlite":
+        return SqliteDatabase(url.database or ":memory:")
+    if url.get_backend_name() == "postgresql":
+        return PostgresDatabase(settings.database_url, pool_size=settings.pool_size)
+    raise SettingsError(f"database_url: {url.get_backend_name()} is not supported; use sqlite or postgresql")
+
+
+def _wall_us() -> int:
+    return time.time_ns() // 1000
+
+
+def create_backend(
+    settings: BackendSettings,
+    *,
+    database: Database | None = None,
+    clock_us: Callable[[], int] | None = None,
+    rng: random.Random | None = None,
+    http: Callable[[str], httpx.AsyncBaseTransport] | None = None,
+    instance: str | None = None,
+    gateway: Gateway | None = None,
+) -> Backend:
+    """Put an instance together. Nothing runs before `Backend.start`.
+
+    Args:
+        settings: with the merchant's keys.
+        database: shared by the instances of one process; by default the one that ``settings.database_url`` names.
+        clock_us: Unix time in microseconds; by default the machine's.
+        rng: seeds every identifier, nonce and jitter; None takes the operating system's randomness.
+        http: gives the transport for a client name (the instance); None opens real connections.
+        instance: a name for the ledger and the logs.
+        gateway: in the place of WeChat Pay's client (drills).
+
+    Raises:
+        SettingsError: the settings cannot be used.
+    """
+    clock_us = clock_us or _wall_us
+    name = instance or settings.instance
+    ids = Identifiers(rng)
+    client = httpx.AsyncClient(
+        transport=http(name) if http is not None else None,
+        timeout=settings.call_timeout_s,
+        limits=httpx.Limits(max_connections=200, keepalive_expiry=IDLE_S),
+        trust_env=False,
+    )
+    wechat = WeChatClient(settings, client, clock_us, ids)
+    core = Core(settings, database or open_database(settings), clock_us, ids, gateway or wechat, name)
+    core.outbox = Outbox(core)
+    core.stations = Stations(core)
+    core.commands = Commands(core)
+    core.sales = Sales(core)
+    core.orders = Orders(core)
+    core.payments = Payments(core)
+    core.refunds = Refunds(core)
+    core.invoices = Invoices(core)
+    return Backend(core, _application(core, Sessions(core, wechat)), client)
+
+
+def _application(core: Core, sessions: Sessions) -> FastAPI:
+    app = FastAPI(
+        title="Forecourt reference backend",
+        description="Stations, orders, payments, refunds and invoices of petrol stations. Times are Unix microseconds.",
+        version=_version(),
+    )
+    install_error_handlers(app)
+    app.include_router(site_routes(core, sessions))
+    app.include_router(phone_routes(core, sessions))
+    app.include_router(notify_routes(core, Callbacks(core)))
+    app.include_router(admin_routes(core, sessions))
+    app.include_router(health_routes(core))
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = plain()
+        schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["bearer"] = {"type": "http", "scheme": "bearer"}
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("forecourt")
+    except PackageNotFoundError:
+        return "0"

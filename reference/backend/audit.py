@@ -1,0 +1,131 @@
+"""The service's own check of its tables: each rule that must hold whatever happened, asked in SQL-free plain words.
+
+It is read-only and independent of the code that writes: it looks at rows, not at how they came about.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, select
+
+from reference.backend.database import Transaction
+from reference.backend.schema import commands, invoices, ledger, orders, outbox, payments, refunds, sales
+
+__all__ = ["audit"]
+
+
+async def audit(tx: Transaction) -> list[str]:
+    """Violations as sentences, in a fixed order; empty when all is well."""
+    found: list[str] = []
+    entries = await tx.rows(select(ledger).order_by(ledger.c.entry_id))
+    all_orders = {row.order_id: row for row in await tx.rows(select(orders).order_by(orders.c.order_id))}
+    all_payments = await tx.rows(select(payments).order_by(payments.c.out_trade_no))
+    all_refunds = await tx.rows(select(refunds).order_by(refunds.c.out_refund_no))
+    all_sales = {row.sale_id: row for row in await tx.rows(select(sales).order_by(sales.c.sale_id))}
+    _ledger(entries, all_sales, found)
+    _money(entries, all_orders, all_payments, all_refunds, found)
+    await _follow_ups(tx, all_orders, all_payments, found)
+    await _invoices(tx, all_sales, found)
+    return found
+
+
+def _twice(name: str, keys: list[Any], found: list[str]) -> None:
+    found.extend(f"{name} {key} stands {count} times" for key, count in Counter(keys).items() if count > 1)
+
+
+def _ledger(entries: Any, all_sales: dict[str, Row[Any]], found: list[str]) -> None:
+    sold = [entry for entry in entries if entry.kind == "sale"]
+    _twice("ledger sale", [(entry.station, entry.nozzle, entry.sequence) for entry in sold], found)
+    _twice("ledger key", [entry.entry_key for entry in entries], found)
+    numbers = {entry.entry_id for entry in entries}
+    for entry in entries:
+        if (entry.kind == "correction") != (entry.corrects is not None) or entry.corrects not in numbers | {
+            None
+        }:
+            found.append(f"entry {entry.entry_id}: a correction must name an entry, and nothing else may")
+    for entry in sold:
+        said = msgspec.json.decode(entry.content)
+        sale = all_sales.get(entry.sale_id)
+        if (entry.volume_ml, entry.amount_fen) != (said["volume_ml"], said["amount_fen"]):
+            found.append(f"entry {entry.entry_id} differs from what the pump said")
+        if sale is None or (sale.volume_ml, sale.amount_fen) != (entry.volume_ml, entry.amount_fen):
+            found.append(f"entry {entry.entry_id} and sale {entry.sale_id} differ")
+    for sale_id in sorted(set(all_sales) - {entry.sale_id for entry in sold}):
+        found.append(f"sale {sale_id} is not in the ledger")
+
+
+def _money(entries: Any, all_orders: Any, all_payments: Any, all_refunds: Any, found: list[str]) -> None:
+    proved: Counter[str] = Counter()
+    for row in all_payments:
+        if row.state == "SUCCESS":
+            proved[row.order_id] += row.amount_fen
+            if row.proof not in {"callback", "query"}:
+                found.append(f"payment {row.out_trade_no} is paid without a proof")
+    _twice("open payment of order", [row.order_id for row in all_payments if row.state == "OPEN"], found)
+    _twice("transaction", [row.transaction_id for row in all_payments if row.transaction_id], found)
+    booked: Counter[str] = Counter()
+    for entry in entries:
+        if entry.kind == "payment":
+            booked[entry.order_id] += entry.amount_fen
+    given: Counter[str] = Counter()
+    asked: Counter[str] = Counter()
+    for row in all_refunds:
+        asked[row.out_trade_no] += row.amount_fen if row.state != "CLOSED" else 0
+        given[row.order_id] += row.amount_fen if row.state == "SUCCESS" else 0
+    for row in all_payments:
+        if asked[row.out_trade_no] > row.amount_fen:
+            found.append(
+                f"payment {row.out_trade_no}: {asked[row.out_trade_no]} fen refunded of {row.amount_fen}"
+            )
+    for order_id, row in all_orders.items():
+        if row.paid_fen != proved[order_id]:
+            found.append(f"order {order_id}: {row.paid_fen} fen paid, {proved[order_id]} proved")
+        if row.paid_fen != booked[order_id]:
+            found.append(f"order {order_id}: {row.paid_fen} fen paid, {booked[order_id]} in the ledger")
+        if row.refunded_fen != given[order_id]:
+            found.append(f"order {order_id}: {row.refunded_fen} fen refunded, {given[order_id]} confirmed")
+        if row.state in {"PAID", "COMPLETED"} and row.paid_fen == 0:
+            found.append(f"order {order_id} is {row.state} without money")
+        if row.state == "COMPLETED" and row.paid_fen - row.refunded_fen > row.amount_fen:
+            found.append(f"order {order_id} keeps money for fuel that was not delivered")
+
+
+async def _follow_ups(tx: Transaction, all_orders: Any, all_payments: Any, found: list[str]) -> None:
+    """Everything that must follow a commit stands in the same commit."""
+    tasks = {row.task_key for row in await tx.rows(select(outbox.c.task_key))}
+    told = Counter(
+        (row.kind, row.order_id) for row in await tx.rows(select(commands.c.kind, commands.c.order_id))
+    )
+    for row in all_payments:
+        if row.state == "OPEN" and f"payment.query/{row.out_trade_no}" not in tasks:
+            found.append(f"payment {row.out_trade_no} is open and nobody will ask about it")
+    for row in await tx.rows(select(refunds.c.out_refund_no)):
+        if f"refund.send/{row.out_refund_no}" not in tasks:
+            found.append(f"refund {row.out_refund_no} has no task")
+    invoiced = {row.order_id for row in await tx.rows(select(invoices.c.order_id))}
+    for row in await tx.rows(select(invoices.c.fapiao_apply_id)):
+        if f"invoice.issue/{row.fapiao_apply_id}" not in tasks:
+            found.append(f"invoice {row.fapiao_apply_id} has no task")
+    for order_id, row in all_orders.items():
+        done = (row.state == "PAID" and row.mode == "postpay") or row.state == "COMPLETED"
+        if done and row.title is not None and order_id not in invoiced:
+            found.append(f"order {order_id} wanted an invoice and has none")
+        for kind in ("settled", "print"):
+            if done and told[kind, order_id] != 1:
+                found.append(f"order {order_id} has {told[kind, order_id]} {kind} commands")
+        if row.mode == "prepay" and row.state == "PAID" and told["authorise", order_id] != 1:
+            found.append(f"order {order_id} is prepaid and its nozzle was not authorised once")
+
+
+async def _invoices(tx: Transaction, all_sales: dict[str, Row[Any]], found: list[str]) -> None:
+    rows = await tx.rows(select(invoices).order_by(invoices.c.fapiao_apply_id))
+    _twice("invoice of sale", [row.sale_id for row in rows if row.state != "failed"], found)
+    for row in rows:
+        sale = all_sales.get(row.sale_id)
+        if sale is None or sale.state != "cleared" or row.volume_ml != sale.volume_ml or row.amount_fen <= 0:
+            found.append(f"invoice {row.fapiao_apply_id} is not about a paid sale's fuel")
+        if row.state == "issued" and (row.number is None or len(row.number) != 20):
+            found.append(f"invoice {row.fapiao_apply_id} is issued without a 20-digit number")

@@ -1,0 +1,42 @@
+"""Callbacks of the gateway: verified, then applied; refused with 4xx when they are not authentic or not ours.
+
+The gateway repeats a callback until it is answered with 200 or 204 within 5 s, so everything slow is left to the
+outbox, and everything here may come twice, late, early or out of order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reference.backend.core import Core
+from reference.backend.gateway import Notice, NoticeRefusedError
+
+__all__ = ["Callbacks"]
+
+
+class Callbacks:
+    """Opens and applies notices."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+
+    async def take(self, headers: Mapping[str, str], body: bytes) -> None:
+        """Verify, decrypt and apply one callback.
+
+        Raises:
+            NoticeRefusedError: not authentic, unreadable, or not about a payment, refund or invoice of ours.
+        """
+        await self.apply(self.core.gateway.open_notice(headers, body))
+
+    async def apply(self, notice: Notice) -> None:
+        """Apply a verified notice by its event type. Types that we do not know are accepted and ignored."""
+        if notice.trade is not None:
+            if notice.trade.state not in {"SUCCESS", "REFUND"}:
+                raise NoticeRefusedError(f"a success notice whose trade_state is {notice.trade.state}")
+            await self.core.payments.apply(notice.trade, "callback")
+        elif notice.refund is not None:
+            await self.core.refunds.apply(notice.refund)
+        elif notice.invoice is not None:
+            # Only ISSUED moves anything: a late USER_APPLIED must not move an issued invoice back.
+            if notice.event_type == "FAPIAO.ISSUED":
+                await self.core.invoices.noticed(notice.invoice)

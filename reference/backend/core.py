@@ -1,0 +1,111 @@
+"""The parts of one instance, by name. Each part holds the core and calls the others through it, so that a test (or a
+drill) can put a deliberately broken one in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from reference.backend.database import Database, Transaction
+from reference.backend.gateway import Gateway
+from reference.backend.identifiers import Identifiers
+from reference.backend.live import LiveBoard
+from reference.backend.schema import alarms, ledger
+from reference.backend.settings import BackendSettings
+from reference.backend.trade_number import TradeNumbers
+
+if TYPE_CHECKING:
+    from reference.backend.commands import Commands
+    from reference.backend.invoices import Invoices
+    from reference.backend.orders import Orders
+    from reference.backend.outbox import Outbox
+    from reference.backend.payments import Payments
+    from reference.backend.refunds import Refunds
+    from reference.backend.sales import Sales
+    from reference.backend.stations import Stations
+
+__all__ = ["Core"]
+
+
+class Core:
+    """One instance's parts.
+
+    Attributes:
+        stopping: set while the instance stops; long polls and streams end then.
+    """
+
+    stations: Stations
+    commands: Commands
+    sales: Sales
+    orders: Orders
+    payments: Payments
+    refunds: Refunds
+    invoices: Invoices
+    outbox: Outbox
+
+    def __init__(
+        self,
+        settings: BackendSettings,
+        db: Database,
+        clock_us: Callable[[], int],
+        ids: Identifiers,
+        gateway: Gateway,
+        instance: str,
+    ) -> None:
+        self.settings = settings
+        self.db = db
+        self.clock_us = clock_us
+        self.ids = ids
+        self.gateway = gateway
+        self.instance = instance
+        self.live = LiveBoard(db.hub, clock_us)
+        self.numbers = TradeNumbers(settings.service_secret.encode(), clock_us, ids.bits)
+        self.stopping = False
+
+    async def alarm(self, tx: Transaction, kind: str, subject: str, detail: str) -> None:
+        """Put something on record that a person must look at."""
+        await tx.insert(
+            alarms,
+            {"kind": kind, "subject": subject[:120], "detail": detail, "raised_us": self.clock_us()},
+        )
+
+    async def alarm_alone(self, kind: str, subject: str, detail: str) -> None:
+        """An alarm in a transaction of its own, when the rest is refused."""
+        await self.db.run(lambda tx: self.alarm(tx, kind, subject, detail))
+
+    async def enter(
+        self,
+        tx: Transaction,
+        *,
+        kind: str,
+        entry_key: str,
+        station: str,
+        nozzle: int,
+        amount_fen: int,
+        volume_ml: int = 0,
+        sequence: int | None = None,
+        sale_id: str | None = None,
+        order_id: str | None = None,
+        corrects: int | None = None,
+        content: str = "{}",
+    ) -> bool:
+        """Append a ledger entry unless its key is there already; tells whether it was appended."""
+        return await tx.insert_new(
+            ledger,
+            {
+                "kind": kind,
+                "entry_key": entry_key,
+                "corrects": corrects,
+                "station": station,
+                "nozzle": nozzle,
+                "sequence": sequence,
+                "sale_id": sale_id,
+                "order_id": order_id,
+                "volume_ml": volume_ml,
+                "amount_fen": amount_fen,
+                "content": content,
+                "instance": self.instance,
+                "recorded_us": self.clock_us(),
+            },
+        )

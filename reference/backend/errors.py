@@ -1,0 +1,99 @@
+"""Refusals: one JSON shape, ``{"code", "message", "field"}``, for everything that is not a success."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from reference.backend.database import StoreUnavailableError
+
+__all__ = ["ApiError", "ErrorBody", "install_error_handlers", "refusal"]
+
+
+class ErrorBody(BaseModel):
+    """The body of every refusal."""
+
+    code: str
+    message: str
+    field: str | None = None
+
+
+class ApiError(Exception):
+    """A refusal that the caller can act on.
+
+    Attributes:
+        status: HTTP status.
+        code: a word that never changes.
+        message: one sentence for a person.
+        field: the field that is wrong, if one is.
+    """
+
+    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.field = field
+
+
+def refusal(
+    status: int, code: str, message: str, field: str | None = None, headers: dict[str, str] | None = None
+) -> Response:
+    """The refusal as a response."""
+    body = {"code": code, "message": message, "field": field}
+    return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Give every refusal of the application the one shape."""
+
+    async def api_error(request: Request, error: Exception) -> Response:
+        del request
+        assert isinstance(error, ApiError)  # noqa: S101 - registered for this class only
+        headers = {"Retry-After": "1"} if error.status == 503 else None
+        return refusal(error.status, error.code, error.message, error.field, headers)
+
+    async def store_away(request: Request, error: Exception) -> Response:
+        del request
+        return refusal(503, "store_unavailable", str(error), headers={"Retry-After": "1"})
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        del request
+        assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"] if part not in {"body", "query", "path"})
+        return refusal(422, "invalid", str(first["msg"]), field or None)
+
+    async def bad_json(request: Request, error: Exception) -> Response:
+        del request
+        return refusal(422, "invalid", str(error), _field_of(str(error)))
+
+    async def http(request: Request, error: Exception) -> Response:
+        del request
+        assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+        words = {404: "not_found", 405: "method_not_allowed", 401: "unauthorised"}
+        headers = dict(error.headers) if error.headers else None
+        code = words.get(error.status_code, "refused")
+        return refusal(error.status_code, code, str(error.detail), headers=headers)
+
+    handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+        ApiError: api_error,
+        StoreUnavailableError: store_away,
+        RequestValidationError: invalid,
+        msgspec.DecodeError: bad_json,
+        msgspec.ValidationError: bad_json,
+        HTTPException: http,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+def _field_of(message: str) -> str | None:
+    """Msgspec names the place as ``$.nozzles[...].state``."""
+    _, mark, place = message.rpartition(" - at `$")
+    return place.rstrip("`").lstrip(".") or None if mark else None

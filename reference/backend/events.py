@@ -1,0 +1,78 @@
+"""The phone's stream: the order at each change, the pump's figures while they move."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from reference.backend.core import Core
+from reference.backend.database import StoreUnavailableError
+from reference.backend.live import LiveReading
+from reference.backend.states import FINAL
+
+__all__ = ["order_events"]
+
+_HEARTBEAT_S = 15.0
+_SHOWS_LIVE = frozenset({"CREATED", "AUTHORISED", "FUELLING", "PAID"})
+
+
+async def order_events(core: Core, order: dict[str, Any]) -> AsyncIterator[bytes]:
+    """Server-sent events of an order, beginning with the order as it is.
+
+    The stream ends with the order (its invoice too), or when the service stops; the phone then connects again.
+    """
+    hub = core.db.hub
+    order_topic = f"order/{order['order_id']}"
+    live_topic = f"live/{order['station']}/{order['nozzle']}"
+    with hub.subscribe(order_topic, live_topic) as news:
+        # Read again after subscribing: what changed in between would otherwise be missed.
+        shown: dict[str, Any] = {}
+        heard: dict[str, Any] = {order_topic: None}
+        while True:
+            if order_topic in heard or not heard:
+                try:
+                    order = await core.orders.view(order["order_id"])
+                except StoreUnavailableError:
+                    order = shown or order
+                if _stable(order) != _stable(shown):
+                    shown = order
+                    yield _event("order", order)
+                elif not heard:
+                    yield b": still here\n\n"
+            reading = heard.get(live_topic)
+            if reading is not None and order["state"] in _SHOWS_LIVE:
+                yield _event("live", _live(reading))
+            if core.stopping or _ended(order):
+                return
+            heard = await news.wait(hub.fallback_s or _HEARTBEAT_S)
+
+
+def _stable(order: dict[str, Any]) -> dict[str, Any]:
+    """Without the live figures, which have events of their own."""
+    if order.get("state") != "FUELLING":
+        return order
+    return {name: value for name, value in order.items() if name not in {"volume_ml", "amount_fen"}}
+
+
+def _ended(order: dict[str, Any]) -> bool:
+    if order["invoice"]["state"] == "issuing":
+        return False
+    return order["state"] in FINAL or (order["state"] == "PAID" and order["mode"] == "postpay")
+
+
+def _live(reading: Any) -> dict[str, Any]:
+    if not isinstance(reading, LiveReading):
+        reading = LiveReading(*reading)
+    return {
+        "nozzle": reading.nozzle,
+        "state": reading.state,
+        "volume_ml": reading.volume_ml,
+        "amount_fen": reading.amount_fen,
+        "at_us": reading.at_us,
+    }
+
+
+def _event(name: str, data: dict[str, Any]) -> bytes:
+    return b"event: " + name.encode() + b"\ndata: " + msgspec.json.encode(data) + b"\n\n"

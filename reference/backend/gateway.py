@@ -1,0 +1,136 @@
+"""What the service needs of a payment gateway and a tax platform: a port with two kinds of failure.
+
+`GatewayUnknownError` is the important one: a time-out, a lost reply, a 5xx, a 429 or a reply whose signature does not
+verify leaves the outcome open. Whoever sees it asks by the same number before anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+__all__ = [
+    "Gateway",
+    "GatewayRefusedError",
+    "GatewayUnknownError",
+    "InvoiceReport",
+    "Notice",
+    "NoticeRefusedError",
+    "RefundReport",
+    "TradeReport",
+]
+
+
+class GatewayUnknownError(Exception):
+    """The call may or may not have had its effect."""
+
+
+class GatewayRefusedError(Exception):
+    """The gateway said no, and nothing was done.
+
+    Attributes:
+        status: HTTP status.
+        code: its error code, such as ``OUT_TRADE_NO_USED``.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.status = status
+        self.code = code
+
+
+class NoticeRefusedError(Exception):
+    """A callback that is not authentic, or cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class TradeReport:
+    """What the gateway says of a payment, in a callback or in answer to a query.
+
+    Attributes:
+        state: SUCCESS, REFUND (paid, something was given back), NOTPAY, CLOSED, ...
+        amount_fen: the order's total; None while nothing was paid.
+    """
+
+    out_trade_no: str
+    state: str
+    mchid: str
+    appid: str
+    transaction_id: str | None = None
+    amount_fen: int | None = None
+    currency: str = "CNY"
+    openid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundReport:
+    """What the gateway says of a refund. State: PROCESSING, SUCCESS, CLOSED or ABNORMAL."""
+
+    out_refund_no: str
+    state: str
+    refund_id: str | None
+    amount_fen: int
+    out_trade_no: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceReport:
+    """What the tax platform says of an application.
+
+    Attributes:
+        state: ISSUE_ACCEPTED, ISSUED, ISSUE_FAILED, REVERSED, ...
+        number: 20 digits once issued.
+    """
+
+    fapiao_apply_id: str
+    fapiao_id: str | None
+    state: str
+    number: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A verified, decrypted callback."""
+
+    id: str
+    event_type: str
+    trade: TradeReport | None = None
+    refund: RefundReport | None = None
+    invoice: InvoiceReport | None = None
+
+
+class Gateway(Protocol):
+    """The merchant's side of the gateway."""
+
+    async def prepay(
+        self, *, out_trade_no: str, amount_fen: int, openid: str, description: str, expires_us: int
+    ) -> str:
+        """Ask for a `prepay_id`; the same number with the same content may be asked again."""
+
+    async def query(self, out_trade_no: str) -> TradeReport | None:
+        """The payment, or None if the gateway has no such order."""
+
+    async def close(self, out_trade_no: str) -> None:
+        """Close an unpaid order."""
+
+    async def refund(
+        self, *, out_trade_no: str, out_refund_no: str, amount_fen: int, total_fen: int, reason: str
+    ) -> RefundReport:
+        """Ask for a refund; the same `out_refund_no` is one refund however often it is sent."""
+
+    async def query_refund(self, out_refund_no: str) -> RefundReport | None:
+        """The refund, or None if the gateway has none."""
+
+    async def issue_invoice(self, application: Mapping[str, Any]) -> None:
+        """Hand in an application; returns when it was accepted."""
+
+    async def query_invoice(self, fapiao_apply_id: str) -> InvoiceReport | None:
+        """The application, or None if the platform has none."""
+
+    def pay_sign(self, prepay_id: str) -> dict[str, str]:
+        """What the phone needs to open the cashier."""
+
+    def open_notice(self, headers: Mapping[str, str], body: bytes) -> Notice:
+        """Verify and decrypt a callback. Raises `NoticeRefusedError`."""

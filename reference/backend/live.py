@@ -1,0 +1,101 @@
+"""The latest reading of each nozzle, in memory: shown to phones, never stored, never recomputed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from reference.backend.notifier import Hub
+
+__all__ = ["LiveBoard", "LivePost", "LiveReading", "NozzleLive"]
+
+_FLOWING = frozenset({"FUELLING", "SUSPENDED_FUELLING"})
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+NozzleNumber = Annotated[int, Meta(ge=1, le=9999)]
+StateName = Annotated[str, Meta(pattern=r"^[A-Za-z_]{1,32}$")]
+
+
+class NozzleLive(msgspec.Struct):
+    """One nozzle as the site reports it."""
+
+    nozzle: NozzleNumber
+    state: StateName
+    volume_ml: Count
+    amount_fen: Count
+
+
+class LivePost(msgspec.Struct):
+    """What a site sends a few times a second. ``at_us`` is the site's Unix time of the readings."""
+
+    at_us: Count
+    nozzles: Annotated[list[NozzleLive], Meta(max_length=256)]
+
+
+class LiveReading(NamedTuple):
+    """A reading and when it was heard here (Unix µs, this service's clock)."""
+
+    nozzle: int
+    state: str
+    volume_ml: int
+    amount_fen: int
+    at_us: int
+    heard_us: int
+
+    @property
+    def flows(self) -> bool:
+        """True from the first fuel to the end of the delivery."""
+        return self.volume_ml > 0 and self.state.upper() in _FLOWING
+
+
+class LiveBoard:
+    """One instance's board. Boards that share a hub show the same readings.
+
+    Args:
+        hub: carries readings between instances (``live/<station>/<nozzle>``) and wakes the phones' streams.
+        clock_us: Unix time in microseconds.
+    """
+
+    def __init__(self, hub: Hub, clock_us: Callable[[], int]) -> None:
+        self._hub = hub
+        self._clock_us = clock_us
+        self._readings: dict[str, LiveReading] = {}
+        hub.listeners.append(self._hear)
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._hear in self._hub.listeners:
+            self._hub.listeners.remove(self._hear)
+
+    def get(self, station: str, nozzle: int) -> LiveReading | None:
+        """The latest reading of a nozzle, or None."""
+        return self._readings.get(f"live/{station}/{nozzle}")
+
+    def update(self, station: str, post: LivePost) -> list[int]:
+        """Take a report; gives the nozzles on which fuel began to flow. A report that came late changes nothing."""
+        now_us = self._clock_us()
+        started = []
+        for item in post.nozzles:
+            topic = f"live/{station}/{item.nozzle}"
+            old = self._readings.get(topic)
+            if old is not None and old.at_us > post.at_us:
+                continue
+            new = LiveReading(item.nozzle, item.state, item.volume_ml, item.amount_fen, post.at_us, now_us)
+            self._readings[topic] = new
+            if old is None or old[1:4] != new[1:4]:
+                if new.flows and not (old is not None and old.flows):
+                    started.append(item.nozzle)
+                self._hub.publish(topic, new, lazy=True)
+        return started
+
+    def _hear(self, topic: str, payload: Any) -> None:
+        """From another instance: a list (out of JSON) or the very reading of a board in this process."""
+        if not topic.startswith("live/") or payload is None or payload is self._readings.get(topic):
+            return
+        reading = payload if isinstance(payload, LiveReading) else LiveReading(*payload)
+        old = self._readings.get(topic)
+        if old is None or old.at_us <= reading.at_us:
+            self._readings[topic] = reading._replace(heard_us=self._clock_us())

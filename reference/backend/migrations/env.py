@@ -1,0 +1,10 @@
+"""Alembic's entry point. The connection comes from `upgrade_connection`."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from reference.backend.schema import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.run_migrations()

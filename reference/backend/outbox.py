@@ -1,0 +1,222 @@
+"""What must happen after a commit: tasks, written in the same transaction, run at least once by any instance.
+
+A task names its topic and subject only; what it does is read from the tables when it runs, and every call it makes
+carries a key of its own, so running it twice does no harm. A claim moves the task's due time forward by the lease:
+when a worker is killed, another takes the task up after that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, func, select, update
+
+from reference.backend.core import Core
+from reference.backend.database import StoreUnavailableError, Transaction
+from reference.backend.gateway import GatewayRefusedError, GatewayUnknownError
+from reference.backend.schema import outbox
+
+__all__ = ["Outbox", "Task"]
+
+_log = logging.getLogger("reference.backend.outbox")
+_WAKE = "outbox"
+_IDLE_S = 60.0
+
+_DUE = (
+    select(outbox)
+    .where(outbox.c.done_us.is_(None), outbox.c.due_us <= bindparam("now_us"))
+    .order_by(outbox.c.due_us, outbox.c.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_CLAIM = (
+    update(outbox)
+    .where(outbox.c.id == bindparam("task_id"))
+    .values(due_us=bindparam("lease_us"), claim=bindparam("mine"), attempts=outbox.c.attempts + 1)
+)
+_NEXT = select(func.min(outbox.c.due_us)).where(outbox.c.done_us.is_(None))
+_DONE = (
+    update(outbox)
+    .where(outbox.c.id == bindparam("task_id"), outbox.c.claim == bindparam("mine"))
+    .values(done_us=bindparam("now_us"), claim=None, last_error=None)
+)
+_AGAIN = (
+    update(outbox)
+    .where(outbox.c.id == bindparam("task_id"), outbox.c.claim == bindparam("mine"))
+    .values(due_us=bindparam("again_us"), claim=None, last_error=bindparam("error"))
+)
+_HURRY = (
+    update(outbox)
+    .where(outbox.c.task_key == bindparam("key"), outbox.c.done_us.is_(None), outbox.c.claim.is_(None))
+    .where(outbox.c.due_us > bindparam("now_us"))
+    .values(due_us=bindparam("now_us"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A claimed task.
+
+    Attributes:
+        attempt: 1 for the first run.
+    """
+
+    id: int
+    key: str
+    topic: str
+    subject: str
+    attempt: int
+    claim: str
+
+
+# A handler returns when the task is to run again (Unix µs), or None when it is done.
+Handler = Callable[[Task], Awaitable[int | None]]
+
+
+class Outbox:
+    """Writes tasks, and runs those that are due.
+
+    Attributes:
+        handlers: by topic.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.handlers: dict[str, Handler] = {}
+        self._running: dict[asyncio.Task[None], None] = {}
+        self._loop_task: asyncio.Task[None] | None = None
+
+    async def put(
+        self, tx: Transaction, topic: str, subject: str, *, key: str | None = None, delay_us: int = 0
+    ) -> None:
+        """Write a task, once for its key (default ``topic/subject``)."""
+        now_us = self.core.clock_us()
+        await tx.insert_new(
+            outbox,
+            {
+                "task_key": key or f"{topic}/{subject}",
+                "topic": topic,
+                "subject": subject,
+                "due_us": now_us + delay_us,
+                "attempts": 0,
+                "created_us": now_us,
+            },
+        )
+        tx.notify(_WAKE)
+
+    async def hurry(self, tx: Transaction, key: str) -> None:
+        """Let a waiting task run now."""
+        await tx.execute(_HURRY, {"key": key, "now_us": self.core.clock_us()})
+        tx.notify(_WAKE)
+
+    def start(self) -> None:
+        """Begin to work off tasks in the background."""
+        if self._loop_task is None:
+            self._loop_task = asyncio.create_task(self._work(), name=f"outbox-{self.core.instance}")
+
+    async def stop(self) -> None:
+        """Finish what is running (bounded by the call time-out), claim nothing new."""
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._loop_task
+            self._loop_task = None
+        if self._running:
+            _, late = await asyncio.wait(list(self._running), timeout=self.core.settings.call_timeout_s + 1)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(list(late))
+
+    async def run_due(self) -> int:
+        """Run every task that is due, one after the other; how many. For tests and for a manual push."""
+        count = 0
+        while tasks := await self._claim(1):
+            await self._run(tasks[0])
+            count += 1
+        return count
+
+    async def _work(self) -> None:
+        with self.core.db.hub.subscribe(_WAKE) as news:
+            while True:
+                pause_s = await self._round()
+                await news.wait(pause_s)
+
+    async def _round(self) -> float:
+        """Start what is due and can be started; how long to wait at most."""
+        try:
+            room = self.core.settings.workers - len(self._running)
+            tasks = await self._claim(room) if room > 0 else []
+            for task in tasks:
+                running = asyncio.create_task(self._run(task), name=f"{task.topic}-{task.subject}")
+                self._running[running] = None
+                running.add_done_callback(self._finished)
+            if room <= 0:
+                return _IDLE_S  # the next to finish wakes us
+            due_us = await self.core.db.run(_next_due)
+        except StoreUnavailableError as error:
+            _log.warning("%s: outbox waits: %s", self.core.instance, error)
+            return 0.5
+        longest = self.core.db.hub.fallback_s or _IDLE_S
+        if due_us is None:
+            return longest
+        return min(longest, max(0.0, (due_us - self.core.clock_us()) / 1_000_000))
+
+    def _finished(self, running: asyncio.Task[None]) -> None:
+        was_full = len(self._running) >= self.core.settings.workers
+        self._running.pop(running, None)
+        if not running.cancelled() and running.exception() is not None:
+            _log.error("outbox task crashed", exc_info=running.exception())
+        if was_full:
+            self.core.db.hub.publish(_WAKE, lazy=True)
+
+    async def _claim(self, most: int) -> list[Task]:
+        mine = self.core.ids.text(16)
+
+        async def claim(tx: Transaction) -> list[Task]:
+            now_us = self.core.clock_us()
+            tasks = []
+            for row in await tx.rows(_DUE, {"now_us": now_us, "most": most}):
+                lease_us = now_us + round(self.core.settings.lease_s * 1_000_000)
+                await tx.execute(_CLAIM, {"task_id": row.id, "lease_us": lease_us, "mine": mine})
+                tasks.append(Task(row.id, row.task_key, row.topic, row.subject, row.attempts + 1, mine))
+            return tasks
+
+        return await self.core.db.run(claim)
+
+    async def _run(self, task: Task) -> None:
+        error: str | None = None
+        try:
+            again_us = await self.handlers[task.topic](task)
+        except (GatewayUnknownError, GatewayRefusedError) as problem:
+            again_us, error = self._backoff_us(task), str(problem)
+        except StoreUnavailableError as problem:
+            _log.warning("%s: %s left to its lease: %s", self.core.instance, task.key, problem)
+            return
+        except Exception as problem:  # noqa: BLE001 - one task's defect must not stop the others; it is kept on record
+            _log.exception("%s: task %s failed", self.core.instance, task.key)
+            again_us, error = self._backoff_us(task), f"{type(problem).__name__}: {problem}"
+        with contextlib.suppress(StoreUnavailableError):  # then the lease brings it back
+            await self.core.db.run(lambda tx: self._settle(tx, task, again_us, error))
+
+    async def _settle(self, tx: Transaction, task: Task, again_us: int | None, error: str | None) -> None:
+        mark = {"task_id": task.id, "mine": task.claim}
+        if again_us is None:
+            await tx.execute(_DONE, {**mark, "now_us": self.core.clock_us()})
+        else:
+            await tx.execute(_AGAIN, {**mark, "again_us": again_us, "error": error})
+            tx.notify(_WAKE)
+
+    def _backoff_us(self, task: Task) -> int:
+        """1 s, 2 s, 4 s ... 60 s, and up to half as much again by chance, so that instances do not march in step."""
+        base_us = min(60, 2 ** min(task.attempt - 1, 6)) * 1_000_000
+        return self.core.clock_us() + base_us + self.core.ids.below(base_us // 2)
+
+
+async def _next_due(tx: Transaction) -> int | None:
+    row = await tx.first(_NEXT)
+    return row[0] if row is not None else None

@@ -1,0 +1,282 @@
+"""Sales: taken in once per physical delivery, then owned by at most one payer.
+
+The ledger row says what the pump delivered and never changes. The sale row says who is paying for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, bindparam, select, update
+
+from reference.backend.core import Core
+from reference.backend.database import Transaction
+from reference.backend.errors import ApiError
+from reference.backend.models import SalePost, Settlement
+from reference.backend.schema import sales
+
+__all__ = ["Sales", "receipt_of", "sale_fields"]
+
+_BY_KEY = select(sales).where(
+    sales.c.station == bindparam("of_station"),
+    sales.c.nozzle == bindparam("number"),
+    sales.c.sequence == bindparam("seq"),
+)
+_LOCK = select(sales).where(sales.c.sale_id == bindparam("wanted")).with_for_update()
+_FREE = (
+    select(sales)
+    .where(
+        sales.c.station == bindparam("of_station"),
+        sales.c.nozzle == bindparam("number"),
+        sales.c.state == "payable",
+        sales.c.ended_us >= bindparam("since_us"),
+    )
+    .order_by(sales.c.ended_us.desc(), sales.c.sequence.desc())
+    .limit(1)
+    .with_for_update()
+)
+_IN_STATE = (
+    select(sales)
+    .where(sales.c.station == bindparam("of_station"), sales.c.state == bindparam("wanted"))
+    .order_by(sales.c.ended_us.desc(), sales.c.sale_id)
+    .limit(500)
+)
+_SET = (
+    update(sales)
+    .where(sales.c.sale_id == bindparam("wanted"))
+    .values(state=bindparam("new_state"), order_id=bindparam("owner"), updated_us=bindparam("now_us"))
+)
+
+_FIELDS = (
+    "sale_id",
+    "state",
+    "station",
+    "nozzle",
+    "sequence",
+    "fuelling_point",
+    "grade",
+    "volume_ml",
+    "amount_fen",
+    "price_fen_per_l",
+    "started_us",
+    "ended_us",
+    "order_id",
+    "tender",
+)
+
+
+def sale_fields(row: Row[Any]) -> dict[str, Any]:
+    """A sale as the API shows it."""
+    return {name: getattr(row, name) for name in _FIELDS}
+
+
+def receipt_of(
+    sale: Row[Any], *, station_name: str, tender: str, paid_fen: int, number: str | None
+) -> dict[str, Any]:
+    """What a receipt says. ``number`` is the `out_trade_no`, if the phone paid."""
+    return {
+        "station": sale.station,
+        "station_name": station_name,
+        "sale_id": sale.sale_id,
+        "sequence": sale.sequence,
+        "fuelling_point": sale.fuelling_point,
+        "nozzle": sale.nozzle,
+        "grade": sale.grade,
+        "volume_ml": sale.volume_ml,
+        "amount_fen": sale.amount_fen,
+        "price_fen_per_l": sale.price_fen_per_l,
+        "ended_us": sale.ended_us,
+        "tender": tender,
+        "paid_fen": paid_fen,
+        "out_trade_no": number,
+    }
+
+
+class Sales:
+    """Takes deliveries in and hands them to payers."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+
+    async def take(self, station: str, post: SalePost) -> tuple[bool, str, str]:
+        """Enter a delivery: (is it new, sale_id, state). The same again gives the same answer.
+
+        Raises:
+            ApiError: 409 if the key (station, nozzle, sequence) is known with other content; an alarm is raised.
+        """
+        digest = self.digest(post)
+        try:
+            return await self.core.db.run(lambda tx: self._take(tx, station, post, digest))
+        except ApiError as error:
+            if error.code == "sale_differs":
+                await self.core.alarm_alone(
+                    "sale_differs",
+                    f"{station}/{post.nozzle}/{post.sequence}",
+                    msgspec.json.encode(post).decode(),
+                )
+            raise
+
+    def digest(self, post: SalePost) -> str:
+        """Of everything the pump said; two posts with one key must have one digest."""
+        return hashlib.sha256(msgspec.json.encode(post, order="deterministic")).hexdigest()
+
+    async def _take(
+        self, tx: Transaction, station: str, post: SalePost, digest: str
+    ) -> tuple[bool, str, str]:
+        key = {"of_station": station, "number": post.nozzle, "seq": post.sequence}
+        known = await tx.first(_BY_KEY, key)
+        if known is None:
+            await self.core.stations.row(tx, station)
+            sale_id = self.core.ids.make("sale")
+            if await self._enter(tx, station, post, digest, sale_id):
+                state = await self._own(tx, station, post, sale_id)
+                return True, sale_id, state
+            known = await tx.first(_BY_KEY, key)  # another instance was quicker
+            assert known is not None  # noqa: S101 - the insert has just met it
+        if known.digest != digest:
+            raise ApiError(
+                409,
+                "sale_differs",
+                f"nozzle {post.nozzle} sequence {post.sequence} is known with other content",
+                "sequence",
+            )
+        return False, known.sale_id, known.state
+
+    async def _enter(self, tx: Transaction, station: str, post: SalePost, digest: str, sale_id: str) -> bool:
+        state = "payable" if post.amount_fen > 0 else "cleared"
+        figures = {
+            name: getattr(post, name) for name in post.__struct_fields__ if name not in {"order_id", "flags"}
+        }
+        is_new = await tx.insert_new(
+            sales,
+            {
+                "sale_id": sale_id,
+                "station": station,
+                "state": state,
+                "digest": digest,
+                "updated_us": self.core.clock_us(),
+                **figures,
+            },
+        )
+        if is_new:
+            await self.core.enter(
+                tx,
+                kind="sale",
+                entry_key=f"sale/{station}/{post.nozzle}/{post.sequence}",
+                station=station,
+                nozzle=post.nozzle,
+                sequence=post.sequence,
+                sale_id=sale_id,
+                order_id=post.order_id,
+                volume_ml=post.volume_ml,
+                amount_fen=post.amount_fen,
+                content=msgspec.json.encode(post).decode(),
+            )
+        return is_new
+
+    async def _own(self, tx: Transaction, station: str, post: SalePost, sale_id: str) -> str:
+        """Give the new sale to the order it was authorised for, if there is one; the sale's state after that."""
+        if post.order_id is not None:
+            order = await self.core.orders.lock(tx, post.order_id)
+            if order is None or (order.station, order.nozzle) != (station, post.nozzle):
+                await self.core.alarm(tx, "sale_for_unknown_order", sale_id, f"order {post.order_id}")
+            else:
+                sale = await self.lock(tx, sale_id)
+                await self.core.orders.delivered(tx, order, sale)
+        return (await self.lock(tx, sale_id)).state
+
+    async def lock(self, tx: Transaction, sale_id: str) -> Row[Any]:
+        """The sale's row, locked. Raises `ApiError` 404."""
+        row = await tx.first(_LOCK, {"wanted": sale_id})
+        if row is None:
+            raise ApiError(404, "unknown_sale", f"there is no sale {sale_id}", "sale_id")
+        return row
+
+    async def free_at(self, tx: Transaction, station: str, nozzle: int) -> Row[Any] | None:
+        """The newest finished sale at a nozzle that nobody owns, locked."""
+        since_us = self.core.clock_us() - self.core.settings.bind_window_s * 1_000_000
+        return await tx.first(_FREE, {"of_station": station, "number": nozzle, "since_us": since_us})
+
+    async def set(self, tx: Transaction, sale_id: str, state: str, order_id: str | None) -> None:
+        """Change who owns a sale (the caller holds its lock)."""
+        await tx.execute(
+            _SET,
+            {"wanted": sale_id, "new_state": state, "owner": order_id, "now_us": self.core.clock_us()},
+        )
+
+    async def in_state(self, station: str, state: str) -> list[dict[str, Any]]:
+        """Up to 500 sales of a station in a state, newest first."""
+        rows = await self.core.db.run(lambda tx: tx.rows(_IN_STATE, {"of_station": station, "wanted": state}))
+        return [sale_fields(row) for row in rows]
+
+    async def settle(self, station: str, sale_id: str, body: Settlement) -> dict[str, Any]:
+        """A cashier takes the money. Repeating it with the same token changes nothing.
+
+        Raises:
+            ApiError: 404 unknown; 409 if an order owns the sale, it is settled already, or the amount is not the sale's.
+        """
+        return await self.core.db.run(lambda tx: self._settle(tx, station, sale_id, body))
+
+    async def _settle(self, tx: Transaction, station: str, sale_id: str, body: Settlement) -> dict[str, Any]:
+        sale = await self.lock(tx, sale_id)
+        if sale.station != station:
+            raise ApiError(404, "unknown_sale", f"there is no sale {sale_id}", "sale_id")
+        if sale.settle_token == body.client_token:
+            return sale_fields(sale)
+        if sale.state == "locked":
+            raise ApiError(409, "sale_locked", "a phone is paying for this sale")
+        if sale.state != "payable":
+            raise ApiError(409, "already_settled", "this sale is settled")
+        if body.amount_fen != sale.amount_fen:
+            raise ApiError(409, "amount_differs", f"the sale is over {sale.amount_fen} fen", "amount_fen")
+        await tx.execute(
+            update(sales)
+            .where(sales.c.sale_id == sale_id)
+            .values(
+                state="cleared",
+                settle_token=body.client_token,
+                tender=body.tender,
+                updated_us=self.core.clock_us(),
+            )
+        )
+        await self.core.enter(
+            tx,
+            kind="settlement",
+            entry_key=f"settlement/{sale_id}",
+            station=station,
+            nozzle=sale.nozzle,
+            sequence=sale.sequence,
+            sale_id=sale_id,
+            amount_fen=body.amount_fen,
+            content=msgspec.json.encode({"tender": body.tender}).decode(),
+        )
+        if body.invoice is not None:
+            await self.core.invoices.ask(tx, sale, order=None, title=body.invoice.model_dump())
+        await self.finish(tx, sale, order_id=None, tender=body.tender, paid_fen=body.amount_fen, number=None)
+        return sale_fields(await self.lock(tx, sale_id))
+
+    async def finish(
+        self,
+        tx: Transaction,
+        sale: Row[Any],
+        *,
+        order_id: str | None,
+        tender: str,
+        paid_fen: int,
+        number: str | None,
+    ) -> None:
+        """Tell the site that a sale is settled, and let it print the receipt."""
+        name = (await self.core.stations.row(tx, sale.station)).name
+        receipt = receipt_of(sale, station_name=name, tender=tender, paid_fen=paid_fen, number=number)
+        where = {"station": sale.station, "nozzle": sale.nozzle, "order_id": order_id}
+        settled = {
+            "sale_id": sale.sale_id,
+            "sequence": sale.sequence,
+            "amount_fen": sale.amount_fen,
+            "tender": tender,
+        }
+        commands = self.core.commands
+        await commands.put(tx, key=f"settled/{sale.sale_id}", kind="settled", **where, sale=settled)
+        await commands.put(tx, key=f"print/{sale.sale_id}", kind="print", **where, receipt=receipt)

@@ -1,0 +1,283 @@
+"""The tables, once for SQLite and PostgreSQL.
+
+Times are Unix microseconds, money is fen, volume is millilitres: 64-bit integers all. JSON is kept as text, because the
+database never looks into it. The ledger refuses UPDATE and DELETE by trigger (see the first migration), so that
+"append-only" does not depend on the goodwill of this code.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+__all__ = [
+    "alarms",
+    "commands",
+    "invoices",
+    "ledger",
+    "metadata",
+    "nozzles",
+    "orders",
+    "outbox",
+    "payments",
+    "refunds",
+    "sales",
+    "sessions",
+    "stations",
+]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only in a column of the type INTEGER.
+_Serial = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _int(name: str, *, null: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=null)
+
+
+def _str(name: str, length: int, *, null: bool = False) -> Column[str]:
+    return Column(name, String(length), nullable=null)
+
+
+stations = Table(
+    "stations",
+    metadata,
+    Column("station", String(16), primary_key=True),
+    _str("name", 80),
+    _str("taxpayer_id", 20, null=True),
+    _str("lift_policy", 32),
+    # The last command number. It is raised under this row's lock, so that numbers become visible in order.
+    _int("command_seq"),
+    _int("updated_us"),
+)
+
+nozzles = Table(
+    "nozzles",
+    metadata,
+    Column("station", String(16), primary_key=True),
+    Column("nozzle", BigInteger, primary_key=True, autoincrement=False),
+    _int("fuelling_point"),
+    _str("grade", 16),
+    _int("price_fen_per_l"),
+    _int("tank", null=True),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("entry_id", _Serial, primary_key=True, autoincrement=True),
+    # sale | correction | payment | refund | settlement | loss
+    _str("kind", 16),
+    # What makes the entry unique: "sale/KM01/3/17", "payment/<out_trade_no>", "refund/<out_refund_no>"...
+    _str("entry_key", 120),
+    _int("corrects", null=True),
+    _str("station", 16),
+    _int("nozzle"),
+    _int("sequence", null=True),
+    _str("sale_id", 40, null=True),
+    _str("order_id", 40, null=True),
+    _int("volume_ml"),
+    _int("amount_fen"),
+    Column("content", Text, nullable=False),
+    _str("instance", 64),
+    _int("recorded_us"),
+    UniqueConstraint("entry_key"),
+)
+
+sales = Table(
+    "sales",
+    metadata,
+    Column("sale_id", String(40), primary_key=True),
+    _str("station", 16),
+    _int("nozzle"),
+    _int("sequence"),
+    # payable -> locked (an order owns it) -> cleared; back to payable when the owner gives up
+    _str("state", 16),
+    _str("order_id", 40, null=True),
+    _str("digest", 64),
+    _int("fuelling_point"),
+    _str("grade", 16),
+    _int("volume_ml"),
+    _int("amount_fen"),
+    _int("price_fen_per_l"),
+    _int("started_us"),
+    _int("ended_us"),
+    _int("end_total_volume_ml"),
+    _int("end_total_amount_fen"),
+    _str("settle_token", 80, null=True),
+    _str("tender", 16, null=True),
+    _int("updated_us"),
+    UniqueConstraint("station", "nozzle", "sequence"),
+    Index("ix_sales_state", "station", "state", "nozzle"),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("order_id", String(40), primary_key=True),
+    _str("openid", 64),
+    _str("client_token", 80),
+    _str("digest", 64),
+    _str("station", 16),
+    _int("nozzle"),
+    _str("mode", 8),
+    _str("state", 16),
+    # 1 while the order holds its nozzle, else NULL (NULLs do not meet in a unique index).
+    Column("holds_nozzle", Integer, nullable=True),
+    Column("cancel_asked", Integer, nullable=False),
+    _int("preset_fen", null=True),
+    _int("preset_ml", null=True),
+    _int("payable_fen"),
+    _int("volume_ml"),
+    _int("amount_fen"),
+    _int("paid_fen"),
+    _int("refunded_fen"),
+    _str("out_trade_no", 32, null=True),
+    _str("sale_id", 40, null=True),
+    Column("title", Text, nullable=True),
+    _int("created_us"),
+    _int("updated_us"),
+    UniqueConstraint("openid", "client_token"),
+    Index("uq_orders_holds_nozzle", "station", "nozzle", "holds_nozzle", unique=True),
+    Index("ix_orders_updated_us", "updated_us"),
+)
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("out_trade_no", String(32), primary_key=True),
+    _str("order_id", 40),
+    _str("openid", 64),
+    _int("amount_fen"),
+    # OPEN (asked, perhaps unknown) -> SUCCESS | CLOSED
+    _str("state", 16),
+    # 1 while OPEN, else NULL: an order never has two payments that could both be paid.
+    Column("is_open", Integer, nullable=True),
+    _str("prepay_id", 64, null=True),
+    _int("prepay_us", null=True),
+    _str("transaction_id", 32, null=True),
+    _str("proof", 16, null=True),
+    _int("queries"),
+    _int("expires_us"),
+    _int("created_us"),
+    _int("paid_us", null=True),
+    UniqueConstraint("transaction_id"),
+    Index("uq_payments_open", "order_id", "is_open", unique=True),
+    Index("ix_payments_order_id", "order_id"),
+)
+
+refunds = Table(
+    "refunds",
+    metadata,
+    Column("out_refund_no", String(64), primary_key=True),
+    _str("out_trade_no", 32),
+    _str("order_id", 40),
+    _str("reason", 32),
+    _int("amount_fen"),
+    _int("total_fen"),
+    # PENDING -> PROCESSING -> SUCCESS | CLOSED | ABNORMAL
+    _str("state", 16),
+    _str("refund_id", 40, null=True),
+    _int("created_us"),
+    _int("updated_us"),
+    UniqueConstraint("order_id", "reason"),
+    Index("ix_refunds_out_trade_no", "out_trade_no"),
+)
+
+invoices = Table(
+    "invoices",
+    metadata,
+    Column("fapiao_apply_id", String(40), primary_key=True),
+    _str("sale_id", 40),
+    _str("order_id", 40, null=True),
+    _str("station", 16),
+    # issuing -> issued | failed
+    _str("state", 16),
+    _str("fapiao_id", 40),
+    _int("attempt"),
+    _int("amount_fen"),
+    _int("volume_ml"),
+    _str("number", 20, null=True),
+    Column("title", Text, nullable=False),
+    Column("reason", Text, nullable=True),
+    _int("requested_us"),
+    _int("issued_us", null=True),
+    UniqueConstraint("sale_id"),
+    Index("ix_invoices_order_id", "order_id"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    _str("task_key", 120),
+    _str("topic", 32),
+    _str("subject", 64),
+    # When the task may run next; a claim moves it forward by the lease, so a killed worker's task comes back.
+    _int("due_us"),
+    _int("attempts"),
+    _str("claim", 64, null=True),
+    _int("created_us"),
+    _int("done_us", null=True),
+    Column("last_error", Text, nullable=True),
+    UniqueConstraint("task_key"),
+    Index(
+        "ix_outbox_due",
+        "due_us",
+        "id",
+        sqlite_where=text("done_us IS NULL"),
+        postgresql_where=text("done_us IS NULL"),
+    ),
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("station", String(16), primary_key=True),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    _str("command_key", 120),
+    _str("kind", 16),
+    _int("nozzle"),
+    _str("order_id", 40, null=True),
+    Column("body", Text, nullable=False),
+    _int("created_us"),
+    Column("ok", Integer, nullable=True),
+    _str("reason", 200, null=True),
+    _int("done_us", null=True),
+    UniqueConstraint("command_key"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_digest", String(64), primary_key=True),
+    _str("openid", 64),
+    _int("expires_us"),
+)
+
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    _str("kind", 40),
+    _str("subject", 120),
+    Column("detail", Text, nullable=False),
+    _int("raised_us"),
+)

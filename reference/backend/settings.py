@@ -1,0 +1,117 @@
+"""What an operator decides: one frozen object, read from one JSON file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError
+
+from protocols.wechatpay.trust import MerchantCredentials
+
+__all__ = ["BackendSettings", "SettingsError"]
+
+_StationId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,16}$")]
+_Secret = Annotated[str, StringConstraints(min_length=8, max_length=256)]
+
+
+class SettingsError(ValueError):
+    """The configuration cannot be used; the message names the file and the field."""
+
+
+class BackendSettings(BaseModel):
+    """Settings of one backend instance. Times end in ``_s`` (seconds) or ``_us`` (microseconds).
+
+    Attributes:
+        station_keys: the bearer key of each station that may report.
+        admin_key: opens ``/v1/admin``.
+        service_secret: keys the check of `out_trade_no`; the same in all instances of one service.
+        merchant: keys of the merchant at WeChat Pay (`merchant_file` names a file with them instead).
+        pay_url, wechat_url: where the gateway and the mini-program platform answer.
+        notify_url: where this service is reached from the gateway, without a path.
+        call_timeout_s: how long a call to the gateway may take. After that its outcome is unknown.
+        query_schedule_s: waits before each query of an unanswered payment; the last one repeats. The first is at most
+            60 s, as the platform's advice for a missing notice is (WeChat Pay, payment-notice page).
+        order_ttl_s: an order that nobody pays is closed after this, and its sale is free for the cashier.
+        bind_window_s: a scanned code finds a finished, unpaid sale that is at most this old.
+        invoice_schedule_s: waits before each query of an invoice that the platform has accepted.
+        invoice_tries: with a new `fapiao_id` each, for one application (WXDOC 4016760559: at most 4).
+        lease_s: a task of a killed worker is taken up again after this.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    database_url: str = "sqlite://"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    instance: Annotated[str, StringConstraints(min_length=1, max_length=64)] = "backend"
+    station_keys: dict[_StationId, _Secret]
+    admin_key: _Secret
+    service_secret: _Secret
+    merchant_file: Path | None = None
+    pay_url: str = "https://api.mch.weixin.qq.com"
+    wechat_url: str = "https://api.weixin.qq.com"
+    notify_url: str = "https://backend.station"
+    call_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+    session_ttl_s: Annotated[int, Field(ge=60)] = 7 * 86_400
+    query_schedule_s: Annotated[tuple[int, ...], Field(min_length=1)] = (15, 15, 30, 60, 180, 600, 1800)
+    order_ttl_s: Annotated[int, Field(ge=30)] = 900
+    bind_window_s: Annotated[int, Field(ge=60)] = 1800
+    refund_schedule_s: Annotated[tuple[int, ...], Field(min_length=1)] = (60, 60, 180, 600, 1800)
+    invoice_schedule_s: Annotated[tuple[float, ...], Field(min_length=1)] = (2, 3, 5, 10, 30, 60, 300)
+    invoice_tries: Annotated[int, Field(ge=1, le=4)] = 4
+    lease_s: Annotated[float, Field(ge=1)] = 15.0
+    workers: Annotated[int, Field(ge=1, le=256)] = 16
+    pool_size: Annotated[int, Field(ge=2, le=100)] = 10
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 262_144
+
+    _merchant: MerchantCredentials | None = PrivateAttr(default=None)
+
+    def model_post_init(self, context: Any) -> None:
+        """Checks across fields."""
+        del context
+        if self.query_schedule_s[0] > 60:
+            raise ValueError("query_schedule_s: the first query comes within 60 s of the prepay call")
+
+    @property
+    def merchant(self) -> MerchantCredentials:
+        """The merchant's keys. Raises `SettingsError` if none were given."""
+        if self._merchant is None:
+            raise SettingsError("no merchant credentials: give merchant_file, or call with_merchant()")
+        return self._merchant
+
+    def with_merchant(self, merchant: MerchantCredentials) -> Self:
+        """The same settings with these keys."""
+        copy = self.model_copy()
+        copy._merchant = merchant
+        return copy
+
+    @classmethod
+    def from_file(cls, path: Path) -> BackendSettings:
+        """Read a JSON file; ``merchant_file`` in it is relative to its folder.
+
+        Raises:
+            SettingsError: unreadable, not JSON, or a field is wrong.
+        """
+        settings = cls._read(path)
+        if settings.merchant_file is not None:
+            file = path.parent / settings.merchant_file
+            try:
+                return settings.with_merchant(MerchantCredentials.from_json(file.read_text()))
+            except (OSError, ValueError) as error:
+                raise SettingsError(f"{path}: merchant_file: {error}") from error
+        return settings
+
+    @classmethod
+    def _read(cls, path: Path) -> BackendSettings:
+        try:
+            return cls.model_validate(json.loads(path.read_text()))
+        except OSError as error:
+            raise SettingsError(f"{path}: {error.strerror or error}") from error
+        except json.JSONDecodeError as error:
+            raise SettingsError(f"{path}: line {error.lineno}: {error.msg}") from error
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            field = ".".join(str(part) for part in first["loc"]) or "(file)"
+            raise SettingsError(f"{path}: {field}: {first['msg']}") from error

@@ -1,0 +1,98 @@
+"""Stations and their nozzles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, bindparam, delete, insert, select, update
+
+from reference.backend.core import Core
+from reference.backend.database import Transaction
+from reference.backend.errors import ApiError
+from reference.backend.models import StationSetup
+from reference.backend.schema import nozzles, stations
+
+__all__ = ["Stations"]
+
+_STATION = select(stations).where(stations.c.station == bindparam("of_station"))
+_NOZZLES = select(nozzles).where(nozzles.c.station == bindparam("of_station")).order_by(nozzles.c.nozzle)
+_NOZZLE = select(nozzles).where(
+    nozzles.c.station == bindparam("of_station"), nozzles.c.nozzle == bindparam("number")
+)
+
+
+class Stations:
+    """What the sites declare."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+
+    async def declare(self, station: str, setup: StationSetup) -> None:
+        """Store a station, or replace what was stored."""
+        head = {
+            "name": setup.name,
+            "taxpayer_id": setup.taxpayer_id,
+            "lift_policy": setup.lift_policy,
+            "updated_us": self.core.clock_us(),
+        }
+
+        async def work(tx: Transaction) -> None:
+            if not await tx.insert_new(stations, {"station": station, "command_seq": 0, **head}):
+                await tx.execute(update(stations).where(stations.c.station == station).values(**head))
+            await tx.execute(delete(nozzles).where(nozzles.c.station == station))
+            for item in setup.nozzles:
+                await tx.execute(insert(nozzles), {"station": station, **item.model_dump()})
+
+        await self.core.db.run(work)
+
+    async def row(self, tx: Transaction, station: str) -> Row[Any]:
+        """The station's row. Raises `ApiError` 404."""
+        row = await tx.first(_STATION, {"of_station": station})
+        if row is None:
+            raise ApiError(404, "unknown_station", f"there is no station {station}", "station")
+        return row
+
+    async def nozzle(self, tx: Transaction, station: str, nozzle: int) -> Row[Any]:
+        """The nozzle's row. Raises `ApiError` 404."""
+        row = await tx.first(_NOZZLE, {"of_station": station, "number": nozzle})
+        if row is None:
+            await self.row(tx, station)
+            raise ApiError(404, "unknown_nozzle", f"station {station} has no nozzle {nozzle}", "nozzle")
+        return row
+
+    async def view(self, station: str) -> dict[str, Any]:
+        """The station with prices and live readings."""
+
+        async def work(tx: Transaction) -> tuple[Row[Any], list[Row[Any]]]:
+            row = await self.row(tx, station)
+            return row, list(await tx.rows(_NOZZLES, {"of_station": station}))
+
+        head, rows = await self.core.db.run(work)
+        return {
+            "station": station,
+            "name": head.name,
+            "taxpayer_id": head.taxpayer_id,
+            "lift_policy": head.lift_policy,
+            "nozzles": [
+                {
+                    "nozzle": row.nozzle,
+                    "fuelling_point": row.fuelling_point,
+                    "grade": row.grade,
+                    "price_fen_per_l": row.price_fen_per_l,
+                    "tank": row.tank,
+                    "live": self._live(station, row.nozzle),
+                }
+                for row in rows
+            ],
+        }
+
+    def _live(self, station: str, nozzle: int) -> dict[str, Any] | None:
+        reading = self.core.live.get(station, nozzle)
+        if reading is None:
+            return None
+        return {
+            "state": reading.state,
+            "volume_ml": reading.volume_ml,
+            "amount_fen": reading.amount_fen,
+            "age_us": max(0, self.core.clock_us() - reading.heard_us),
+        }
