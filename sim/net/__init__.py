@@ -1,0 +1,16 @@
+"""An HTTP network in memory: host names lead to ASGI applications, with latency and faults, on the kernel's clock."""
+
+from __future__ import annotations
+
+from sim.net.faults import HttpFault, HttpFaultKind, HttpFaults
+from sim.net.network import AppError, Network, NetworkError, NetworkTransport
+
+__all__ = [
+    "AppError",
+    "HttpFault",
+    "HttpFaultKind",
+    "HttpFaults",
+    "Network",
+    "NetworkError",
+    "NetworkTransport",
+]

@@ -1,0 +1,273 @@
+"""The client's side of a request: departure, the two legs, time-outs, and the reply as httpx wants it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+
+from sim.net.call import AppCall, Reply
+from sim.net.faults import HttpStrike
+
+if TYPE_CHECKING:
+    from sim.net.network import Network, Route
+
+__all__ = ["Exchange"]
+
+_DEFAULT_TIMEOUT_S: Final = 60.0
+"""How long a client without a time-out of its own waits for what will never come; then it is told, as by a dead peer."""
+
+
+class Exchange(httpx.AsyncByteStream):
+    """One request of one client, from its departure until its reply is read or given up.
+
+    It is the reply's byte stream at the same time.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        route: Route,
+        request: httpx.Request,
+        body: bytes,
+        path: str,
+        strike: HttpStrike,
+    ) -> None:
+        self.route = route
+        self._network = network
+        self._request = request
+        self._body = body
+        self._path = path
+        self._strike = strike
+        self._loop = network.loop
+        self._read_timeout_s: float | None = request.extensions.get("timeout", {}).get("read")
+        self._calls: list[AppCall] = []
+        self._reply_leg_us: int | None = None
+        self._head: tuple[int, list[tuple[bytes, bytes]]] | None = None
+        self._chunks: deque[bytes] = deque()
+        self._is_finished = False
+        self._is_over = False
+        self._is_reported = False
+        self._error: httpx.TransportError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._sent_us = network.now_us()
+        self._arrived_us: int | None = None
+        self._replied_us: int | None = None
+
+    # The way there.
+
+    async def perform(self) -> httpx.Response:
+        """Send the request and wait for the head of the reply.
+
+        Raises:
+            httpx.ConnectError: refused (host down).
+            httpx.ConnectTimeout: nobody answers at all.
+            httpx.ReadTimeout: no reply in time.
+            httpx.ReadError: the connection broke.
+        """
+        strike = self._strike
+        route = self.route
+        leg_us = route.draw_request()
+        if strike.unreachable:
+            timeout_s = self._request.extensions.get("timeout", {}).get("connect")
+            await asyncio.sleep(_DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s)
+            raise self._failed(httpx.ConnectTimeout, "unreachable", f"{route.host.name} cannot be reached")
+        if strike.refused or route.host.is_down:
+            await asyncio.sleep(2 * leg_us / 1_000_000)
+            raise self._failed(httpx.ConnectError, "refused", f"{route.host.name} refuses connections")
+        if not strike.request_lost:
+            leg_us += strike.late_request_us
+            self._arrived_us = self._sent_us + leg_us
+            self._loop.call_later((leg_us + route.draw_processing()) / 1_000_000, self._arrive, True)
+            if strike.duplicate_after_us is not None:
+                again_us = leg_us + strike.duplicate_after_us + route.draw_processing()
+                self._loop.call_later(again_us / 1_000_000, self._arrive, False)
+        try:
+            while self._head is None and self._error is None:
+                await self._wait()
+        except asyncio.CancelledError:
+            self._end("cancelled")
+            raise
+        if self._error is not None:
+            raise self._error
+        return self._response()
+
+    def _arrive(self, is_first: bool) -> None:
+        host = self.route.host
+        if host.is_down or (self._strike.reset == "before" and is_first):
+            if is_first:
+                self._break_after_leg()
+            return
+        call = AppCall(
+            host.app,
+            self.scope(),
+            self._body,
+            on_reply=self._depart if is_first else _discard,
+            on_failure=self._app_failed if is_first else self._copy_failed,
+        )
+        if is_first:
+            self._calls.append(call)
+            if self._is_over:
+                call.disconnect()
+        self._network.serve(host, call, self if is_first else None)
+
+    def scope(self) -> dict[str, Any]:
+        """The ASGI scope of the request."""
+        url = self._request.url
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": self._request.method,
+            "headers": [(name.lower(), value) for name, value in self._request.headers.raw],
+            "scheme": url.scheme,
+            "path": self._path,
+            "raw_path": url.raw_path.partition(b"?")[0],
+            "query_string": url.query,
+            "server": (self.route.host.name, url.port),
+            "client": (self.route.client, 0),
+            "root_path": "",
+        }
+
+    # The way back.
+
+    def _depart(self, reply: Reply) -> None:
+        if self._replied_us is None:
+            self._replied_us = self._network.now_us()
+        if self._strike.reply_lost:
+            return
+        if self._strike.reset == "after":
+            self._break_after_leg()
+            return
+        self._loop.call_later(self._reply_leg() / 1_000_000, self._deliver, reply)
+
+    def _reply_leg(self) -> int:
+        # Drawn once: the pieces of one reply share a connection and keep their order.
+        if self._reply_leg_us is None:
+            self._reply_leg_us = self.route.draw_reply() + self._strike.late_reply_us
+        return self._reply_leg_us
+
+    def _deliver(self, reply: Reply) -> None:
+        if self._is_over:
+            return
+        if reply.head is not None:
+            self._head = reply.head
+        if self._request.method != "HEAD":
+            self._chunks.extend(reply.body)
+        self._is_finished = reply.is_last
+        self._notify()
+
+    def _response(self) -> httpx.Response:
+        if self._head is None:
+            raise RuntimeError("no head of a reply")
+        status, headers = self._head
+        if self._is_finished:
+            self._end("ok")
+            return httpx.Response(status, headers=headers, stream=httpx.ByteStream(b"".join(self._chunks)))
+        self._report("ok")
+        return httpx.Response(status, headers=headers, stream=self)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            while self._chunks:
+                yield self._chunks.popleft()
+            if self._error is not None:
+                raise self._error
+            if self._is_finished or self._is_over:
+                self._end("ok")
+                return
+            await self._wait()
+
+    async def aclose(self) -> None:
+        """The client has read enough."""
+        if not self._is_over:
+            self._end("ok" if self._is_finished else "closed")
+
+    # Ends.
+
+    def break_off(self) -> None:
+        """The host has died: the client sees a reset after the time of one leg."""
+        self._break_after_leg()
+
+    def _break_after_leg(self) -> None:
+        self._loop.call_later(self._reply_leg() / 1_000_000, self._break)
+
+    def _break(self) -> None:
+        if not self._is_over and not self._is_finished:
+            self._failed(httpx.ReadError, "reset", f"{self.route.host.name} reset the connection")
+            self._notify()
+
+    def _app_failed(self, error: BaseException | None, is_cut: bool) -> None:
+        self._network.app_failed(self.route.host, self._request.method, self._path, error)
+        if is_cut:
+            self._break_after_leg()
+
+    def _copy_failed(self, error: BaseException | None, is_cut: bool) -> None:  # noqa: ARG002 - its reply goes nowhere
+        self._network.app_failed(self.route.host, self._request.method, self._path, error)
+
+    def _timed_out(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._failed(httpx.ReadTimeout, "timeout", f"{self.route.host.name} did not reply in time")
+            self._notify()
+
+    def _failed(self, kind: type[httpx.TransportError], outcome: str, message: str) -> httpx.TransportError:
+        self._error = kind(message, request=self._request)
+        self._end(outcome)
+        return self._error
+
+    def _end(self, outcome: str) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        self._report(outcome)
+        if not self._is_finished and self._calls:
+            self._loop.call_later(self.route.draw_hang_up() / 1_000_000, self._disconnect)
+
+    def _disconnect(self) -> None:
+        for call in self._calls:
+            call.disconnect()
+
+    def _report(self, outcome: str) -> None:
+        if self._is_reported:
+            self._network.report("http.end", self.route, {"path": self._path, "outcome": outcome})
+            return
+        self._is_reported = True
+        self._network.report(
+            "http",
+            self.route,
+            {
+                "method": self._request.method,
+                "path": self._path,
+                "status": None if self._head is None else self._head[0],
+                "outcome": outcome,
+                "sent_us": self._sent_us,
+                "arrived_us": self._arrived_us,
+                "replied_us": self._replied_us,
+            },
+        )
+
+    # Waiting.
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        timeout_s = self._read_timeout_s
+        if timeout_s is None and self._head is None:
+            timeout_s = _DEFAULT_TIMEOUT_S if self._strike.request_lost or self._strike.reply_lost else None
+        timer = None if timeout_s is None else self._loop.call_later(timeout_s, self._timed_out)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+
+    def _notify(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def _discard(_reply: Reply) -> None:
+    """The reply to a duplicate goes nowhere."""
