@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .dart import DartDispenser, DartQuirks
+from .dart_head import DartHead
 from .events import (
     AuthorisationDropped,
     Delivery,
@@ -28,6 +30,9 @@ __all__ = [
     "PULSE_ML",
     "STATE_TABLE",
     "AuthorisationDropped",
+    "DartDispenser",
+    "DartHead",
+    "DartQuirks",
     "Delivery",
     "DeliveryEnded",
     "Dispenser",

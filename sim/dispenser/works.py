@@ -102,11 +102,14 @@ class Works:
         return self._allowed
 
     def reading(self, now_us: int) -> Reading:
-        """The display at ``now_us``: the delivery under way, or the last one until the display is zeroed."""
+        """The display at ``now_us``: the delivery under way, or the last one until the display is zeroed.
+
+        A time before the last operation reads as that operation's time.
+        """
         running = self._running
         if running is None:
             return self._display
-        volume_ml = running.delivered_ml(now_us)
+        volume_ml = running.delivered_ml(max(now_us, self._last_us))
         return Reading(volume_ml, amount_fen(volume_ml, running.price_fen_per_l), running.price_fen_per_l)
 
     def totals(self, logical_nozzle: int, now_us: int) -> tuple[int, int]:

@@ -1,0 +1,177 @@
+"""The server (slave) side: every request answered once, in order, with its own transaction id.
+
+Source of the rules: Modbus Application Protocol Specification V1.1b3, sections 6 and 7 (request checks: function, then
+counts, then addresses), MODBUS Messaging on TCP/IP Implementation Guide V1.0b, section 4.4, MODBUS over Serial Line V1.02.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU
+from pymodbus.pdu.register_message import (
+    ReadHoldingRegistersResponse,
+    ReadInputRegistersResponse,
+    WriteMultipleRegistersResponse,
+    WriteSingleRegisterResponse,
+)
+
+from protocols.sansio import Outgoing
+
+from .bank import ExceptionCode, Refusal, RegisterBank
+from .framing import Frame, Framing, RtuAssembler, TcpAssembler, rtu_frame, rtu_silence_us, tcp_frame
+
+__all__ = ["ModbusServer"]
+
+READ_HOLDING = 3
+READ_INPUT = 4
+WRITE_SINGLE = 6
+WRITE_MULTIPLE = 16
+
+MAX_READ_COUNT = 125
+MAX_WRITE_COUNT = 123
+
+BROADCAST = 0
+"""Serial line: everyone executes, nobody answers. On TCP: the device at the end of the connection."""
+
+TCP_ANY_UNIT = 255
+"""Messaging on TCP/IP guide, 4.4.1.2: the non-significant unit of a device that is addressed by its IP address."""
+
+_SHORTEST = {READ_HOLDING: 5, READ_INPUT: 5, WRITE_SINGLE: 5, WRITE_MULTIPLE: 6}
+
+_decoder = DecodePDU(True)
+
+
+class ModbusServer:
+    """One connection of a server: a `Machine` between bytes and a `RegisterBank`.
+
+    Args:
+        bank: the registers.
+        unit_id: 1..247.
+        framing: ``tcp`` or ``rtu``.
+        baud: line speed, for the silence that ends an RTU frame.
+        absent_unit: TCP only, for a request to another unit: ``gateway`` answers exception 11, ``silence`` nothing.
+        silence_us: replaces the 3.5 characters where bytes come over a pty or a network.
+
+    Attributes:
+        requests: requests to this unit so far.
+
+    Raises:
+        ValueError: a unit outside 1..247.
+    """
+
+    on_wake: Callable[[], None] | None
+
+    def __init__(
+        self,
+        bank: RegisterBank,
+        unit_id: int,
+        *,
+        framing: Framing = "tcp",
+        baud: int = 9_600,
+        absent_unit: Literal["gateway", "silence"] = "gateway",
+        silence_us: int | None = None,
+    ) -> None:
+        if not 1 <= unit_id <= 247:
+            raise ValueError(f"Modbus unit {unit_id} is not in 1..247")
+        self.on_wake = None
+        self.unit_id = unit_id
+        self.framing = framing
+        self.requests = 0
+        self._bank = bank
+        self._absent_unit = absent_unit
+        self._out: list[Outgoing] = []
+        self._tcp = TcpAssembler()
+        self._rtu = RtuAssembler(rtu_silence_us(baud) if silence_us is None else silence_us)
+
+    @property
+    def wants_close(self) -> bool:
+        """TCP: the stream lost its frame boundaries, the host should close the connection."""
+        return self._tcp.lost
+
+    @property
+    def bad_frames(self) -> int:
+        """Frames dropped without an answer: CRC, length, foreign protocol id."""
+        return self._tcp.bad_frames + self._rtu.bad_frames
+
+    def receive_data(self, data: bytes, now_us: int) -> None:
+        """Take bytes from the wire."""
+        if self.framing == "tcp":
+            for frame in self._tcp.feed(data):
+                self._serve_tcp(frame, now_us)
+            return
+        ended = self._rtu.feed(data, now_us)
+        if ended is not None:
+            self._serve_rtu(ended, now_us)
+
+    def data_to_send(self, now_us: int) -> list[Outgoing]:  # noqa: ARG002 - the shape of every machine
+        """Drain the replies."""
+        out, self._out = self._out, []
+        return out
+
+    def next_timer(self) -> int | None:
+        """RTU: when silence ends the frame that is being received."""
+        return self._rtu.ends_us
+
+    def handle_timer(self, now_us: int) -> None:
+        """RTU: serve the frame that silence has ended."""
+        ends_us = self._rtu.ends_us
+        if ends_us is not None and ends_us <= now_us:
+            frame = self._rtu.end()
+            if frame is not None:
+                self._serve_rtu(frame, now_us)
+
+    def _serve_tcp(self, frame: Frame, now_us: int) -> None:
+        if frame.unit_id in {self.unit_id, BROADCAST, TCP_ANY_UNIT}:
+            reply = self._answer(frame.pdu, now_us)
+        elif self._absent_unit == "gateway":
+            function = frame.pdu[0]
+            reply = bytes((function | 0x80, ExceptionCode.GATEWAY_TARGET_FAILED_TO_RESPOND))
+        else:
+            return
+        self._out.append(Outgoing(tcp_frame(Frame(frame.unit_id, frame.transaction_id, reply)), now_us))
+
+    def _serve_rtu(self, frame: Frame, now_us: int) -> None:
+        if frame.unit_id == self.unit_id:
+            reply = self._answer(frame.pdu, now_us)
+            self._out.append(Outgoing(rtu_frame(Frame(self.unit_id, 0, reply)), now_us))
+        elif frame.unit_id == BROADCAST and frame.pdu[0] in {WRITE_SINGLE, WRITE_MULTIPLE}:
+            self._answer(frame.pdu, now_us)
+
+    def _answer(self, pdu: bytes, now_us: int) -> bytes:
+        self.requests += 1
+        function = pdu[0]
+        try:
+            reply = self._execute(pdu, now_us)
+        except Refusal as refusal:
+            reply = ExceptionResponse(function & 0x7F, refusal.code)
+        return bytes(reply.function_code.to_bytes(1, "big") + reply.encode())
+
+    def _execute(self, pdu: bytes, now_us: int) -> ModbusPDU:
+        function = pdu[0]
+        shortest = _SHORTEST.get(function)
+        if shortest is None:
+            raise Refusal(ExceptionCode.ILLEGAL_FUNCTION)
+        # pymodbus decodes leniently (surplus bytes, short payloads), so the lengths are checked here.
+        expected = shortest if function != WRITE_MULTIPLE or len(pdu) < shortest else shortest + pdu[5]
+        if len(pdu) != expected:
+            raise Refusal(ExceptionCode.ILLEGAL_DATA_VALUE)
+        request = _decoder.decode(pdu)
+        if request is None:
+            raise Refusal(ExceptionCode.ILLEGAL_DATA_VALUE)
+        address = request.address
+        if function in {READ_HOLDING, READ_INPUT}:
+            if not 1 <= request.count <= MAX_READ_COUNT:
+                raise Refusal(ExceptionCode.ILLEGAL_DATA_VALUE)
+            registers = self._bank.read(address, request.count, now_us)
+            kind = ReadHoldingRegistersResponse if function == READ_HOLDING else ReadInputRegistersResponse
+            return kind(registers=registers)
+        values = list(request.registers)
+        if function == WRITE_SINGLE:
+            self._bank.write(address, values, now_us)
+            return WriteSingleRegisterResponse(address=address, registers=values)
+        if not 1 <= request.count <= MAX_WRITE_COUNT or pdu[5] != 2 * request.count:
+            raise Refusal(ExceptionCode.ILLEGAL_DATA_VALUE)
+        self._bank.write(address, values, now_us)
+        return WriteMultipleRegistersResponse(address=address, count=request.count)

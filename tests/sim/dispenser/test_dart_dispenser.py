@@ -1,0 +1,445 @@
+from __future__ import annotations
+
+import pytest
+
+from protocols.dart import (
+    AllowedNozzles,
+    Command,
+    CommandCode,
+    Control,
+    FilledReport,
+    NozzleReport,
+    PresetAmount,
+    PresetVolume,
+    PumpStatus,
+    Quirks,
+    StatusReport,
+    TotalsReport,
+    TotalsRequest,
+    UnitPrices,
+    decode_from_pump,
+    encode_block,
+    encode_control,
+    encode_data,
+)
+from protocols.sansio import Machine
+from sim.dispenser import DartDispenser, DartQuirks, Dispenser, FpState
+
+A = 0x50
+S = 1_000_000
+POLL_US = 250_000
+FLOW = 33_000
+
+STATUS = Command(code=CommandCode.RETURN_STATUS)
+FILLING_INFO = Command(code=CommandCode.RETURN_FILLING)
+RESET = Command(code=CommandCode.RESET)
+AUTHORISE = Command(code=CommandCode.AUTHORISE)
+STOP = Command(code=CommandCode.STOP)
+SWITCH_OFF = Command(code=CommandCode.SWITCH_OFF)
+
+
+class Line:
+    """A plain controller: polls by hand, acknowledges each block, keeps what the pump reported."""
+
+    def __init__(self, points, **options) -> None:
+        self.points = points
+        self.point = points[0]
+        self.dispenser = Dispenser(points)
+        addresses = {A + index: point for index, point in enumerate(points)}
+        self.pump = DartDispenser(self.dispenser, addresses, **options)
+        self.now_us = 0
+        self.tx = 0
+        self.wakes = 0
+        self.pump.on_wake = self._woken
+
+    def _woken(self) -> None:
+        self.wakes += 1
+
+    def exchange(self, data: bytes) -> bytes:
+        self.pump.receive_data(data, self.now_us)
+        return b"".join(burst.data for burst in self.pump.data_to_send(self.now_us))
+
+    def say(self, *transactions, address: int = A) -> None:
+        frame = encode_data(address, self.tx, encode_block(transactions))
+        assert self.exchange(frame) == encode_control(address, Control.ACK, self.tx)
+        self.tx = self.tx % 15 + 1
+
+    def poll(self, address: int = A) -> list:
+        """Poll until the pump has nothing left to say."""
+        reports: list = []
+        for _ in range(20):
+            answer = self.exchange(encode_control(address, Control.POLL))
+            if answer == encode_control(address, Control.EOT):
+                return reports
+            if answer:
+                reports += decode_from_pump(answer.replace(b"\x10\xfa", b"\xfa")[2:-4])
+                assert self.exchange(encode_control(address, Control.ACK, answer[1] & 0x0F)) == b""
+        raise AssertionError("the pump never stops talking")
+
+    def ask(self, *transactions) -> list:
+        self.say(*transactions)
+        return self.poll()
+
+    def wait(self, by_us: int) -> None:
+        self.now_us += by_us
+        while (timer := self.pump.next_timer()) is not None and timer <= self.now_us:
+            self.pump.handle_timer(timer)
+
+    @property
+    def status(self) -> PumpStatus:
+        reports = self.ask(STATUS)
+        return [report.status for report in reports if isinstance(report, StatusReport)][-1]
+
+    def sell(self, *, preset=(), litres_ml: int = 10_000) -> None:
+        self.point.lift(1, self.now_us)
+        self.point.set_tank_capacity(litres_ml)
+        self.say(RESET)
+        self.say(AllowedNozzles(nozzles=(1, 2)), *preset)
+        self.say(AUTHORISE)
+        self.point.squeeze(self.now_us, FLOW)
+        self.wait(60 * S)
+
+
+@pytest.fixture
+def line(make_point) -> Line:
+    return Line([make_point()])
+
+
+def st(status: PumpStatus) -> StatusReport:
+    return StatusReport(status=status)
+
+
+def dc3(out: bool, nozzle: int = 1, price: int = 760) -> NozzleReport:
+    return NozzleReport(price_units=price, nozzle=nozzle, out=out)
+
+
+def dc2(volume: int, amount: int) -> FilledReport:
+    return FilledReport(volume_units=volume, amount_units=amount)
+
+
+def test_it_is_a_machine(line: Line) -> None:
+    assert isinstance(line.pump, Machine)
+
+
+def test_a_typical_sale_reports_what_captures_show(line: Line) -> None:
+    assert line.poll() == []
+    line.point.lift(1, line.now_us)
+    assert line.poll() == [dc3(out=True)]
+    assert line.ask(RESET) == [st(PumpStatus.RESET), dc2(0, 0)]
+    assert line.ask(AllowedNozzles(nozzles=(1,)), PresetAmount(amount_units=20_000)) == []
+    assert line.ask(AUTHORISE) == [st(PumpStatus.AUTHORISED)]
+    line.point.squeeze(line.now_us, FLOW)
+    line.wait(750_000)
+    assert line.poll() == [st(PumpStatus.FILLING)]
+    assert line.poll() == [dc2(10, 76)]
+    line.wait(1_000_000)
+    assert line.poll() == [dc2(65, 494)]
+    assert line.poll() == []
+    line.point.hang_up(line.now_us)
+    assert line.poll() == [dc2(65, 494), dc3(out=False), st(PumpStatus.FILLING_COMPLETED)]
+    assert line.ask(TotalsRequest(counter=1)) == [TotalsReport(counter=1, total_units=65)]
+    assert line.ask(TotalsRequest(counter=0x11)) == [TotalsReport(counter=0x11, total_units=494)]
+    assert line.ask(FILLING_INFO) == [dc2(65, 494)]
+
+
+@pytest.mark.parametrize(
+    ("preset", "volume", "amount"),
+    [(PresetAmount(amount_units=10_000), 1_315, 9_994), (PresetVolume(volume_units=1_500), 1_500, 11_400)],
+)
+def test_a_preset_ends_in_status_6_and_the_nozzle_makes_it_5(
+    line: Line, preset, volume: int, amount: int
+) -> None:
+    line.sell(preset=(preset,), litres_ml=90_000)
+    reports = line.poll()
+    assert reports[-2:] == [dc2(volume, amount), st(PumpStatus.MAX_REACHED)]
+    line.point.hang_up(line.now_us)
+    assert line.poll() == [dc3(out=False), st(PumpStatus.FILLING_COMPLETED)]
+
+
+def test_the_last_preset_wins_and_reset_clears_it(line: Line) -> None:
+    line.say(
+        RESET,
+        PresetVolume(volume_units=3_000),
+        PresetAmount(amount_units=5_000),
+        PresetVolume(volume_units=500),
+    )
+    line.say(AUTHORISE)
+    line.point.lift(1, line.now_us)
+    line.point.squeeze(line.now_us, FLOW)
+    line.wait(60 * S)
+    assert line.point.journal[-1].volume_ml == 5_000
+    line.point.hang_up(line.now_us)
+    line.say(PresetVolume(volume_units=500))
+    line.sell(litres_ml=20_000)
+    line.point.hang_up(line.now_us)
+    assert line.point.journal[-1].volume_ml == 20_000
+
+
+def test_a_preset_below_what_is_delivered_stops_at_once(line: Line) -> None:
+    line.sell(litres_ml=90_000)
+    line.point.release(line.now_us)
+    line.poll()
+    shown = line.point.reading(line.now_us)
+    line.say(PresetVolume(volume_units=100))
+    reports = line.poll()
+    assert reports == [dc2(shown.volume_ml // 10, shown.amount_fen), st(PumpStatus.MAX_REACHED)]
+
+
+def test_the_nozzle_mask_is_sticky(line: Line) -> None:
+    line.say(RESET, AllowedNozzles(nozzles=(2,)))
+    line.point.lift(1, line.now_us)
+    line.poll()
+    assert line.ask(AUTHORISE) == []
+    assert line.status is PumpStatus.RESET
+    line.point.hang_up(line.now_us)
+    line.point.lift(2, line.now_us)
+    line.poll()
+    assert line.ask(AUTHORISE) == [st(PumpStatus.AUTHORISED)]
+    line.say(STOP)
+    line.say(RESET, AUTHORISE)
+    assert line.point.allowed_nozzles == {2}
+
+
+def test_prices_must_cover_all_nozzles(make_point) -> None:
+    line = Line([make_point(prices=(0, 0))])
+    assert line.status is PumpStatus.NOT_PROGRAMMED
+    for command in (RESET, AUTHORISE, STOP):
+        assert line.ask(command) == []
+    assert line.ask(UnitPrices(prices_units=(760,))) == []
+    assert line.point.nozzles[1].price_fen_per_l == 0
+    assert line.ask(UnitPrices(prices_units=(760, 0))) == []
+    assert line.ask(UnitPrices(prices_units=(760, 812, 930))) == [st(PumpStatus.FILLING_COMPLETED)]
+    assert [nozzle.price_fen_per_l for nozzle in line.point.nozzles.values()] == [760, 812]
+
+
+@pytest.mark.requirement("fd-price-01")
+def test_a_price_is_not_taken_during_a_filling(line: Line) -> None:
+    line.say(RESET, AUTHORISE)
+    line.say(UnitPrices(prices_units=(500, 500)))
+    assert line.point.nozzles[1].price_fen_per_l == 760
+    line.say(STOP)
+    line.say(UnitPrices(prices_units=(500, 510)))
+    line.point.lift(2, line.now_us)
+    assert dc3(out=True, nozzle=2, price=510) in line.poll()
+
+
+@pytest.mark.requirement("fd-state-02")
+@pytest.mark.parametrize(
+    ("status", "accepted"),
+    [
+        (PumpStatus.NOT_PROGRAMMED, {SWITCH_OFF: PumpStatus.SWITCHED_OFF}),
+        (
+            PumpStatus.RESET,
+            {
+                AUTHORISE: PumpStatus.AUTHORISED,
+                STOP: PumpStatus.FILLING_COMPLETED,
+                SWITCH_OFF: PumpStatus.SWITCHED_OFF,
+            },
+        ),
+        (PumpStatus.AUTHORISED, {STOP: PumpStatus.FILLING_COMPLETED, SWITCH_OFF: PumpStatus.SWITCHED_OFF}),
+        (PumpStatus.FILLING, {STOP: PumpStatus.FILLING_COMPLETED, SWITCH_OFF: PumpStatus.SWITCHED_OFF}),
+        (PumpStatus.FILLING_COMPLETED, {RESET: PumpStatus.RESET, SWITCH_OFF: PumpStatus.SWITCHED_OFF}),
+        (
+            PumpStatus.MAX_REACHED,
+            {
+                RESET: PumpStatus.RESET,
+                STOP: PumpStatus.FILLING_COMPLETED,
+                SWITCH_OFF: PumpStatus.SWITCHED_OFF,
+            },
+        ),
+        (PumpStatus.SWITCHED_OFF, {RESET: PumpStatus.RESET, STOP: PumpStatus.FILLING_COMPLETED}),
+    ],
+    ids=lambda value: value.name if isinstance(value, PumpStatus) else "",
+)
+@pytest.mark.parametrize(
+    "command", [RESET, AUTHORISE, STOP, SWITCH_OFF], ids=lambda command: command.code.name
+)
+def test_each_command_in_each_status(make_point, status: PumpStatus, accepted, command: Command) -> None:
+    line = Line([make_point(prices=(0, 0) if status is PumpStatus.NOT_PROGRAMMED else (760, 812))])
+    if status is PumpStatus.RESET:
+        line.say(RESET)
+    elif status is PumpStatus.SWITCHED_OFF:
+        line.say(SWITCH_OFF)
+    elif status is PumpStatus.AUTHORISED:
+        line.say(RESET, AUTHORISE)
+    elif status is PumpStatus.FILLING:
+        line.sell(litres_ml=900_000)
+    elif status is PumpStatus.MAX_REACHED:
+        line.sell(preset=(PresetVolume(volume_units=500),))
+    assert line.status is status
+    line.say(command)
+    line.wait(S)
+    assert line.status is accepted.get(command, status)
+    if line.status is not PumpStatus.FILLING:
+        assert not line.point.flowing
+
+
+@pytest.mark.requirement("fd-state-06")
+def test_a_nozzle_out_and_in_between_two_polls_is_told_in_order(line: Line) -> None:
+    line.point.lift(1, 10)
+    line.point.hang_up(20)
+    line.point.lift(2, 30)
+    line.now_us = 40
+    assert line.poll() == [dc3(out=True), dc3(out=False), dc3(out=True, nozzle=2, price=812)]
+
+
+@pytest.mark.requirement("fd-state-06")
+def test_a_fast_nozzle_after_a_filling_loses_neither_the_sale_nor_the_call(line: Line) -> None:
+    line.sell(litres_ml=5_000)
+    line.poll()
+    line.point.hang_up(line.now_us)
+    line.point.lift(1, line.now_us + 20_000)
+    line.now_us += POLL_US
+    assert line.poll() == [
+        dc2(500, 3_800),
+        dc3(out=False),
+        st(PumpStatus.FILLING_COMPLETED),
+        dc3(out=True),
+    ]
+    assert not line.point.squeeze(line.now_us, FLOW)
+
+
+def test_a_nozzle_put_back_unused_ends_in_5_with_zeros(line: Line) -> None:
+    line.point.lift(1, 0)
+    line.say(RESET, AUTHORISE)
+    line.poll()
+    line.point.hang_up(S)
+    line.now_us = S
+    assert line.poll() == [dc2(0, 0), dc3(out=False), st(PumpStatus.FILLING_COMPLETED)]
+    assert not line.point.journal
+
+
+def test_quiet_is_true_exactly_when_a_poll_finds_nothing_and_changes_nothing(line: Line) -> None:
+    assert line.pump.quiet(A)
+    assert not line.pump.quiet(A + 1)
+    line.point.lift(1, 0)
+    assert line.wakes > 0
+    assert not line.pump.quiet(A)
+    assert line.poll()
+    assert line.pump.quiet(A)
+    line.say(RESET, AUTHORISE)
+    line.poll()
+    assert line.pump.quiet(A)
+    line.point.squeeze(0, FLOW)
+    for _ in range(8):
+        assert not line.pump.quiet(A)
+        line.wait(POLL_US)
+        assert line.poll()
+    line.point.release(line.now_us)
+    line.poll()
+    assert line.pump.quiet(A)
+    assert line.poll() == []
+    line.dispenser.cut_power(line.now_us)
+    assert not line.pump.quiet(A)
+
+
+def test_after_a_power_cut_the_last_filling_is_readable(line: Line) -> None:
+    line.sell(litres_ml=5_000)
+    line.dispenser.cut_power(line.now_us)
+    assert line.exchange(encode_control(A, Control.POLL)) == b""
+    line.wait(S)
+    line.dispenser.restore_power(line.now_us)
+    line.tx = 0
+    assert line.poll() == [st(PumpStatus.FILLING_COMPLETED), dc3(out=True)]
+    assert line.ask(FILLING_INFO) == [dc2(500, 3_800)]
+    assert line.point.journal[-1].flags == ("power-failure",)
+    assert line.point.state is FpState.CALLING
+
+
+def test_a_head_that_forgets_its_prices_comes_back_unprogrammed(make_point) -> None:
+    line = Line([make_point()], quirks=DartQuirks(forgets_prices=True))
+    line.dispenser.cut_power(0)
+    line.dispenser.restore_power(S)
+    line.now_us = S
+    assert line.status is PumpStatus.NOT_PROGRAMMED
+
+
+def test_a_late_price_takes_effect_by_itself(make_point) -> None:
+    line = Line([make_point(prices=(0, 0))], quirks=DartQuirks(late_price_us=3 * S))
+    assert line.ask(UnitPrices(prices_units=(760, 812))) == []
+    assert line.pump.next_timer() == 3 * S
+    line.wait(3 * S - 1)
+    assert line.poll() == []
+    line.wait(1)
+    assert line.poll() == [st(PumpStatus.FILLING_COMPLETED)]
+
+
+def test_a_reset_may_be_acknowledged_and_ignored_once(make_point) -> None:
+    line = Line([make_point()], quirks=DartQuirks(ignored_resets=1))
+    assert line.ask(RESET) == []
+    assert line.status is PumpStatus.FILLING_COMPLETED
+    assert line.ask(RESET) == [st(PumpStatus.RESET), dc2(0, 0)]
+
+
+def test_polls_stay_unanswered_after_a_status_change_when_told_so(make_point) -> None:
+    line = Line([make_point()], quirks=DartQuirks(line=Quirks(unanswered_polls=2)))
+    line.say(RESET)
+    poll = encode_control(A, Control.POLL)
+    assert [line.exchange(poll) != b"" for _ in range(3)] == [False, False, True]
+
+
+def test_a_short_totals_report(make_point) -> None:
+    line = Line([make_point()], quirks=DartQuirks(line=Quirks(totals_bytes=13)))
+    (report,) = line.ask(TotalsRequest(counter=1))
+    assert (report.counter, report.total_units, report.tail) == (1, 0, bytes(7))
+
+
+@pytest.mark.requirement("fd-met-05")
+def test_totals_roll_over_at_ten_digits_and_add_up(line: Line) -> None:
+    line.point.nozzles[1].total_volume_ml = 99_999_999_990
+    line.point.nozzles[2].total_volume_ml = 50
+    line.sell(litres_ml=100)
+    line.poll()
+    assert line.ask(TotalsRequest(counter=1)) == [TotalsReport(counter=1, total_units=9)]
+    assert line.ask(TotalsRequest(counter=9)) == [TotalsReport(counter=9, total_units=14)]
+    assert line.ask(TotalsRequest(counter=0x2A)) == []
+
+
+@pytest.mark.requirement("fd-state-16")
+def test_without_a_controller_it_keeps_the_state_and_not_the_history(line: Line) -> None:
+    for number in range(200):
+        line.point.lift(1, number * S)
+        line.point.hang_up(number * S + 1)
+    line.point.lift(2, 200 * S)
+    line.now_us = 201 * S
+    reports = line.poll()
+    assert len(reports) < 80
+    assert reports[-1] == dc3(out=True, nozzle=2, price=812)
+
+
+@pytest.mark.requirement("fd-state-12", "fd-multi-05")
+def test_two_sides_of_one_cabinet_do_not_touch_each_other(make_point) -> None:
+    line = Line([make_point(1), make_point(2)])
+    line.sell(litres_ml=7_000)
+    assert line.poll(A + 1) == []
+    line.tx = 0
+    line.say(STATUS, address=A + 1)
+    assert line.poll(A + 1)[0] == st(PumpStatus.FILLING_COMPLETED)
+    assert line.points[1].state is FpState.IDLE
+
+
+@pytest.mark.requirement("fd-link-04")
+def test_split_and_glued_frames_give_the_same_reports(make_point) -> None:
+    def run(cut: int) -> tuple:
+        line = Line([make_point()])
+        line.point.lift(1, 0)
+        stream = (
+            encode_data(A, 0, encode_block([RESET]))
+            + encode_data(A, 1, encode_block([AUTHORISE]))
+            + encode_control(A, Control.POLL)
+        )
+        answer = b""
+        for start in range(0, len(stream), cut):
+            answer += line.exchange(stream[start : start + cut])
+        return answer, line.point.state
+
+    assert run(1) == run(2) == run(5) == run(100)
+    assert run(1)[1] is FpState.STARTED
+
+
+def test_a_fuelling_point_that_is_not_there_is_named(make_point) -> None:
+    point = make_point(1)
+    with pytest.raises(ValueError, match="fuelling point 2 at 0x51 is not part of this dispenser"):
+        DartDispenser(Dispenser([point]), {A: point, A + 1: make_point(2)})
+    with pytest.raises(ValueError, match="two DART addresses"):
+        DartDispenser(Dispenser([point]), {A: point, A + 1: point})
