@@ -1,0 +1,61 @@
+"""A WeChat Pay API v3 gateway to test against: stateful, signed, on the run's own clock, with faults as data."""
+
+from __future__ import annotations
+
+from sim.wechatpay.faults import CONFIRM, FaultBook, FaultKind, Forgery, GatewayFault
+from sim.wechatpay.gate import RawRequest, RequestGate, read_request
+from sim.wechatpay.gateway import WeChatPayGateway
+from sim.wechatpay.ids import Ids
+from sim.wechatpay.ledger import Ledger, Order, PaymentRefusedError
+from sim.wechatpay.material import (
+    Merchant,
+    MerchantAccount,
+    PlatformKey,
+    PlatformKeys,
+    generate_keys,
+    generate_merchant,
+    generate_platform,
+    load_gateway_material,
+    save_gateway_material,
+)
+from sim.wechatpay.notifier import ANSWER_LIMIT_S, RETRY_LADDER_S, Notice, Notifier
+from sim.wechatpay.payer import PayerDesk
+from sim.wechatpay.profile import GatewayProfile, Switches
+from sim.wechatpay.refunds import RefundBook, RefundRecord
+from sim.wechatpay.replies import Replier, Signer
+
+__all__ = [
+    "ANSWER_LIMIT_S",
+    "CONFIRM",
+    "RETRY_LADDER_S",
+    "FaultBook",
+    "FaultKind",
+    "Forgery",
+    "GatewayFault",
+    "GatewayProfile",
+    "Ids",
+    "Ledger",
+    "Merchant",
+    "MerchantAccount",
+    "Notice",
+    "Notifier",
+    "Order",
+    "PayerDesk",
+    "PaymentRefusedError",
+    "PlatformKey",
+    "PlatformKeys",
+    "RawRequest",
+    "RefundBook",
+    "RefundRecord",
+    "Replier",
+    "RequestGate",
+    "Signer",
+    "Switches",
+    "WeChatPayGateway",
+    "generate_keys",
+    "generate_merchant",
+    "generate_platform",
+    "load_gateway_material",
+    "read_request",
+    "save_gateway_material",
+]

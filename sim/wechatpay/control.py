@@ -1,0 +1,136 @@
+"""A look inside the gateway over HTTP, and faults by hand; for ``serve`` and for oracles in other processes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from protocols.wechatpay import IllegalMoveError, refusal_table, state_tables
+from sim.faults import FaultError
+from sim.wechatpay.faults import GatewayFault
+
+if TYPE_CHECKING:
+    from sim.wechatpay.gateway import WeChatPayGateway
+
+__all__ = ["control_app"]
+
+
+def control_app(gateway: WeChatPayGateway) -> Starlette:
+    """The gateway's control API.
+
+    ``GET /orders``, ``GET /refunds``, ``GET /notices``, ``GET /tables``, ``GET /faults``;
+    ``POST /faults`` (a `GatewayFault` as JSON, with a name), ``DELETE /faults/{name}``,
+    ``POST /rotate`` ``{"serial": …}``, ``POST /refunds/{mchid}/{out_refund_no}/settle`` (an abnormal refund is paid
+    out at last). It never shows a key.
+    """
+    control = _Control(gateway)
+    return Starlette(
+        routes=[
+            Route("/orders", control.orders),
+            Route("/refunds", control.refunds),
+            Route("/refunds/{mchid}/{number}/settle", control.settle, methods=["POST"]),
+            Route("/notices", control.notices),
+            Route("/tables", control.tables),
+            Route("/faults", control.faults, methods=["GET"]),
+            Route("/faults", control.arm, methods=["POST"]),
+            Route("/faults/{name}", control.disarm, methods=["DELETE"]),
+            Route("/rotate", control.rotate, methods=["POST"]),
+        ]
+    )
+
+
+class _Control:
+    def __init__(self, gateway: WeChatPayGateway) -> None:
+        self._gateway = gateway
+
+    async def orders(self, _request: Request) -> Response:
+        return JSONResponse(
+            [
+                {
+                    **order.shown(),
+                    "refunded_fen": order.refunded_fen,
+                    "created_us": order.created_us,
+                    "success_us": order.success_us,
+                }
+                for order in self._gateway.ledger.orders
+            ]
+        )
+
+    async def refunds(self, _request: Request) -> Response:
+        return JSONResponse([record.shown() for record in self._gateway.refunds.refunds])
+
+    async def notices(self, _request: Request) -> Response:
+        return JSONResponse(
+            [
+                {
+                    "id": notice.id,
+                    "event_type": notice.event_type,
+                    "subject": notice.subject,
+                    "attempts": [{"at_us": at_us, "outcome": outcome} for at_us, outcome in notice.attempts],
+                    "delivered_us": notice.delivered_us,
+                    "given_up": notice.given_up,
+                }
+                for notice in self._gateway.notifier.notices
+            ]
+        )
+
+    async def tables(self, _request: Request) -> Response:
+        return JSONResponse({"states": state_tables(), "refusals": refusal_table()})
+
+    async def faults(self, _request: Request) -> Response:
+        return JSONResponse(
+            {"faults": self._gateway.faults.report(), "refused_requests": self._gateway.gate.refused}
+        )
+
+    async def arm(self, request: Request) -> Response:
+        data = await _json(request)
+        try:
+            if data is None:
+                raise FaultError("the body is not a JSON object")  # noqa: TRY301 - one way out for all bad bodies
+            self._gateway.faults.arm(GatewayFault.from_dict(data))
+        except (FaultError, TypeError) as error:
+            return _bad(400, str(error))
+        return Response(status_code=204)
+
+    async def disarm(self, request: Request) -> Response:
+        try:
+            self._gateway.faults.disarm(request.path_params["name"])
+        except KeyError as error:
+            return _bad(404, f"no fault {error} is at work")
+        return Response(status_code=204)
+
+    async def rotate(self, request: Request) -> Response:
+        data = await _json(request)
+        try:
+            self._gateway.rotate(str((data or {}).get("serial", "")))
+        except ValueError as error:
+            return _bad(400, str(error))
+        return Response(status_code=204)
+
+    async def settle(self, request: Request) -> Response:
+        wanted = (request.path_params["mchid"], request.path_params["number"])
+        for record in self._gateway.refunds.refunds:
+            if (record.order.mchid, record.out_refund_no) == wanted:
+                try:
+                    self._gateway.settle_refund(record)
+                except IllegalMoveError as error:
+                    return _bad(409, str(error))
+                return Response(status_code=204)
+        return _bad(404, "no such refund")
+
+
+async def _json(request: Request) -> dict[str, object] | None:
+    try:
+        data = msgspec.json.decode(await request.body())
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _bad(status: int, message: str) -> Response:
+    return JSONResponse({"code": "BAD_REQUEST", "message": message}, status)
