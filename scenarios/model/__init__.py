@@ -11,6 +11,7 @@ from scenarios.model.demand import (
     KioskSteps,
     Patience,
     PhoneSteps,
+    Prepay,
     Steps,
 )
 from scenarios.model.scenario import Check, Curve, Scenario, Wall
@@ -68,6 +69,7 @@ __all__ = [
     "Part",
     "Patience",
     "PhoneSteps",
+    "Prepay",
     "PrinterFault",
     "Scenario",
     "Services",

@@ -18,6 +18,7 @@ __all__ = [
     "KioskSteps",
     "Patience",
     "PhoneSteps",
+    "Prepay",
     "Steps",
 ]
 
@@ -66,6 +67,15 @@ class Fills(Part):
         if self.by_volume_share > 0 and not any(choice.weight for choice in self.by_volume):
             raise ValueError("by_volume_share is set, but by_volume has no litres with a weight")
         return self
+
+
+class Prepay(Part):
+    """Paying for a round sum before fuelling."""
+
+    amount_share: Share
+    """Of the mini-program orders for a round sum, how many are paid first."""
+    undelivered_share: Share
+    """Of those, how many cars are full before the sum is reached: the rest is refunded."""
 
 
 class Invoices(Part):
@@ -137,6 +147,7 @@ class Demand(Part):
     phone_mix: dict[Literal["order_first", "scan_after"], _Weight]
     """Mini-program order before fuelling, or the code at the pump scanned afterwards."""
     kiosk_mix: dict[Literal["card", "cash", "fuel_card"], _Weight]
+    prepay: Prepay
     invoices: Invoices
     patience: Patience
     steps: Steps

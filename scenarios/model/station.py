@@ -107,9 +107,9 @@ class Station(Part):
     prices_fen_per_l: Annotated[dict[Grade, Annotated[int, Field(gt=0, le=65_535)]], Field(min_length=1)]
     """Price a litre; the pump wire carries two bytes of 0.01 yuan."""
     printer: Literal["generic-80mm", "generic-58mm"] = "generic-80mm"
-    lift_policy: Literal["authorise_on_lift", "wait_for_order"] = "authorise_on_lift"
+    lift_policy: Literal["authorise", "order_required"] = "authorise"
     """What the site does when a nozzle is lifted that no order has asked for."""
-    offline_policy: Literal["sell", "stop"] = "sell"
+    offline_policy: Literal["authorise", "deny"] = "authorise"
     """What the site does with new customers while the backend is away."""
     cashiers: Annotated[int, Field(ge=0, le=32)]
 

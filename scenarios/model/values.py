@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sim.latency import LatencyProfile
 
 __all__ = [
     "Constant",
@@ -41,6 +43,10 @@ class Constant(Part):
     kind: Literal["constant"]
     value_ms: _Ms
 
+    def profile(self) -> LatencyProfile:
+        """The same in the simulation's terms."""
+        return LatencyProfile.constant(self.value_ms * 1_000)
+
 
 class Uniform(Part):
     """Any delay between two limits, equally likely."""
@@ -48,6 +54,16 @@ class Uniform(Part):
     kind: Literal["uniform"]
     low_ms: _Ms
     high_ms: _Ms
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Uniform:
+        if self.low_ms > self.high_ms:
+            raise ValueError("low_ms is above high_ms")
+        return self
+
+    def profile(self) -> LatencyProfile:
+        """The same in the simulation's terms."""
+        return LatencyProfile.uniform(self.low_ms * 1_000, self.high_ms * 1_000)
 
 
 class LogNormal(Part):
@@ -57,12 +73,26 @@ class LogNormal(Part):
     median_ms: _PositiveMs
     p99_ms: _PositiveMs
 
+    @model_validator(mode="after")
+    def _ordered(self) -> LogNormal:
+        if self.median_ms > self.p99_ms:
+            raise ValueError("median_ms is above p99_ms")
+        return self
+
+    def profile(self) -> LatencyProfile:
+        """The same in the simulation's terms."""
+        return LatencyProfile.lognormal(self.median_ms * 1_000, self.p99_ms * 1_000)
+
 
 class Exponential(Part):
     """A memoryless delay."""
 
     kind: Literal["exponential"]
     mean_ms: _PositiveMs
+
+    def profile(self) -> LatencyProfile:
+        """The same in the simulation's terms."""
+        return LatencyProfile.exponential(self.mean_ms * 1_000)
 
 
 Latency = Annotated[Constant | Uniform | LogNormal | Exponential, Field(discriminator="kind")]

@@ -214,7 +214,7 @@ def samples(segment: str, *values: int) -> Callable[[RunRecord], RunRecord]:
         pytest.param("totals.monotone", swap("deliveries", 4, end_total_volume_ml=0), "total rose by", id="backwards"),
         pytest.param("totals.monotone", swap("deliveries", 4, end_total_amount_fen=0), "fen", id="amount-backwards"),
         pytest.param("totals.monotone", drop("deliveries", 4), "total rose by", id="lost-delivery"),
-        pytest.param("totals.monotone", swap("deliveries", 4, ended_us=0), "ended before", id="time"),
+        pytest.param("totals.monotone", swap("deliveries", 4, ended_us=0), "total rose by", id="time"),
         pytest.param("live.monotone", swap("live", 2, volume_ml=1), "fell from", id="fell"),
         pytest.param("live.monotone", drop("live", 2), "last shown", id="stopped-early"),
         pytest.param("live.monotone", swap("live", 0, key=("KM01", 9, 9)), "no dispenser delivered it", id="ghost"),

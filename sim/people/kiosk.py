@@ -1,0 +1,102 @@
+"""The till in the shop: the cashier finds the unpaid sale of the driver's nozzle and settles it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+from simpy.events import Event
+
+from sim.kernel import Kernel
+from sim.people.api import ApiClient, ApiError, Unreachable
+from sim.people.names import Identity
+from sim.people.plan import CarPlan
+from sim.people.ports import Delivered
+
+__all__ = ["Kiosk"]
+
+
+class Kiosk:
+    """The cashiers' terminal.
+
+    Trace events of the entity ``car/<number>``: ``kiosk.settled`` (sale_id, tender, amount_fen) and ``kiosk.trouble`` (what).
+
+    Args:
+        kernel: clock, trace and loop.
+        clients: one HTTP client for each backend instance, as the station reaches it.
+        station_key: bearer key of the station.
+        station: station id.
+        patience_us: how long a cashier looks for a sale before sending the driver away.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        clients: Sequence[httpx.AsyncClient],
+        *,
+        station_key: str,
+        station: str,
+        patience_us: int = 120_000_000,
+    ) -> None:
+        self._kernel = kernel
+        self._api = ApiClient(clients, token=station_key)
+        self._station = station
+        self._patience_us = patience_us
+
+    def settle(self, plan: CarPlan, who: Identity, nozzle: int, delivered: Delivered) -> Event:
+        """Take the money for a delivery."""
+        return self._kernel.task(self._settle(plan, who, nozzle, delivered), f"car/{plan.number} till")
+
+    async def _settle(self, plan: CarPlan, who: Identity, nozzle: int, delivered: Delivered) -> bool:
+        entity = f"car/{plan.number}"
+        deadline_us = self._kernel.now_us + self._patience_us
+        while True:
+            try:
+                sale = await self._find(nozzle, delivered)
+                if sale is not None:
+                    return await self._book(entity, sale, plan, who)
+                trouble = "no such unpaid sale"
+            except (ApiError, Unreachable) as error:
+                trouble = str(error)
+            self._kernel.trace.emit("kiosk.trouble", entity, what=trouble)
+            if self._kernel.now_us >= deadline_us:
+                return False
+            await asyncio.sleep(2.0)
+
+    async def _find(self, nozzle: int, delivered: Delivered) -> dict[str, Any] | None:
+        answer = await self._api.call(
+            "GET", f"/v1/stations/{self._station}/sales", params={"state": "payable"}
+        )
+        sales: list[dict[str, Any]] = answer["sales"] if isinstance(answer, dict) else answer
+        for sale in sales:
+            if (sale["nozzle"], sale["sequence"]) == (nozzle, delivered.sequence):
+                return sale
+        return None
+
+    async def _book(self, entity: str, sale: dict[str, Any], plan: CarPlan, who: Identity) -> bool:
+        invoice: dict[str, Any] | None = None
+        if plan.invoice == "organisation":
+            invoice = {"title_type": "ORGANIZATION", "name": who.company, "taxpayer_id": who.taxpayer_id}
+        elif plan.invoice == "individual":
+            invoice = {"title_type": "INDIVIDUAL", "name": who.name, "taxpayer_id": None}
+        await self._api.call(
+            "POST",
+            f"/v1/stations/{self._station}/sales/{sale['sale_id']}/settle",
+            json={
+                # One token a sale: two tries of one settlement are one settlement.
+                "client_token": f"till-{sale['sale_id']}",
+                "tender": plan.pay_by,
+                "amount_fen": sale["amount_fen"],
+                "invoice": invoice,
+            },
+        )
+        self._kernel.trace.emit(
+            "kiosk.settled",
+            entity,
+            sale_id=sale["sale_id"],
+            tender=plan.pay_by,
+            amount_fen=sale["amount_fen"],
+        )
+        return True

@@ -1,0 +1,367 @@
+"""A driver's phone: the mini-program against the backend's API, and the payer's finger on the payment sheet.
+
+What it sees goes into the trace as ``phone.*`` events of the entity ``car/<number>``; latencies are computed from them:
+
+====================  ================================================================================================
+``phone.order``       an order was accepted: order_id, nozzle, state
+``phone.live``        a live amount was shown: nozzle, volume_ml, amount_fen, ``age_us``
+``phone.state``       the order changed its state
+``phone.pay_tapped``  the driver taps "pay" (intended start)
+``phone.sheet``       the payment sheet is up
+``phone.confirmed``   the payer has confirmed; what came between is human time
+``phone.paid``        PAID is on the screen
+``phone.invoice``     the invoice's state on the screen: requested, issuing, issued, failed
+``phone.trouble``     something did not work; ``what`` says it
+====================  ================================================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+from simpy.events import Event
+
+from sim.kernel import Kernel
+from sim.people.api import ApiClient, ApiError, Unreachable
+from sim.people.names import Identity
+from sim.people.plan import CarPlan
+from sim.people.ports import Delivered
+from sim.people.sse import ServerSentEvent, SseReader
+
+__all__ = ["PhoneApp", "Phones"]
+
+_PAID = frozenset({"PAID", "COMPLETED", "REFUNDING", "REFUNDED"})
+_DEAD = frozenset({"CANCELLED", "CLOSED"})
+_INVOICE_DONE = frozenset({"none", "issued", "failed"})
+
+
+class PhoneApp:
+    """One phone.
+
+    Args:
+        kernel: clock and trace.
+        api: client of the backend for this phone.
+        payer: client of the payer control API (``payer.sim``).
+        plan, who: the driver.
+        station: station id.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        api: ApiClient,
+        payer: httpx.AsyncClient,
+        plan: CarPlan,
+        who: Identity,
+        station: str,
+    ) -> None:
+        self._kernel = kernel
+        self._api = api
+        self._payer = payer
+        self._plan = plan
+        self._who = who
+        self._station = station
+        self._entity = f"car/{plan.number}"
+        self._watcher: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._tries = 0
+        self.order: dict[str, Any] = {}
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        """Put ``phone.<kind>`` into the trace."""
+        self._kernel.trace.emit(f"phone.{kind}", self._entity, **fields)
+
+    @property
+    def state(self) -> str:
+        """State of the order as the phone shows it."""
+        return str(self.order.get("state", ""))
+
+    async def sign_in(self) -> None:
+        """Log in with a js_code of the mini-program platform."""
+        if not self._api.token:
+            session = await self._api.call("POST", "/v1/sessions", json={"js_code": f"js-{self._who.openid}"})
+            self._api.token = session["token"]
+
+    async def place_order(self, nozzle: int, *, prepaid: bool) -> None:
+        """Order at a nozzle: before fuelling it asks for authorisation, after fuelling it binds the unpaid sale."""
+        await self.sign_in()
+        # Prices and live state of the station: the screen on which the driver picks the nozzle.
+        await self._api.call("GET", f"/v1/stations/{self._station}")
+        self._tries += 1
+        plan = self._plan
+        before = plan.pay_by == "order_first"
+        order = await self._api.call(
+            "POST",
+            "/v1/orders",
+            json={
+                "client_token": f"car-{plan.number}-{self._tries}-{self._who.openid[:8]}",
+                "station": self._station,
+                "nozzle": nozzle,
+                "mode": "prepay" if prepaid else "postpay",
+                "preset_fen": plan.preset_fen if before else None,
+                "preset_ml": plan.preset_ml if before else None,
+                "invoice": self._invoice(),
+            },
+        )
+        self._show(order)
+        self.tell("order", order_id=order["order_id"], nozzle=nozzle, state=order["state"])
+        await self.stop_watching()
+        self._watcher = self._kernel.loop.create_task(self._watch(), name=f"{self._entity} phone")
+
+    def _invoice(self) -> dict[str, Any] | None:
+        match self._plan.invoice:
+            case "organisation":
+                return {
+                    "title_type": "ORGANIZATION",
+                    "name": self._who.company,
+                    "taxpayer_id": self._who.taxpayer_id,
+                }
+            case "individual":
+                return {"title_type": "INDIVIDUAL", "name": self._who.name, "taxpayer_id": None}
+            case _:
+                return None
+
+    async def cancel(self) -> None:
+        """Give the order up; a refusal (it is too late) is not an error."""
+        try:
+            self._show(await self._api.call("POST", f"/v1/orders/{self.order['order_id']}/cancel", json={}))
+        except ApiError as error:
+            self.tell("trouble", what=f"cancel: {error.code}")
+        await self.stop_watching()
+
+    async def wait_until(self, states: frozenset[str], within_us: int) -> bool:
+        """Wait until the order is in one of the states, on the screen; polls now and then beside the stream."""
+        deadline_us = self._kernel.now_us + within_us
+        while self.state not in states:
+            left_us = deadline_us - self._kernel.now_us
+            if left_us <= 0 or self.state in _DEAD:
+                return False
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), min(left_us, 5_000_000) / 1e6)
+            except TimeoutError:
+                await self.refresh()
+        return True
+
+    async def refresh(self) -> None:
+        """Fetch the order (the driver pulls the screen down)."""
+        try:
+            self._show(await self._api.call("GET", f"/v1/orders/{self.order['order_id']}"))
+        except (ApiError, Unreachable) as error:
+            self.tell("trouble", what=f"refresh: {type(error).__name__}")
+
+    async def pay(self, *, within_us: int = 180_000_000) -> bool:
+        """Tap, confirm, and wait for PAID on the screen. The phone's own "ok" proves nothing, so it is not believed here either."""
+        order_id = self.order["order_id"]
+        self.tell("pay_tapped", order_id=order_id)
+        try:
+            sheet = await self._api.call("POST", f"/v1/orders/{order_id}/pay", json={"channel": "wechatpay"})
+            self.tell("sheet", order_id=order_id, out_trade_no=sheet["out_trade_no"])
+            await asyncio.sleep(self._plan.phone_pay_us / 1e6)
+            self.tell("confirmed", order_id=order_id)
+            result = "ok" if await self._confirm(sheet["prepay_id"]) else "fail"
+            # In the background: PAID comes by the callback; this only makes the backend ask in case none comes.
+            report = self._api.call("POST", f"/v1/orders/{order_id}/client-result", json={"result": result})
+            self._background(report, "client-result")
+        except (ApiError, Unreachable) as error:
+            await self.refresh()
+            if self.state not in _PAID:
+                self.tell("trouble", what=f"pay: {error}")
+                return False
+        paid = await self.wait_until(_PAID, within_us)
+        if not paid:
+            self.tell("trouble", what=f"pay: still {self.state}")
+        return paid
+
+    async def _confirm(self, prepay_id: str) -> bool:
+        for _ in range(3):
+            try:
+                reply = await self._payer.post(
+                    f"/payers/{self._who.openid}/confirm", json={"prepay_id": prepay_id}
+                )
+            except httpx.TransportError:
+                await asyncio.sleep(0.5)
+                continue
+            return reply.status_code < 400
+        return False
+
+    def _background(self, coro: Any, what: str) -> None:
+        async def run() -> None:
+            try:
+                await coro
+            except (ApiError, Unreachable) as error:
+                self.tell("trouble", what=f"{what}: {type(error).__name__}")
+
+        self._kernel.task(run(), f"{self._entity} {what}")
+
+    # --- the stream ------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        path = f"/v1/orders/{self.order['order_id']}/events"
+        pause_s = 0.5
+        while not self._settled():
+            reader = SseReader()
+            try:
+                async with self._api.current.stream("GET", path, headers=self._api.headers) as reply:
+                    if reply.status_code >= 400:
+                        raise httpx.RemoteProtocolError(f"HTTP {reply.status_code}")
+                    async for chunk in reply.aiter_bytes():
+                        pause_s = 0.5
+                        for event in reader.feed(chunk):
+                            self._heard(event)
+                        if self._settled():
+                            return
+            except (httpx.HTTPError, OSError) as error:
+                self.tell("trouble", what=f"stream: {type(error).__name__}")
+                self._api.next_instance()
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, 8.0)
+
+    def _heard(self, event: ServerSentEvent) -> None:
+        try:
+            body = json.loads(event.data)
+        except ValueError:
+            self.tell("trouble", what="stream: not JSON")
+            return
+        if event.event == "order":
+            self._show(body)
+        elif event.event == "live":
+            age_us = max(0, self._kernel.unix_us - int(body["at_us"]))
+            self.tell(
+                "live",
+                nozzle=body["nozzle"],
+                volume_ml=body["volume_ml"],
+                amount_fen=body["amount_fen"],
+                age_us=age_us,
+                order_id=self.order.get("order_id"),
+            )
+
+    def _show(self, order: dict[str, Any]) -> None:
+        before, self.order = self.order, order
+        if before.get("updated_us", 0) > order.get("updated_us", 0):
+            self.order = before  # an older answer that was overtaken
+            return
+        order_id = order["order_id"]
+        if order["state"] != before.get("state") or order_id != before.get("order_id"):
+            self.tell("state", order_id=order_id, state=order["state"])
+            if order["state"] in _PAID and before.get("state") not in _PAID:
+                self.tell("paid", order_id=order_id, amount_fen=order.get("paid_fen"))
+        invoice = (order.get("invoice") or {}).get("state", "none")
+        if invoice != (before.get("invoice") or {}).get("state", "none"):
+            self.tell("invoice", order_id=order_id, state=invoice)
+        self._changed.set()
+
+    def _settled(self) -> bool:
+        invoice = (self.order.get("invoice") or {}).get("state", "none")
+        if self.state in _DEAD:
+            return True
+        finished = self.state in ({"COMPLETED", "REFUNDED"} if self._plan.prepaid else _PAID)
+        return finished and invoice in _INVOICE_DONE and not (self._plan.invoice and invoice == "none")
+
+    async def stop_watching(self) -> None:
+        """Close the event stream."""
+        if self._watcher is not None and not self._watcher.done():
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+        self._watcher = None
+
+
+class Phones:
+    """All phones of a run, as the `Phone` port of the car process.
+
+    Args:
+        kernel: clock, trace and loop.
+        clients: one HTTP client for each backend instance, as phones reach it.
+        payer: HTTP client of the payer control API.
+        station: station id.
+        ready_us: how long a driver waits for an order to be ready (authorised, or the sale found).
+        linger_us: how long a phone goes on listening after its car has gone (for the invoice).
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        clients: Sequence[httpx.AsyncClient],
+        payer: httpx.AsyncClient,
+        station: str,
+        *,
+        ready_us: int = 60_000_000,
+        linger_us: int = 600_000_000,
+    ) -> None:
+        self._kernel = kernel
+        self._clients = tuple(clients)
+        self._payer = payer
+        self._station = station
+        self._ready_us = ready_us
+        self._linger_us = linger_us
+        self._apps: dict[int, PhoneApp] = {}
+
+    def _app(self, plan: CarPlan, who: Identity) -> PhoneApp:
+        app = self._apps.get(plan.number)
+        if app is None:
+            api = ApiClient(self._clients, first=plan.number)
+            app = self._apps[plan.number] = PhoneApp(self._kernel, api, self._payer, plan, who, self._station)
+        return app
+
+    def order(self, plan: CarPlan, who: Identity, nozzle: int) -> Event:
+        """Order before fuelling."""
+        return self._kernel.task(self._order(self._app(plan, who), plan, nozzle), f"car/{plan.number} order")
+
+    def pay(self, plan: CarPlan, who: Identity, nozzle: int, delivered: Delivered) -> Event:
+        """Pay what was delivered."""
+        return self._kernel.task(
+            self._pay(self._app(plan, who), plan, nozzle, delivered), f"car/{plan.number} pay"
+        )
+
+    def forget(self, plan: CarPlan) -> None:
+        """Stop listening some time after the car has gone."""
+        app = self._apps.pop(plan.number, None)
+        if app is not None:
+            self._kernel.call_later(self._linger_us, self._hush, app)
+
+    def _hush(self, app: PhoneApp) -> None:
+        self._kernel.task(app.stop_watching())
+
+    async def _order(self, app: PhoneApp, plan: CarPlan, nozzle: int) -> bool:
+        try:
+            await app.place_order(nozzle, prepaid=plan.prepaid)
+        except (ApiError, Unreachable) as error:
+            app.tell("trouble", what=f"order: {error}")
+            return False
+        if plan.prepaid and not await app.pay():
+            return False
+        if await app.wait_until(frozenset({"AUTHORISED", "FUELLING"}), self._ready_us):
+            return True
+        app.tell("trouble", what=f"order: still {app.state}")
+        await app.cancel()
+        return False
+
+    async def _pay(self, app: PhoneApp, plan: CarPlan, nozzle: int, delivered: Delivered) -> bool:
+        if plan.prepaid:
+            return await app.wait_until(frozenset({"COMPLETED", "REFUNDING", "REFUNDED"}), self._ready_us)
+        try:
+            if plan.pay_by == "scan_after" and not await self._bind(app, nozzle, delivered):
+                return False
+            if not await app.wait_until(frozenset({"PAYABLE", "PAYING"}), self._ready_us):
+                app.tell("trouble", what=f"pay: never payable, still {app.state}")
+                return False
+        except (ApiError, Unreachable) as error:
+            app.tell("trouble", what=f"order: {error}")
+            return False
+        return await app.pay()
+
+    async def _bind(self, app: PhoneApp, nozzle: int, delivered: Delivered) -> bool:
+        """Scan the code at the pump. If the sale is not there yet, the order is for a new fill: give it up, try again."""
+        for _ in range(5):
+            await app.place_order(nozzle, prepaid=False)
+            if app.state in {"PAYABLE", "PAYING"}:
+                if app.order.get("amount_fen") == delivered.amount_fen:
+                    return True
+                app.tell("trouble", what="order: the amount is not mine")
+            await app.cancel()
+            await asyncio.sleep(3.0)
+        return False

@@ -1,0 +1,114 @@
+"""What is known about the people of a run, in the simulation's own terms: integer microseconds, millilitres and fen."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+__all__ = ["DemandProfile", "FillProfile", "PatienceProfile", "PeopleError", "StepProfile", "Steps"]
+
+HOUR_US = 3_600_000_000
+
+
+class PeopleError(ValueError):
+    """A profile that no people can be drawn from; the message names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepProfile:
+    """How long a person takes for one step: log-normal with this median (µs) and sigma of the logarithm."""
+
+    median_us: int
+    sigma: float
+
+    def draw(self, rng: random.Random) -> int:
+        """One duration, whole microseconds."""
+        return round(self.median_us * math.exp(self.sigma * rng.gauss(0.0, 1.0)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillProfile:
+    """How much a car takes. Weights are relative; shares are of all cars."""
+
+    mean_ml: int
+    sd_ml: int
+    min_ml: int
+    max_ml: int
+    flow_ml_per_min_low: int
+    flow_ml_per_min_high: int
+    by_amount_share: float = 0.0
+    by_volume_share: float = 0.0
+    amounts_fen: tuple[tuple[int, float], ...] = ()
+    volumes_ml: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatienceProfile:
+    """When a driver does not queue (µs of expected wait), and when one gives up."""
+
+    balk_low_us: int
+    balk_high_us: int
+    renege_after_us: int
+    renege_share_per_min: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """Durations of what people do."""
+
+    approach: StepProfile
+    prepare: StepProfile
+    hang_up: StepProfile
+    drive_off: StepProfile
+    walk_in: StepProfile
+    walk_back: StepProfile
+    cashier: StepProfile
+    cashier_invoice: StepProfile
+    phone_pay: StepProfile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemandProfile:
+    """Who comes, when and for what.
+
+    Attributes:
+        arrivals_per_hour: mean arrivals in the busiest hour of the shape.
+        hourly_shape: 24 weights by local hour.
+        grade_mix, phone_mix, kiosk_mix: relative weights.
+        adoption: share that pays on the phone.
+        invoice_share: share that wants a fapiao; organisation_share: of those, how many name a company.
+        prepay_share: of phone orders for a round sum, how many are paid first; undelivered_share: of those, how
+            many cars are full before the sum is reached.
+        max_cars: no more arrivals than this, or None.
+    """
+
+    arrivals_per_hour: float
+    hourly_shape: tuple[float, ...]
+    grade_mix: Mapping[str, float]
+    fills: FillProfile
+    adoption: float
+    phone_mix: Mapping[str, float]
+    kiosk_mix: Mapping[str, float]
+    invoice_share: float
+    organisation_share: float
+    patience: PatienceProfile
+    steps: Steps
+    prepay_share: float = 0.0
+    undelivered_share: float = 0.0
+    max_cars: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.hourly_shape) != 24 or min(self.hourly_shape) < 0 or not any(self.hourly_shape):
+            raise PeopleError("hourly_shape needs 24 weights, not negative and not all 0")
+        if not 0 < self.arrivals_per_hour < math.inf:
+            raise PeopleError(f"arrivals_per_hour must be above 0, not {self.arrivals_per_hour}")
+        for name in ("grade_mix", "phone_mix", "kiosk_mix"):
+            weights: Mapping[str, float] = getattr(self, name)
+            if not weights or min(weights.values()) < 0 or not any(weights.values()):
+                raise PeopleError(f"{name} needs a weight above 0")
+
+    def at_constant_rate(self) -> DemandProfile:
+        """The same people at the busiest hour's rate round the clock, without a limit on their number."""
+        return replace(self, hourly_shape=(1.0,) * 24, max_cars=None)

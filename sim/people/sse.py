@@ -1,0 +1,80 @@
+"""A reader of server-sent events (WHATWG HTML, section 9.2): bytes in, events out; no socket, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+__all__ = ["ServerSentEvent", "SseError", "SseReader"]
+
+_MAX_LINE = 1 << 20
+
+
+class SseError(ValueError):
+    """A stream that is no event stream: a line without end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    """One event: its type (``message`` unless named), its data, and the last id seen."""
+
+    event: str
+    data: str
+    id: str
+
+
+class SseReader:
+    """Feed it chunks; it yields each event once its blank line has come. CR, LF and CRLF end a line."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._event = ""
+        self._data: list[str] = []
+        self._id = ""
+        self._first = True
+
+    def feed(self, chunk: bytes) -> Iterator[ServerSentEvent]:
+        """Take bytes and yield the events they complete.
+
+        Raises:
+            SseError: a line longer than 1 MiB.
+        """
+        self._buffer += chunk
+        if self._first and len(self._buffer) >= 3:
+            self._buffer = self._buffer.removeprefix(b"\xef\xbb\xbf")
+            self._first = False
+        while (line := self._next_line()) is not None:
+            event = self._take(line.decode("utf-8", "replace"))
+            if event is not None:
+                yield event
+        if len(self._buffer) > _MAX_LINE:
+            raise SseError(f"a line of an event stream is longer than {_MAX_LINE:,} bytes")
+
+    def _next_line(self) -> bytes | None:
+        ends = [at for at in (self._buffer.find(b"\n"), self._buffer.find(b"\r")) if at >= 0]
+        if not ends:
+            return None
+        at = min(ends)
+        if self._buffer[at : at + 1] == b"\r" and at + 1 == len(self._buffer):
+            return None  # perhaps the first half of CRLF
+        skip = 2 if self._buffer[at : at + 2] == b"\r\n" else 1
+        line, self._buffer = self._buffer[:at], self._buffer[at + skip :]
+        return line
+
+    def _take(self, line: str) -> ServerSentEvent | None:
+        if not line:
+            data, event = self._data, self._event or "message"
+            self._data, self._event = [], ""
+            return ServerSentEvent(event, "\n".join(data), self._id) if data else None
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        match name:
+            case "event":
+                self._event = value
+            case "data":
+                self._data.append(value)
+            case "id" if "\0" not in value:
+                self._id = value
+            case _:
+                pass  # a comment (empty name), retry, or a field of the future
+        return None
