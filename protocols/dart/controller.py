@@ -9,24 +9,17 @@ from typing import Final
 from protocols.dart.controller_connection import ControllerConnection
 from protocols.dart.echo import EchoFilter
 from protocols.dart.events import (
-    Ack,
     BadFrame,
-    Data,
-    Deviation,
-    DeviationKind,
-    Duplicate,
     Event,
-    Nak,
     ReplyTimeout,
     SendFailed,
     Unexpected,
 )
 from protocols.dart.framer import BadBytes, BadReason, Frame, Framer
-from protocols.dart.numbering import Arrival, next_tx
 from protocols.dart.quirks import Quirks
 from protocols.dart.states import ControllerLinkEvent, ControllerLinkState, next_controller_link
 from protocols.dart.timing import LineTiming
-from protocols.dart.transactions import ControllerTransaction, decode_from_pump, encode_block
+from protocols.dart.transactions import ControllerTransaction, encode_block
 from protocols.dart.wire import (
     DATA_END,
     Control,
@@ -100,13 +93,11 @@ class ControllerSide:
         self._out: list[Outgoing] = []
         self._deadline_us: int | None = None
         self._chain = 0
-        self._held_tx = 0
-        self._held_previous: int | None = None
         self._links: dict[int, ControllerConnection] = {}
         for address in addresses:
             if address in self._links:
                 raise LocalProtocolError(f"address 0x{address:02X} is given twice")
-            self._links[address] = ControllerConnection(address)
+            self._links[address] = ControllerConnection(address, self._events, self._quirks)
         if not self._links:
             raise LocalProtocolError("a controller side needs an address")
         self._current = next(iter(self._links.values()))
@@ -185,7 +176,7 @@ class ControllerSide:
         link = self._link(address)
         if self.busy and link is self._current:
             raise LocalProtocolError(f"address 0x{address:02X}: an exchange is under way")
-        self._drop(link)
+        link.drop()
 
     def acknowledge(self, address: int, now_us: int) -> None:
         """Acknowledge the held data: it is safe now.
@@ -326,21 +317,13 @@ class ControllerSide:
     def _try_again(self, link: ControllerConnection, now_us: int) -> None:
         if link.attempts >= self._attempts_max:
             self._events.append(SendFailed(address=link.address, tx=link.tx, attempts=link.attempts))
-            self._drop(link)
+            link.drop()
             self._end(ControllerLinkEvent.UNANSWERED)
         elif self._auto_retry:
             self._step(ControllerLinkEvent.RETRY)
             self._transmit(link, now_us)
         else:
             self._end(ControllerLinkEvent.UNANSWERED)
-
-    def _drop(self, link: ControllerConnection) -> None:
-        # Whether the pump took the block is unknown. Its number again would look like a repetition, the next one
-        # like a gap; 0 is accepted in either case.
-        if link.frame:
-            link.tx = 0
-        link.frame = b""
-        link.attempts = 0
 
     def _handle(self, frames: Sequence[Frame], now_us: int) -> None:
         for frame in frames:
@@ -375,32 +358,10 @@ class ControllerSide:
             self._unexpected(frame)  # unacknowledged, so it will be there at the next poll
             return
         link.heard_us = now_us
-        arrival = link.receiver.judge(frame.tx)
-        if arrival is Arrival.DUPLICATE:
-            self._events.append(Duplicate(address=link.address, tx=frame.tx))
-            self._acknowledge(frame.tx, now_us)
-            return
-        if arrival is Arrival.GAP:
-            self._events.append(
-                Deviation(
-                    address=link.address,
-                    kind=DeviationKind.SEQUENCE_GAP,
-                    expected=link.receiver.expected(),
-                    got=frame.tx,
-                )
-            )
-        previous = link.receiver.last
-        same = link.receiver.take(frame.tx, frame.block)
-        transactions = decode_from_pump(frame.block)
-        self._events.append(
-            Data(address=link.address, tx=frame.tx, transactions=transactions, same_as_last=same)
-        )
-        if self._auto_ack:
-            self._acknowledge(frame.tx, now_us)
-        else:
-            self._held_tx = frame.tx
-            self._held_previous = previous
+        if link.take(frame) and not self._auto_ack:
             self._end(ControllerLinkEvent.DATA_HELD)
+        else:
+            self._acknowledge(frame.tx, now_us)
 
     def _acknowledge(self, tx: int, now_us: int) -> None:
         """Acknowledge data on the line and end the exchange, or go on when the quirk polls at the same time."""
@@ -420,42 +381,29 @@ class ControllerSide:
         link = self._link(address)
         if link is not self._current or self.state is not ControllerLinkState.HELD:
             raise LocalProtocolError(f"no data of address 0x{address:02X} is held")
-        tx = self._held_tx
+        tx = link.receiver.last or 0
         if control is Control.NAK:
-            link.receiver.last = self._held_previous
-        elif self._quirks.ack_always_zero:
-            tx = 0
+            link.put_back()
+            self._step(ControllerLinkEvent.REFUSE)
+        else:
+            tx = 0 if self._quirks.ack_always_zero else tx
+            self._step(ControllerLinkEvent.ACKNOWLEDGE)
         self._out.append(Outgoing(encode_control(address, control, tx), self._after_turn_round(now_us)))
-        accepted = control is Control.ACK
-        self._step(ControllerLinkEvent.ACKNOWLEDGE if accepted else ControllerLinkEvent.REFUSE)
         self._wake()
 
     def _answered(self, frame: ControlFrame, link: ControllerConnection, now_us: int) -> None:
         """An ACK or NAK of the block that is out."""
-        if frame.control is Control.ACK:
-            if frame.tx != link.tx:
-                if frame.tx != 0:
-                    self._unexpected(frame)
-                    return
-                self._deviation(link, DeviationKind.ACK_ZERO, 0)
+        if frame.control is Control.NAK:
             link.heard_us = now_us
-            self._events.append(Ack(address=link.address, tx=link.tx))
-            if not self._quirks.tx_always_zero:
-                link.tx = next_tx(link.tx, self._quirks.tx_wrap)
-            link.frame = b""
-            link.attempts = 0
+            link.refused(frame.tx)
+            self._try_again(link, now_us)
+        elif link.acknowledged(frame.tx):
+            link.heard_us = now_us
             self._end(ControllerLinkEvent.ACK)
             if self.state is ControllerLinkState.POLLED:
                 self._deadline_us = now_us + self._poll_timeout_us
         else:
-            if frame.tx != link.tx:
-                self._deviation(link, DeviationKind.NAK_OTHER, frame.tx)
-            link.heard_us = now_us
-            self._events.append(Nak(address=link.address, tx=link.tx, attempt=link.attempts))
-            self._try_again(link, now_us)
-
-    def _deviation(self, link: ControllerConnection, kind: DeviationKind, got: int) -> None:
-        self._events.append(Deviation(address=link.address, kind=kind, expected=link.tx, got=got))
+            self._unexpected(frame)
 
     def _bad(self, bad: BadBytes, now_us: int) -> None:
         link = self._current
