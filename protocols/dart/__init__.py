@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from protocols.dart.controller import ControllerSide
 from protocols.dart.controller_connection import ControllerConnection
+from protocols.dart.decoding import decode_from_controller, decode_from_pump
 from protocols.dart.events import (
     Ack,
     BadFrame,
@@ -62,8 +63,6 @@ from protocols.dart.transactions import (
     UnitPrices,
     UnknownTransaction,
     amount_counter,
-    decode_from_controller,
-    decode_from_pump,
     encode_block,
     volume_counter,
 )

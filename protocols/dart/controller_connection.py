@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
+from protocols.dart.decoding import decode_from_pump
 from protocols.dart.events import Ack, Data, Deviation, DeviationKind, Duplicate, Eot, Event, Nak
 from protocols.dart.numbering import Arrival, Receiver, next_tx
 from protocols.dart.quirks import Quirks
-from protocols.dart.transactions import decode_from_pump
 from protocols.dart.wire import Control, DataFrame, check_address, encode_control
 from protocols.sansio import Outgoing
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from protocols.dart.transactions import plausible
+from protocols.dart.decoding import plausible
 from protocols.dart.wire import (
     ADDRESS_FIRST,
     ADDRESS_LAST,

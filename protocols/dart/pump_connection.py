@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
 
+from protocols.dart.decoding import decode_from_controller
 from protocols.dart.events import Ack, Data, Deviation, DeviationKind, Duplicate, Event, Nak
 from protocols.dart.numbering import Arrival, Receiver, next_tx
 from protocols.dart.quirks import Quirks
 from protocols.dart.states import PumpLinkEvent, PumpLinkState, next_pump_link
-from protocols.dart.transactions import PumpTransaction, StatusReport, TotalsReport, decode_from_controller
+from protocols.dart.transactions import PumpTransaction, StatusReport, TotalsReport
 from protocols.dart.wire import Control, ControlFrame, DataFrame, check_address, encode_control, encode_data
 from protocols.sansio import LocalProtocolError, Outgoing
 

@@ -114,6 +114,7 @@ def test_only_one_exchange_at_a_time() -> None:
     assert sent(side) == []
 
 
+@pytest.mark.requirement("fd-link.transmit-sequence-stays-consistent")
 def test_block_numbers_go_up_with_acknowledgements_only() -> None:
     side = ControllerSide([0x50])
     numbers = []
@@ -127,6 +128,7 @@ def test_block_numbers_go_up_with_acknowledgements_only() -> None:
     assert numbers == [*range(16), 1, 2]
 
 
+@pytest.mark.requirement("fd-link.nak-is-retried-not-offline")
 def test_nak_means_the_same_block_again_a_bounded_number_of_times() -> None:
     side = ControllerSide([0x50], attempts_max=3)
     side.send(0x50, [RESET], 0)
@@ -139,6 +141,7 @@ def test_nak_means_the_same_block_again_a_bounded_number_of_times() -> None:
     assert not side.unacknowledged(0x50)
 
 
+@pytest.mark.requirement("fd-link.transmit-sequence-stays-consistent")
 def test_after_a_failure_the_next_block_carries_zero() -> None:
     side = ControllerSide([0x50], attempts_max=2, timing=TIMING)
     for tx in range(2):
@@ -227,6 +230,7 @@ def test_noise_before_the_answer_does_not_end_the_wait() -> None:
     assert [type(event) for event in news(side)] == [BadFrame, Eot]
 
 
+@pytest.mark.requirement("fd-link.wrong-address-has-no-effect")
 def test_an_answer_from_another_address_is_not_taken() -> None:
     side = ControllerSide([0x50, 0x51])
     polled(side)

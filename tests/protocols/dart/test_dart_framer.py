@@ -51,6 +51,7 @@ def test_round_trip(address: int, tx: int, block: bytes) -> None:
     assert not framer.partial
 
 
+@pytest.mark.requirement("fd-link.byte-stuffing-before-checksum")
 def test_every_byte_value_at_every_position() -> None:
     for length in range(1, 9):
         for position in range(length):
@@ -59,6 +60,7 @@ def test_every_byte_value_at_every_position() -> None:
                 assert read(encode_data(0x51, 3, block)) == [DataFrame(address=0x51, tx=3, block=block)]
 
 
+@pytest.mark.requirement("fd-link.byte-stuffing-before-checksum")
 @pytest.mark.parametrize("place", [0, 1], ids=["low", "high"])
 def test_checksum_byte_equal_to_the_stop_flag_is_escaped(place: int) -> None:
     found = 0
@@ -80,6 +82,7 @@ def test_lone_dle_is_literal_and_dle_before_an_escaped_flag_survives() -> None:
         assert read(encode_data(0x50, 0, block)) == [DataFrame(address=0x50, tx=0, block=block)]
 
 
+@pytest.mark.requirement("fd-link.split-or-glued-frames-decode-alike")
 @given(st.lists(st.one_of(frames, noise), max_size=8), st.data())
 def test_chunking_changes_nothing(parts: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(parts)
@@ -94,6 +97,7 @@ def test_chunking_changes_nothing(parts: list[bytes], data: st.DataObject) -> No
     assert framer.flush() == whole.flush()
 
 
+@pytest.mark.requirement("fd-link.truncated-frame-does-not-swallow-next")
 @given(data_frames, st.one_of(data_frames, st.just(POLL)))
 def test_truncation_at_every_offset_never_swallows_the_next_frame(raw: bytes, following: bytes) -> None:
     (good,) = read(following)
@@ -250,6 +254,7 @@ def test_control_out_of_range() -> None:
         encode_data(0x50, 16, b"")
 
 
+@pytest.mark.requirement("fd-link.undetected-errors-stay-at-theoretical-rate")
 @pytest.mark.parametrize(
     "count", [20_000, pytest.param(1_000_000, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])]
 )

@@ -262,6 +262,7 @@ def test_random_walk_of_the_controller_link_follows_its_table(walk: list[str], h
         assert (side.next_timer() is None) == (side.state.value in {"idle", "held"})
 
 
+@pytest.mark.requirement("fd-link.unknown-input-never-crashes", "fd-link.noise-needs-no-restart")
 @pytest.mark.parametrize(
     "count", [30_000, pytest.param(1_000_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
 )

@@ -136,6 +136,7 @@ def test_numbers_wrap(wrap: int, after: int) -> None:
     assert numbers == [*range(16), after, after + 1]
 
 
+@pytest.mark.requirement("fd-link.duplicate-request-executes-once")
 def test_commands_are_acknowledged_and_told_once() -> None:
     side = PumpSide([0x50])
     assert hexed(say(side, frame(0, RESET))) == ["50 C0 FA"]
@@ -213,6 +214,7 @@ def test_acknowledge_and_poll_in_one() -> None:
     assert hexed(say(side, "50 E1 FA")) == [EOT]
 
 
+@pytest.mark.requirement("fd-link.bad-checksum-is-discarded")
 def test_bad_checksum_is_refused_without_effect() -> None:
     side = PumpSide([0x50])
     good = frame(3, AUTHORISE)
@@ -233,6 +235,7 @@ def test_parity_error_is_refused() -> None:
     assert [event.nak for event in news(side) if isinstance(event, BadFrame)] == [True, False]
 
 
+@pytest.mark.requirement("fd-link.wrong-address-has-no-effect")
 def test_another_pumps_traffic_is_none_of_ours() -> None:
     side = PumpSide([0x50])
     damaged = frame(0, RESET, address=0x51)[:-3] + b"\x00\x03\xfa"
@@ -253,6 +256,7 @@ def test_a_poll_glued_to_a_command_is_answered_too() -> None:
     assert hexed(say(side, frame(0, RESET) + bytes.fromhex(POLL))) == ["50 C0 FA", EOT]
 
 
+@pytest.mark.requirement("fd-link.truncated-frame-does-not-swallow-next")
 def test_gap_ends_an_unfinished_frame() -> None:
     side = PumpSide([0x50], gap_us=20_000)
     stub = frame(0, RESET)[:5]

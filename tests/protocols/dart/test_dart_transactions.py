@@ -33,7 +33,7 @@ from protocols.dart import (
     volume_counter,
 )
 from protocols.dart.bcd import decode_bcd, encode_bcd
-from protocols.dart.transactions import plausible
+from protocols.dart.decoding import plausible
 from protocols.sansio import LocalProtocolError
 
 eight = st.integers(0, 99_999_999)

@@ -67,6 +67,7 @@ def test_data_frame_is_acknowledged_and_told(vector: dict[str, Any]) -> None:
     assert [burst.data for burst in side.data_to_send(1)] == [bytes((address, 0xC0 | tx, 0xFA))]
 
 
+@pytest.mark.requirement("fd-link.bad-checksum-is-discarded")
 @pytest.mark.parametrize("vector", VECTORS["nak"], ids=lambda vector: vector["hex"])
 @pytest.mark.parametrize("role", ["pump", "controller"])
 def test_wrong_checksum_is_refused(vector: dict[str, Any], role: str) -> None:
