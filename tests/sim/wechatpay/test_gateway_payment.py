@@ -270,31 +270,35 @@ def test_login_by_js_code(make_world) -> None:
     transport = httpx.ASGITransport(app=world.gateway.jscode_app)
     weixin = httpx.AsyncClient(transport=transport, base_url="https://api.weixin.qq.com")
 
-    def login(**change: str) -> dict[str, Any]:
+    async def login(**change: str) -> dict[str, Any]:
         params = {"appid": own.appid, "secret": own.app_secret, "js_code": "js-oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}
         params |= {"grant_type": "authorization_code", **change}
-        reply = world.run(weixin.get("/sns/jscode2session", params=params))
+        reply = await weixin.get("/sns/jscode2session", params=params)
         assert reply.status_code == 200
         return json.loads(reply.content)
 
-    refused = world.run(world.call("POST", "/v3/pay/transactions/jsapi", world.prepay_body()))
-    assert refused.json()["detail"]["field"] == "/payer/openid"
-    session = login()
-    assert session["openid"] == "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
-    assert "errcode" not in session
-    world.run(world.prepay())
-    assert login()["errcode"] == 40029
-    assert login(js_code="js-oUpF8uMuAJO_M2pxb1Q9zNjWeS6o.2")["openid"] == session["openid"]
-    for change, errcode in [
-        ({"js_code": "x"}, 40029),
-        ({"js_code": ""}, 41008),
-        ({"appid": ""}, 41002),
-        ({"appid": "wxother"}, 40013),
-        ({"secret": ""}, 41004),
-        ({"secret": "x"}, 40125),
-    ]:
-        answer = login(**change)
-        assert answer["errcode"] == errcode
-        assert ", rid: " in answer["errmsg"]
-    answers = [login(js_code=f"js-oBusy.{number}") for number in range(101)]
-    assert [answer.get("errcode") for answer in answers] == [None] * 100 + [45011]
+    async def story() -> None:
+        refused = await world.call("POST", "/v3/pay/transactions/jsapi", world.prepay_body())
+        assert refused.json()["detail"]["field"] == "/payer/openid"
+        session = await login()
+        assert session["openid"] == "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
+        assert "errcode" not in session
+        await world.prepay()
+        assert (await login())["errcode"] == 40029
+        assert (await login(js_code="js-oUpF8uMuAJO_M2pxb1Q9zNjWeS6o.2"))["openid"] == session["openid"]
+        for change, errcode in [
+            ({"js_code": "x"}, 40029),
+            ({"js_code": ""}, 41008),
+            ({"appid": ""}, 41002),
+            ({"appid": "wxother"}, 40013),
+            ({"secret": ""}, 41004),
+            ({"secret": "x"}, 40125),
+        ]:
+            answer = await login(**change)
+            assert answer["errcode"] == errcode
+            assert ", rid: " in answer["errmsg"]
+        answers = [await login(js_code=f"js-oBusy.{number}") for number in range(101)]
+        assert [answer.get("errcode") for answer in answers] == [None] * 100 + [45011]
+
+    world.run(story())
+    assert len(world.gateway.ledger.orders) == 1

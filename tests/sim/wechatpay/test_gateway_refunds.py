@@ -1,0 +1,162 @@
+"""Refunds: keys, sums, states, announcements."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocols.wechatpay import decode_refund
+from sim.wechatpay import GatewayFault, GatewayProfile
+
+YEAR_US = 365 * 86_400_000_000
+
+
+def test_a_refund_from_processing_to_the_notification(make_world) -> None:
+    world = make_world(profile=GatewayProfile())
+
+    async def story():
+        await world.paid()
+        accepted = await world.refund("R1", 8_000)
+        processing = await world.call("GET", "/v3/refund/domestic/refunds/R1")
+        return accepted.json(), processing.json()
+
+    accepted, processing = world.run(story())
+    assert accepted["status"] == "PROCESSING"
+    assert processing == accepted
+    assert accepted["amount"]["refund"] == 8_000
+    assert len(accepted["refund_id"]) == 29
+    done = world.run(world.call("GET", "/v3/refund/domestic/refunds/R1")).json()
+    assert (done["status"], done["channel"]) == ("SUCCESS", "ORIGINAL")
+    assert done["success_time"].endswith("+08:00")
+    assert world.run(world.query()).json()["trade_state"] == "REFUND"
+    paid, refunded = sorted(world.shop.opened, key=lambda notice: notice.event_type, reverse=True)
+    assert paid.event_type == "TRANSACTION.SUCCESS"
+    assert refunded.event_type == "REFUND.SUCCESS"
+    told = decode_refund(refunded.resource)
+    assert (told.state, told.status, told.out_refund_no, told.amount.payer_refund) == (
+        "SUCCESS",
+        None,
+        "R1",
+        8_000,
+    )
+    assert told.refund_id == accepted["refund_id"]
+
+
+def test_the_same_number_is_the_same_refund(make_world) -> None:
+    world = make_world()
+    world.run(world.paid())
+    first = world.run(world.refund("R1", 5_000)).json()
+    again = world.run(world.refund("R1", 5_000, reason="again")).json()
+    assert again["refund_id"] == first["refund_id"]
+    assert again["status"] == "SUCCESS"
+    for other in (
+        world.refund("R1", 5_001),
+        world.refund("R1", 5_000, total=19_999),
+        world.refund("R1", 5_000, "OTHER00001"),
+    ):
+        reply = world.run(other)
+        assert (reply.status_code, reply.json()["code"]) == (400, "INVALID_REQUEST")
+    assert world.gateway.ledger.orders[0].refunded_fen == 5_000
+
+
+def test_never_more_than_was_paid(make_world) -> None:
+    world = make_world()
+    world.run(world.paid())
+    assert world.run(world.refund("R1", 12_000)).status_code == 200
+    assert world.run(world.refund("R2", 8_001)).json()["code"] == "INVALID_REQUEST"
+    assert world.run(world.refund("R3", 8_000)).status_code == 200
+    reply = world.run(world.refund("R4", 1))
+    assert reply.json() == {"code": "INVALID_REQUEST", "message": "订单已全额退款"}
+
+
+def test_at_most_fifty_parts(make_world) -> None:
+    world = make_world()
+    world.run(world.paid())
+
+    async def parts() -> list[int]:
+        return [(await world.refund(f"R{number}", 1)).status_code for number in range(51)]
+
+    assert world.run(parts()) == [200] * 50 + [400]
+
+
+def test_what_cannot_be_refunded(make_world) -> None:
+    world = make_world()
+    world.run(world.prepay())
+    assert world.run(world.refund("R1", 1)).json()["code"] == "INVALID_REQUEST"
+    missing = world.run(world.refund("R1", 1, "NOSUCHORDER"))
+    assert (missing.status_code, missing.json()["code"]) == (404, "RESOURCE_NOT_EXISTS")
+    reply = world.run(world.call("GET", "/v3/refund/domestic/refunds/R1"))
+    assert (reply.status_code, reply.json()["code"]) == (404, "RESOURCE_NOT_EXISTS")
+    body = {"out_refund_no": "R1", "amount": {"refund": 1, "total": 1, "currency": "CNY"}}
+    reply = world.run(world.call("POST", "/v3/refund/domestic/refunds", body))
+    assert (reply.json()["code"], reply.json()["detail"]["field"]) == ("PARAM_ERROR", "/transaction_id")
+
+
+def test_a_refund_by_transaction_id(make_world) -> None:
+    world = make_world()
+    world.run(world.paid())
+    transaction_id = world.run(world.query()).json()["transaction_id"]
+    body = {
+        "transaction_id": transaction_id,
+        "out_refund_no": "R1",
+        "amount": {"refund": 100, "total": 20_000, "currency": "CNY"},
+    }
+    assert world.run(world.call("POST", "/v3/refund/domestic/refunds", body)).status_code == 200
+    mixed = {**body, "out_refund_no": "R2", "out_trade_no": "OTHER00001"}
+    assert (
+        world.run(world.call("POST", "/v3/refund/domestic/refunds", mixed)).json()["code"]
+        == "INVALID_REQUEST"
+    )
+    assert len(world.shop.opened) == 1  # no notify_url, no announcement of the refund
+
+
+def test_a_year_is_the_limit(make_world) -> None:
+    world = make_world()
+    world.run(world.paid())
+    world.kernel.run(until_us=YEAR_US)
+    assert world.run(world.refund("R1", 1)).status_code == 200
+    world.kernel.run(until_us=YEAR_US + 1_000_000)
+    assert world.run(world.refund("R2", 1)).json()["code"] == "TRADE_OVERDUE"
+
+
+def test_a_closed_refund_gives_the_money_free_again(make_world) -> None:
+    world = make_world(GatewayFault(kind="refund-closed", name="closed", limit=1))
+    world.run(world.paid())
+    world.run(world.refund("R1", 20_000))
+    assert world.shop.opened[-1].event_type == "REFUND.CLOSED"
+    assert world.run(world.refund("R1", 20_000)).json()["status"] == "CLOSED"
+    assert world.run(world.refund("R2", 20_000)).status_code == 200
+    assert world.shop.opened[-1].event_type == "REFUND.SUCCESS"
+
+
+def test_an_abnormal_refund_is_announced_and_settled_by_hand(make_world) -> None:
+    world = make_world(GatewayFault(kind="refund-abnormal", name="bounced", limit=1))
+    world.run(world.paid())
+    world.run(world.refund("R1", 20_000))
+    assert world.shop.opened[-1].event_type == "REFUND.ABNORMAL"
+    (record,) = world.gateway.refunds.refunds
+
+    async def settle() -> None:
+        world.gateway.settle_refund(record)
+
+    world.run(settle())
+    assert world.shop.opened[-1].event_type == "REFUND.SUCCESS"
+
+
+def test_the_refund_callback_can_come_before_the_reply(make_world) -> None:
+    world = make_world(GatewayFault(kind="callback-before-reply", name="early", at=("refund",)))
+    world.run(world.paid())
+
+    async def story() -> tuple[str, str]:
+        reply = await world.refund("R1", 1)
+        return reply.json()["status"], world.shop.opened[-1].event_type
+
+    assert world.run(story()) == ("PROCESSING", "REFUND.SUCCESS")
+
+
+@pytest.mark.parametrize("amount", [{"refund": 0}, {"total": 0}, {"currency": "USD"}, {"refund": "1"}])
+def test_bad_amounts_are_named(make_world, amount: dict) -> None:
+    world = make_world()
+    world.run(world.paid())
+    good = {"refund": 1, "total": 20_000, "currency": "CNY"}
+    reply = world.run(world.refund("R1", 1, amount={**good, **amount}))
+    assert reply.json()["detail"]["field"] == f"/amount/{next(iter(amount))}"
