@@ -223,9 +223,12 @@ class DeliveryCapture:
             if judgement.missing is not None:
                 rest = judgement.filling or Filling(0, 0)
                 between = Witness(after.volume_ml - rest.volume_ml, after.amount_fen - rest.amount_fen)
-                more = ("amount_computed",) if judgement.missing_computed else ()
+                how = (
+                    ("reconstructed", "amount_computed") if judgement.missing_computed else ("reconstructed",)
+                )
+                last = judgement.filling is None
                 self._sell(
-                    capture, logical, judgement.missing, between, ("reconstructed", *more, *flags), now_us
+                    capture, logical, judgement.missing, between, (*how, *flags), now_us, more=not last
                 )
                 sold = True
             if judgement.filling is not None:
@@ -244,6 +247,8 @@ class DeliveryCapture:
         witness: Witness,
         flags: tuple[str, ...],
         now_us: int,
+        *,
+        more: bool = False,
     ) -> None:
         watched = self.delivery_open and "reconstructed" not in flags
         self.emit(
@@ -260,6 +265,7 @@ class DeliveryCapture:
                 flags=flags,
                 witness=witness,
                 at_us=now_us,
+                more=more,
             )
         )
         self.witnesses[logical] = witness

@@ -130,6 +130,7 @@ class SaleCaptured:
     seen), ``recovered`` (found after a restart or a lost link), ``adopted`` (was running at the first start),
     ``total_behind``/``total_backwards``/``no_total`` (the totaliser disagrees), ``amount_computed``.
     ``witness`` is what the next delivery of this nozzle is measured against; store it together with the sale.
+    ``more`` says that another sale of this nozzle, found at the same time, follows at once.
     """
 
     fuelling_point: int
@@ -144,6 +145,7 @@ class SaleCaptured:
     flags: tuple[str, ...]
     witness: Witness
     at_us: int
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)

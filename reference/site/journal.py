@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS sales (
     end_total_volume_ml INTEGER NOT NULL, end_total_amount_fen INTEGER NOT NULL,
     order_id TEXT, flags TEXT NOT NULL, UNIQUE (nozzle, sequence)
 ) STRICT;
+CREATE INDEX IF NOT EXISTS sales_by_order ON sales (order_id) WHERE order_id IS NOT NULL;
 CREATE TRIGGER IF NOT EXISTS sales_are_never_changed BEFORE UPDATE ON sales
     BEGIN SELECT RAISE(ABORT, 'sales are append-only'); END;
 CREATE TRIGGER IF NOT EXISTS sales_are_never_deleted BEFORE DELETE ON sales
@@ -232,6 +233,10 @@ class Journal:
         """Every sale ever captured, oldest first."""
         return self._sales(_OLDEST_FIRST, 0, -1)
 
+    def has_sale_of(self, order_id: str) -> bool:
+        """Whether a delivery was captured for this order."""
+        return self._one("SELECT 1 FROM sales WHERE order_id = ?", order_id) is not None
+
     def count_unsent(self) -> int:
         """How many sales wait for the backend."""
         row = self._one("SELECT count(*) FROM sales WHERE id > ?", self.pointer("uploaded"))
@@ -352,10 +357,12 @@ class Journal:
         with self._transaction() as db:
             db.execute("UPDATE print_jobs SET attempts = attempts + 1 WHERE id = ?", (job_id,))
 
-    def print_done(self, job_id: int) -> None:
-        """The printer confirmed the receipt."""
+    def print_done(self, job_id: int) -> int | None:
+        """The printer confirmed the receipt. Returns the command that asked for it."""
         with self._transaction() as db:
             db.execute("UPDATE print_jobs SET done = 1 WHERE id = ?", (job_id,))
+            row = db.execute("SELECT command_id FROM print_jobs WHERE id = ?", (job_id,)).fetchone()
+        return None if row is None else row[0]
 
     def open_print_jobs(self) -> list[PrintJob]:
         """Receipts not yet confirmed, oldest first."""

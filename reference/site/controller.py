@@ -1,0 +1,464 @@
+"""`SiteController`: who may fuel, what was sold, and what the backend is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import httpx
+
+from reference.site.commands import CommandHandler
+from reference.site.config import FuellingPointConfig, LineConfig, NozzleConfig, SiteConfig
+from reference.site.dart import DartDriver
+from reference.site.driver import PumpDriver, SaleNotStored
+from reference.site.events import (
+    Authorised,
+    AuthoriseRefused,
+    DeliveryVoid,
+    DriverEvent,
+    LineDown,
+    LineUp,
+    LiveAmount,
+    NozzleLifted,
+    NozzleReturned,
+    PointState,
+    PriceSet,
+    SaleCaptured,
+    StateChanged,
+    TotalsRead,
+)
+from reference.site.journal import Authorisation, Journal, JournalError, Sale
+from reference.site.receipts import ReceiptSpooler
+from reference.site.uplink import Uplink
+
+__all__ = ["SiteController", "make_driver"]
+
+log = logging.getLogger(__name__)
+
+FLOWING = frozenset({PointState.FUELLING, PointState.SUSPENDED_FUELLING})
+TAKEN = FLOWING | {PointState.AUTHORISED, PointState.STARTED, PointState.SUSPENDED_STARTED}
+
+
+def make_driver(line: LineConfig) -> PumpDriver:
+    """The driver for a line. Raises ConfigError when the line cannot work as configured."""
+    if line.protocol == "dart":
+        return DartDriver(line)
+    from reference.site.modbus import ModbusDriver
+
+    return ModbusDriver(line)
+
+
+class SiteController:
+    """The controller of one station.
+
+    Wire each of ``drivers`` and ``printer`` (`protocols.sansio.Machine`) to its line, and ``await start()`` on the
+    event loop that is to carry the uplink.
+
+    Args:
+        config: the station.
+        clock_us: unix time in µs; used for time stamps and for the life of authorisations.
+        http_transport: what carries HTTP; None for real sockets.
+        journal_path: a file, or ":memory:".
+        base_urls: backend instances, any number.
+        station_key: the key that the backend knows this station by.
+
+    Raises:
+        ConfigError: a line cannot work as configured.
+        JournalError: the journal cannot be opened.
+    """
+
+    def __init__(
+        self,
+        config: SiteConfig,
+        *,
+        clock_us: Callable[[], int],
+        http_transport: httpx.AsyncBaseTransport | None = None,
+        journal_path: str = ":memory:",
+        base_urls: Sequence[str] = (),
+        station_key: str = "",
+    ) -> None:
+        self.config = config
+        self.clock_us = clock_us
+        self.drivers: list[PumpDriver] = [make_driver(line) for line in config.lines]
+        self.journal = Journal(journal_path)
+        self.points: dict[int, FuellingPointConfig] = {}
+        self.nozzles: dict[int, NozzleConfig] = {}
+        self.point_of: dict[int, int] = {}
+        self.driver_of: dict[int, PumpDriver] = {}
+        self.prices: dict[int, int] = {}
+        self.lifted: dict[int, int] = {}  # fuelling point -> nozzle that waits for an authorisation
+        self.held: dict[int, Authorisation] = {}  # nozzle -> the one authorisation it has
+        self.backend_up = False
+        self.on_sale: list[Callable[[Sale], None]] = []
+        self.alarms: list[str] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        for line, driver in zip(config.lines, self.drivers, strict=True):
+            self._add_line(line, driver)
+        self.printer: ReceiptSpooler | None = None
+        if config.printer is not None:
+            self.printer = ReceiptSpooler(
+                columns=config.printer.columns,
+                limit=config.printer.queue_limit,
+                on_attempt=self._on_print_attempt,
+                on_done=self._on_printed,
+            )
+        self.uplink = Uplink(
+            station=config.station,
+            key=station_key,
+            base_urls=base_urls,
+            transport=http_transport,
+            config=config.uplink,
+            journal=self.journal,
+            owner=self,
+            clock_us=clock_us,
+        )
+        self.commands = CommandHandler(self)
+        self._handlers: dict[type[Any], Callable[[Any], None]] = {
+            LineUp: self._on_line_up,
+            LineDown: self._on_line_down,
+            StateChanged: self._on_state,
+            NozzleLifted: self._on_lifted,
+            NozzleReturned: self._on_returned,
+            LiveAmount: self._on_live,
+            Authorised: self._on_authorised,
+            AuthoriseRefused: self._on_not_delivered,
+            DeliveryVoid: self._on_not_delivered,
+            SaleCaptured: self._on_sale,
+            TotalsRead: self._on_totals,
+            PriceSet: self._on_price,
+        }
+
+    def _add_line(self, line: LineConfig, driver: PumpDriver) -> None:
+        driver.listener = self._hear
+        for point in line.fuelling_points:
+            self.points[point.fuelling_point] = point
+            self.driver_of[point.fuelling_point] = driver
+            for nozzle in point.nozzles:
+                self.nozzles[nozzle.nozzle] = nozzle
+                self.point_of[nozzle.nozzle] = point.fuelling_point
+                self.prices[nozzle.nozzle] = nozzle.price_fen_per_l
+                witness = self.journal.witness(nozzle.nozzle)
+                if witness is not None:
+                    driver.remember(nozzle.nozzle, witness)
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take up what the journal holds, and start the uplink."""
+        self._loop = asyncio.get_running_loop()
+        for held in self.journal.authorisations():
+            if held.nozzle in self.nozzles:
+                self.held[held.nozzle] = held
+                self._arm(held)
+        if self.printer is not None:
+            for job in self.journal.open_print_jobs():
+                self.printer.add(job)
+        self.uplink.start()
+
+    async def stop(self) -> None:
+        """Stop the uplink and close the journal. Pumps are left as they are: a restart adopts what runs."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        await self.uplink.stop()
+        self.journal.close()
+
+    def snapshot(self) -> dict[str, Any]:
+        """A status page as JSON-able data."""
+        points = []
+        for number in self.points:
+            status = self.driver_of[number].status(number)
+            points.append(
+                {
+                    "fuelling_point": number,
+                    "state": str(status.state),
+                    "nozzle_out": status.nozzle_out,
+                    "volume_ml": status.volume_ml,
+                    "amount_fen": status.amount_fen,
+                    "missed_polls": status.missed_polls,
+                }
+            )
+        printer = self.printer
+        return {
+            "station": self.config.station,
+            "backend_up": self.backend_up,
+            "trouble": self.uplink.trouble,
+            "unsent_sales": self.journal.count_unsent(),
+            "refused_sales": len(self.journal.refusals()),
+            "alarms": self.alarms[-20:],
+            "printer": None
+            if printer is None
+            else {"state": printer.state, "waiting": len(printer), "problems": list(printer.problems)},
+            "fuelling_points": points,
+        }
+
+    # -- what the drivers tell ----------------------------------------------------------------------------------
+
+    def _hear(self, event: DriverEvent) -> None:
+        self._handlers[type(event)](event)
+
+    def _on_line_up(self, event: LineUp) -> None:
+        state = self.driver_of[event.fuelling_point].status(event.fuelling_point).state
+        for nozzle in self.points[event.fuelling_point].nozzles:
+            held = self.held.get(nozzle.nozzle)
+            if held is not None and held.live and state not in TAKEN:
+                # It ended without flow while nobody listened (a sale would have spent it).
+                self._withdraw(held)
+        self.uplink.live_changed()
+
+    def _on_line_down(self, event: LineDown) -> None:
+        self.lifted.pop(event.fuelling_point, None)
+        self.alarm(f"fuelling point {event.fuelling_point} is off-line")
+
+    def _on_state(self, _event: StateChanged) -> None:
+        self.uplink.live_changed()
+
+    def _on_live(self, _event: LiveAmount) -> None:
+        self.uplink.live_changed()
+
+    def _on_lifted(self, event: NozzleLifted) -> None:
+        self.lifted[event.fuelling_point] = event.nozzle
+        self.consider(event.fuelling_point)
+
+    def _on_returned(self, event: NozzleReturned) -> None:
+        if self.lifted.get(event.fuelling_point) == event.nozzle:
+            del self.lifted[event.fuelling_point]
+
+    def _on_authorised(self, event: Authorised) -> None:
+        held = self.held.get(event.nozzle)
+        if held is not None and not held.live:
+            self.hold(replace(held, live=True))
+        self.lifted.pop(event.fuelling_point, None)
+
+    def _on_not_delivered(self, event: AuthoriseRefused | DeliveryVoid) -> None:
+        """The pump did not deliver. An order keeps its claim on the nozzle until its time is over."""
+        held = self.held.get(event.nozzle)
+        if held is not None:
+            self._withdraw(held)
+        self.commands.on_not_delivered(event.nozzle)
+
+    def _withdraw(self, held: Authorisation) -> None:
+        if held.order_id is None or held.expires_us <= self.clock_us():
+            self.release(held.nozzle)
+        elif held.live:
+            self.hold(replace(held, live=False))
+
+    def _on_totals(self, event: TotalsRead) -> None:
+        try:
+            self.journal.record_witness(event.nozzle, event.witness)
+        except JournalError as error:
+            self.alarm(str(error))
+
+    def _on_sale(self, event: SaleCaptured) -> None:
+        held = self.held.get(event.nozzle)
+        order_id = held.order_id if held is not None and held.live and not event.more else None
+        # Durations come from the machine's clock, which no one sets; only the end is a time of day.
+        ended_us = self.clock_us() - (event.at_us - event.ended_us)
+        sale = Sale(
+            nozzle=event.nozzle,
+            sequence=0,
+            fuelling_point=event.fuelling_point,
+            grade=self.nozzles[event.nozzle].grade,
+            volume_ml=event.volume_ml,
+            amount_fen=event.amount_fen,
+            price_fen_per_l=event.price_fen_per_l,
+            started_us=ended_us - (event.ended_us - event.started_us),
+            ended_us=ended_us,
+            end_total_volume_ml=event.end_total_volume_ml,
+            end_total_amount_fen=event.end_total_amount_fen,
+            order_id=order_id,
+            flags=event.flags,
+        )
+        spend = event.nozzle if held is not None and held.live and not event.more else None
+        try:
+            stored = self.journal.record_sales([(sale, event.witness)], spend=spend)
+        except JournalError as error:
+            self.alarm(f"sale at nozzle {event.nozzle} not stored: {error}")
+            raise SaleNotStored from error
+        if spend is not None:
+            self._forget(event.nozzle)
+        self.commands.on_delivered(event.nozzle)
+        self.uplink.sale_stored()
+        self.uplink.live_changed()
+        for listener in self.on_sale:
+            listener(stored[0])
+
+    def _on_price(self, event: PriceSet) -> None:
+        if not event.confirmed:
+            self.alarm(
+                f"nozzle {event.nozzle} did not take its price, it shows {event.price_fen_per_l} fen/l"
+            )
+        if event.price_fen_per_l and self.prices[event.nozzle] != event.price_fen_per_l:
+            self.prices[event.nozzle] = event.price_fen_per_l
+            self.uplink.setup_changed()
+
+    # -- authorisations -----------------------------------------------------------------------------------------
+
+    @property
+    def policy_allows(self) -> bool:
+        """Whether a lift without an order is authorised now."""
+        if self.backend_up:
+            return self.config.lift_policy == "authorise"
+        return self.config.offline_policy == "authorise"
+
+    def consider(self, fuelling_point: int) -> None:
+        """Authorise the nozzle that waits at this fuelling point, if an order or the policy says so."""
+        nozzle = self.lifted.get(fuelling_point)
+        if nozzle is None:
+            return
+        held = self.held.get(nozzle)
+        if held is not None and held.live:
+            return
+        if held is not None and held.expires_us <= self.clock_us():
+            self.release(nozzle)
+            held = None
+        if held is None:
+            if not self.policy_allows:
+                return
+            held = Authorisation(nozzle, None, None, None, None, self.expiry_us())
+            self.hold(held)
+        self.driver_of[fuelling_point].authorise(
+            fuelling_point, nozzle, preset_fen=held.preset_fen, preset_ml=held.preset_ml
+        )
+
+    def expiry_us(self) -> int:
+        """When an authorisation given now ends."""
+        return self.clock_us() + self.config.authorisation_ttl_us
+
+    def hold(self, held: Authorisation) -> None:
+        """Give a nozzle its authorisation, or note that it changed. Raises JournalError if that cannot be stored."""
+        if held.order_id is not None:
+            self.journal.put_authorisation(held)
+        self.held[held.nozzle] = held
+        self._arm(held)
+
+    def release(self, nozzle: int) -> None:
+        """Take a nozzle's authorisation away."""
+        held = self.held.get(nozzle)
+        if held is not None:
+            if held.order_id is not None:
+                self.journal.drop_authorisation(nozzle)
+            self._forget(nozzle)
+
+    def _forget(self, nozzle: int) -> None:
+        self.held.pop(nozzle, None)
+        timer = self._timers.pop(nozzle, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _arm(self, held: Authorisation) -> None:
+        timer = self._timers.pop(held.nozzle, None)
+        if timer is not None:
+            timer.cancel()
+        if self._loop is not None:
+            delay_s = max(0, held.expires_us - self.clock_us()) / 1e6
+            self._timers[held.nozzle] = self._loop.call_later(delay_s, self._expire, held.nozzle)
+
+    def _expire(self, nozzle: int) -> None:
+        """The time to begin is over; a delivery that has begun goes on (FD-AUTH-03)."""
+        self._timers.pop(nozzle, None)
+        held = self.held.get(nozzle)
+        if held is None:
+            return
+        number = self.point_of[nozzle]
+        driver = self.driver_of[number]
+        status = driver.status(number)
+        if held.live and status.state in TAKEN:
+            if status.state not in FLOWING and status.volume_ml == 0:
+                driver.stop(number)  # what comes of it, void or sale, releases the nozzle
+            return
+        driver.stop(number)
+        self.release(nozzle)
+
+    def set_prices(self, prices_fen_per_l: Mapping[int, int]) -> None:
+        """Change unit prices by nozzle. Raises KeyError for an unknown nozzle; the change is told when read back."""
+        by_point: dict[int, dict[int, int]] = {}
+        for nozzle, price in prices_fen_per_l.items():
+            by_point.setdefault(self.point_of[nozzle], {})[nozzle] = price
+        for number, prices in by_point.items():
+            self.driver_of[number].set_prices(number, prices)
+
+    def stop_pump(self, fuelling_point: int) -> bool:
+        """Stop a fuelling point. False when there is nothing to stop. Raises KeyError if it is unknown."""
+        return self.driver_of[fuelling_point].stop(fuelling_point)
+
+    # -- what the uplink asks -----------------------------------------------------------------------------------
+
+    def station_setup(self) -> dict[str, Any]:
+        """See `UplinkOwner`."""
+        return {
+            "name": self.config.name or self.config.station,
+            "taxpayer_id": self.config.taxpayer_id or None,
+            "lift_policy": self.config.lift_policy,
+            "nozzles": [
+                {
+                    "nozzle": number,
+                    "fuelling_point": self.point_of[number],
+                    "grade": nozzle.grade,
+                    "price_fen_per_l": self.prices[number],
+                    "tank": nozzle.tank,
+                }
+                for number, nozzle in self.nozzles.items()
+            ],
+        }
+
+    def live_readings(self) -> list[dict[str, Any]]:
+        """See `UplinkOwner`."""
+        readings = []
+        for number, point in self.points.items():
+            status = self.driver_of[number].status(number)
+            state = str(status.state)
+            for nozzle in point.nozzles:
+                mine = status.nozzle_out in (None, nozzle.nozzle)
+                active = mine and status.nozzle_out is not None
+                readings.append(
+                    {
+                        "nozzle": nozzle.nozzle,
+                        "state": state if mine else str(PointState.CLOSED),
+                        "volume_ml": status.volume_ml if active else 0,
+                        "amount_fen": status.amount_fen if active else 0,
+                    }
+                )
+        return readings
+
+    def on_command(self, command: dict[str, Any]) -> None:
+        """See `UplinkOwner`."""
+        try:
+            self.commands.handle(command)
+        except JournalError as error:
+            self.alarm(f"command {command.get('id')} not stored: {error}")
+
+    def on_backend(self, up: bool) -> None:
+        """See `UplinkOwner`."""
+        if up is not self.backend_up:
+            self.backend_up = up
+            for fuelling_point in list(self.lifted):
+                self.consider(fuelling_point)
+
+    # -- receipts and alarms ------------------------------------------------------------------------------------
+
+    def _on_print_attempt(self, job_id: int) -> bool:
+        try:
+            self.journal.print_attempt(job_id)
+        except JournalError as error:
+            self.alarm(str(error))
+            return False
+        return True
+
+    def _on_printed(self, job_id: int) -> None:
+        try:
+            command_id = self.journal.print_done(job_id)
+            if command_id is not None:
+                self.commands.finish(command_id, ok=True, reason="printed")
+        except JournalError as error:
+            self.alarm(str(error))  # after a restart it is printed once more, marked
+
+    def alarm(self, text: str) -> None:
+        """Something a person should know."""
+        log.warning("%s", text)
+        self.alarms.append(text)
+        del self.alarms[:-100]

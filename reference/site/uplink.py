@@ -1,0 +1,330 @@
+"""The line to the backend: sales, live readings, commands, results, over any of several instances.
+
+Everything sent twice carries the same key, so that a time-out, which says nothing about what happened, is
+answered by sending again, to whichever instance answers (requirements FC-SALE-02/07, HA-03, HA-14).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+import httpx
+
+from reference.site.config import BackendConfig
+from reference.site.journal import Journal, Sale
+
+__all__ = ["BackendAway", "Uplink", "UplinkOwner"]
+
+log = logging.getLogger(__name__)
+
+_REFUSED = frozenset({400, 409, 413, 422})  # answers that a repetition would not change
+ANSWER_BYTES_MOST = 1 << 20
+
+
+class BackendAway(Exception):  # noqa: N818 - a state of the world, not a defect
+    """No instance gave an answer. Whether one of them acted is unknown."""
+
+
+class UplinkOwner(Protocol):
+    """What the uplink asks of the controller."""
+
+    def station_setup(self) -> dict[str, Any]:
+        """The body of the station's declaration."""
+
+    def live_readings(self) -> list[dict[str, Any]]:
+        """The state of every nozzle."""
+
+    def on_command(self, command: dict[str, Any]) -> None:
+        """Carry out a command; its result goes through the journal."""
+
+    def on_backend(self, up: bool) -> None:
+        """The backend came or went."""
+
+
+class Uplink:
+    """Four loops on one HTTP client.
+
+    Args:
+        station: station id.
+        key: the station's key.
+        base_urls: instances of the backend; any of them will do.
+        transport: what carries the requests; None for real sockets.
+        config: times.
+        journal: sales and results to send.
+        owner: the controller.
+        clock_us: unix time, µs.
+    """
+
+    def __init__(
+        self,
+        *,
+        station: str,
+        key: str,
+        base_urls: Sequence[str],
+        transport: httpx.AsyncBaseTransport | None,
+        config: BackendConfig,
+        journal: Journal,
+        owner: UplinkOwner,
+        clock_us: Callable[[], int],
+    ) -> None:
+        self._path = f"/v1/stations/{station}"
+        self._urls = [url.rstrip("/") for url in base_urls]
+        self._config = config
+        self._journal = journal
+        self._owner = owner
+        self._clock_us = clock_us
+        self._headers = {"Authorization": f"Bearer {key}"}
+        self._transport = transport
+        self._client: httpx.AsyncClient | None = None
+        self._current = 0
+        self._moved = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sales = asyncio.Event()
+        self._results = asyncio.Event()
+        self._live = asyncio.Event()
+        self._declare = asyncio.Event()
+        self._sent_live: dict[int, dict[str, Any]] = {}
+        self.up: bool | None = None
+        """Whether the backend answers; None before the first try."""
+        self.trouble = ""
+        """Why it does not, or the last refusal; for the status page."""
+
+    def start(self) -> None:
+        """Start the loops on the running event loop."""
+        if not self._urls:
+            self._owner.on_backend(False)
+            return
+        self._client = httpx.AsyncClient(transport=self._transport, headers=self._headers)
+        self._declare.set()
+        self._sales.set()
+        self._results.set()
+        self._live.set()
+        for loop, name in (
+            (self._declare_loop(), "declare"),
+            (self._sales_loop(), "sales"),
+            (self._results_loop(), "results"),
+            (self._live_loop(), "live"),
+            (self._command_loop(), "commands"),
+        ):
+            self._tasks.append(asyncio.create_task(loop, name=f"site-uplink-{name}"))
+
+    async def stop(self) -> None:
+        """End the loops. What was not acknowledged stays in the journal."""
+        for task in self._tasks:
+            task.cancel()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    # -- news from the controller -------------------------------------------------------------------------------
+
+    def sale_stored(self) -> None:
+        """There is a sale to send."""
+        self._sales.set()
+
+    def result_stored(self) -> None:
+        """There is a command's result to send."""
+        self._results.set()
+
+    def live_changed(self) -> None:
+        """Some nozzle's state or amount changed."""
+        self._live.set()
+
+    def setup_changed(self) -> None:
+        """Prices or the like changed: declare the station again."""
+        self._declare.set()
+
+    # -- the loops ----------------------------------------------------------------------------------------------
+
+    async def _declare_loop(self) -> None:
+        while True:
+            await self._declare.wait()
+            self._declare.clear()
+            response = await self._patiently("PUT", "", self._owner.station_setup)
+            if response.status_code >= 300:
+                self._complain("station", response)
+                if response.status_code not in _REFUSED:
+                    self._declare.set()
+                    await self._sleep(self._config.retry_most_us)
+
+    async def _sales_loop(self) -> None:
+        while True:
+            await self._sales.wait()
+            self._sales.clear()
+            for sale in self._journal.unsent_sales():
+                await self._send_sale(sale)
+                self._sales.set()  # look for more before waiting
+
+    async def _send_sale(self, sale: Sale) -> None:
+        body = sale.as_json()
+        while True:
+            response = await self._patiently("POST", "/sales", lambda: body)
+            if response.status_code in (200, 201):
+                self._journal.uploaded(sale.sale_id)
+                return
+            self._complain(f"sale {sale.nozzle}/{sale.sequence}", response)
+            if response.status_code in _REFUSED:
+                # Another sale has this key, or the backend cannot take this one: never overwrite, tell a person.
+                self._journal.refused(sale.sale_id, response.status_code, response.text)
+                return
+            if response.status_code == 404:
+                self._declare.set()  # a backend that forgot the station
+            await self._sleep(self._config.retry_most_us)
+
+    async def _results_loop(self) -> None:
+        while True:
+            await self._results.wait()
+            self._results.clear()
+            for command_id, ok, reason, version in self._journal.unposted_results():
+                body = {"ok": ok, "reason": reason[:200] or None}
+                path = f"/commands/{command_id}/result"
+                response = await self._patiently("POST", path, lambda body=body: body)  # type: ignore[misc]
+                if response.status_code in (401, 403):
+                    self._complain("result", response)
+                    await self._sleep(self._config.retry_most_us)
+                    self._results.set()
+                    break
+                if response.status_code >= 300:
+                    self._complain(f"result of command {command_id}", response)
+                self._journal.result_posted(command_id, version)
+
+    async def _live_loop(self) -> None:
+        refresh_s = self._config.live_refresh_us / 1e6
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._live.wait(), refresh_s)
+            if not self._live.is_set():
+                self._sent_live.clear()  # a refresh tells everything
+            self._live.clear()
+            readings = {reading["nozzle"]: reading for reading in self._owner.live_readings()}
+            changed = [
+                reading for nozzle, reading in readings.items() if self._sent_live.get(nozzle) != reading
+            ]
+            if changed:
+                try:
+                    # Not repeated: what is late is worthless, the next one is newer.
+                    await self._request(
+                        "POST", "/nozzles/live", {"at_us": self._clock_us(), "nozzles": changed}
+                    )
+                    self._sent_live = readings
+                except BackendAway:
+                    self._sent_live = {}
+                    self._live.set()
+            await self._sleep(self._config.live_gap_us)
+
+    async def _command_loop(self) -> None:
+        after = 0  # from the start: what is still open there may have been lost here
+        wait_us = self._config.command_wait_us
+        while True:
+            path = f"/commands?after={after}&wait_ms={wait_us // 1000}"
+            self._moved.clear()
+            asking = asyncio.ensure_future(
+                self._patiently(
+                    "GET", path, lambda: None, timeout_us=wait_us + self._config.request_timeout_us
+                )
+            )
+            moved = asyncio.ensure_future(self._moved.wait())
+            try:
+                # Another request found this instance dead: do not sit out the rest of the long poll on it.
+                await asyncio.wait((asking, moved), return_when=asyncio.FIRST_COMPLETED)
+                if not asking.done():
+                    continue
+                response = asking.result()
+            finally:
+                for future in (asking, moved):
+                    future.cancel()
+                await asyncio.gather(asking, moved, return_exceptions=True)
+            if response.status_code != 200:
+                self._complain("commands", response)
+                await self._sleep(self._config.retry_most_us)
+                continue
+            for command in _commands(response):
+                self._owner.on_command(command)
+                after = max(after, command["id"])
+
+    # -- requests -----------------------------------------------------------------------------------------------
+
+    async def _patiently(
+        self,
+        method: str,
+        path: str,
+        body: Callable[[], dict[str, Any] | None],
+        *,
+        timeout_us: int | None = None,
+    ) -> httpx.Response:
+        """Ask until someone answers."""
+        wait_us = self._config.retry_first_us
+        while True:
+            try:
+                return await self._request(method, path, body(), timeout_us=timeout_us)
+            except BackendAway:
+                await self._sleep(wait_us)
+                wait_us = min(2 * wait_us, self._config.retry_most_us)
+
+    async def _request(
+        self, method: str, path: str, body: dict[str, Any] | None, *, timeout_us: int | None = None
+    ) -> httpx.Response:
+        """Ask each instance once, beginning with the one that answered last. Raises BackendAway."""
+        client = self._client
+        if client is None:
+            raise BackendAway("the uplink is not started")
+        limit_s = (timeout_us or self._config.request_timeout_us) / 1e6
+        for _ in self._urls:
+            used = self._current
+            url = f"{self._urls[used]}{self._path}{path}"
+            try:
+                async with asyncio.timeout(limit_s):
+                    response = await client.request(method, url, json=body, timeout=limit_s)
+            except (httpx.HTTPError, TimeoutError) as error:
+                self.trouble = f"{self._urls[used]}: {type(error).__name__} {error}".rstrip()
+            else:
+                if response.status_code < 500 and response.status_code != 429:
+                    self._presence(True)
+                    return response
+                self.trouble = f"{self._urls[used]}: HTTP {response.status_code}"
+            if self._current == used:
+                self._current = (used + 1) % len(self._urls)
+                if len(self._urls) > 1:
+                    self._moved.set()
+        self._presence(False)
+        raise BackendAway(self.trouble)
+
+    def _presence(self, up: bool) -> None:
+        if self.up is not up:
+            self.up = up
+            if up:
+                self.trouble = ""
+            else:
+                log.warning("backend is away: %s", self.trouble)
+            self._owner.on_backend(up)
+
+    def _complain(self, what: str, response: httpx.Response) -> None:
+        self.trouble = f"{what}: HTTP {response.status_code} {response.text[:200]}"
+        log.warning("backend refuses %s", self.trouble)
+
+    @staticmethod
+    def _sleep(duration_us: int) -> Coroutine[Any, Any, None]:
+        return asyncio.sleep(duration_us / 1e6)
+
+
+def _commands(response: httpx.Response) -> list[dict[str, Any]]:
+    """The commands of a reply, oldest first; anything malformed is left out and complained about."""
+    if len(response.content) > ANSWER_BYTES_MOST:
+        log.warning("reply with commands is larger than %d bytes: ignored", ANSWER_BYTES_MOST)
+        return []
+    try:
+        found = response.json()["commands"]
+        commands = [c for c in found if isinstance(c["id"], int) and isinstance(c["kind"], str)]
+    except (ValueError, KeyError, TypeError):
+        log.warning("reply with commands is malformed: ignored")
+        return []
+    return sorted(commands, key=lambda command: int(command["id"]))
