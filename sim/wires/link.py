@@ -84,6 +84,8 @@ class VirtualLink(VirtualWire):
         self._bytes_per_s = bytes_per_s
         self._redial_us = redial_us
         self._epoch = 0
+        if is_connected:  # before the machines are first looked at, or their first bytes would be lost
+            kernel.call_at(kernel.now_us, self._connected, self._epoch)
         end_a = self._attach(a, names[0], is_master=False)
         end_b = self._attach(b, names[1], is_master=False)
         self._directions = (_Direction(end_a, end_b), _Direction(end_b, end_a))
@@ -91,8 +93,6 @@ class VirtualLink(VirtualWire):
         for fault in self.faults:
             if fault.spec.kind == "down":
                 kernel.call_at(fault.spec.at_us, self._go_down)
-        if is_connected:
-            kernel.call_at(kernel.now_us, self._connected, self._epoch)
 
     # The connection.
 

@@ -87,7 +87,7 @@ class Run:
         async def wrapped() -> None:
             try:
                 outcome.append(await client)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever the client saw is the outcome
                 outcome.append(error)
 
         self.kernel.task(wrapped())
