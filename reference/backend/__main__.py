@@ -13,6 +13,7 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
@@ -25,9 +26,16 @@ __all__ = ["main"]
 
 
 class _Server(uvicorn.Server):
-    """Tells the waiters before uvicorn waits for their requests."""
+    """Says when it is ready, and lets long polls and streams end before it waits for its requests."""
 
     backend: Backend
+    ready: dict[str, object]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            sys.stdout.write(json.dumps(self.ready) + "\n")
+            sys.stdout.flush()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.backend.core.stopping = True
@@ -49,18 +57,20 @@ async def _serve(settings: BackendSettings, listener: socket.socket) -> int:
     server.backend = backend
     host, port = listener.getsockname()[:2]
     try:
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.005)
-        if server.started:
-            ready = {"ready": True, "instance": backend.core.instance, "host": host, "port": port}
-            ready |= {"pid": os.getpid(), "url": f"http://{host}:{port}"}
-            sys.stdout.write(json.dumps(ready) + "\n")
-            sys.stdout.flush()
-        await serving
+        ready = {"ready": True, "instance": backend.core.instance, "host": host, "port": port}
+        server.ready = {**ready, "pid": os.getpid(), "url": f"http://{host}:{port}"}
+        await server.serve(sockets=[listener])
     finally:
         await backend.stop()
     return 0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def _openapi() -> str:
@@ -71,7 +81,8 @@ def _openapi() -> str:
 
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     merchant = MerchantCredentials("0", "wx0", "0" * 40, key, "0" * 32, PlatformTrust({}))
-    settings = BackendSettings(station_keys={}, admin_key="unused-key", service_secret="unused-key")
+    unused = "no-key-at-all"
+    settings = BackendSettings(station_keys={}, admin_key=unused, service_secret=unused)
     document = create_backend(settings.with_merchant(merchant)).app.openapi()
     return json.dumps(document, ensure_ascii=False, indent=2)
 
@@ -100,13 +111,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{settings.host}:{settings.port}: {error.strerror}\n")
         return 2
     try:
-        import uvloop
-
-        run = uvloop.run
-    except ImportError:
-        run = asyncio.run
-    try:
-        return run(_serve(settings, listener))
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_serve(settings, listener))
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2

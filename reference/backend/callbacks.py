@@ -39,4 +39,4 @@ class Callbacks:
         elif notice.invoice is not None:
             # Only ISSUED moves anything: a late USER_APPLIED must not move an issued invoice back.
             if notice.event_type == "FAPIAO.ISSUED":
-                await self.core.invoices.noticed(notice.invoice)
+                await self.core.invoices.noticed(notice.id, notice.invoice)

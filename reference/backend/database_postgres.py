@@ -100,7 +100,12 @@ class PostgresHub(Hub):
 
     async def _send_forever(self, connection: Any) -> None:
         lost = asyncio.Event()
-        connection.add_termination_listener(lambda _: (lost.set(), self._some.set(), self._urgent.set()))
+
+        def on_lost(_: object) -> None:
+            for event in (lost, self._some, self._urgent):
+                event.set()
+
+        connection.add_termination_listener(on_lost)
         while not lost.is_set():
             await self._some.wait()
             with contextlib.suppress(TimeoutError):

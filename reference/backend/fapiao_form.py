@@ -2,63 +2,42 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from sqlalchemy import Row
 
-__all__ = ["application_of"]
+from protocols.fapiao import FUEL_TAX_CODES, PETROL_TAX_CODE, Buyer, FuelLine, IssueRequest, quantity_of_ml
+from protocols.wechatpay import rfc3339
 
-_CHINA: Final = timezone(timedelta(hours=8))
-# Two invoicing systems agree on these codes; one ERP takes ...0101 for aviation petrol, hence one place to change.
-_PETROL: Final = ("1070101010100000000", "汽油")
-_DIESEL: Final = ("1070101030100000000", "柴油")
-_TAX_RATE: Final = 1300  # 13 %, in hundredths of a percent
-_QUANTITY_PER_ML: Final = 100_000  # the quantity is litres times 10^8
+__all__ = ["application_of"]
 
 
 def application_of(
-    invoice: Row[Any], sale: Row[Any], station: Row[Any], *, mchid: str, transaction_id: str | None
+    invoice: Row[Any], sale: Row[Any], station: Row[Any], *, transaction_id: str | None
 ) -> dict[str, Any]:
-    """The body of ``issue-refined-oil`` (WXDOC 4016760559). The tax-inclusive total is what was paid; quantity is the pump's."""
+    """The body of ``issue-refined-oil`` (WXDOC 4016760559).
+
+    The tax-inclusive total is what was paid; the quantity is the pump's, in litres.
+    """
     title = msgspec.json.decode(invoice.title)
-    code, name = _DIESEL if sale.grade == "diesel" else _PETROL
-    buyer = {"type": title["title_type"], "name": title["name"]}
-    if title.get("taxpayer_id"):
-        buyer["taxpayer_id"] = title["taxpayer_id"]
-    form: dict[str, Any] = {
-        "sub_mchid": mchid,
-        "fapiao_apply_id": invoice.fapiao_apply_id,
-        "buyer_information": buyer,
-        "fapiao_information": [
-            {
-                "fapiao_id": invoice.fapiao_id,
-                "total_amount": invoice.amount_fen,
-                "items": [
-                    {
-                        "tax_code": code,
-                        "goods_name": name,
-                        "specification": sale.grade if sale.grade == "diesel" else f"{sale.grade}#",
-                        "unit": "LETER",
-                        "quantity": sale.volume_ml * _QUANTITY_PER_ML,
-                        "total_amount": invoice.amount_fen,
-                        "tax_rate": _TAX_RATE,
-                        "refined_oil_information": {
-                            "station": station.name,
-                            "trade_time": datetime.fromtimestamp(
-                                sale.ended_us // 1_000_000, _CHINA
-                            ).isoformat(),
-                            "gun_number": str(sale.nozzle),
-                        },
-                    }
-                ],
-                "fapiao_bill_type": "COMM_FAPIAO",
-            }
-        ],
-    }
-    if transaction_id is not None:
-        form["transaction_information"] = [
-            {"pay_channel": "WECHAT_PAY", "transaction_id": transaction_id, "amount": invoice.amount_fen}
-        ]
-    return form
+    is_diesel = sale.grade == "diesel"
+    line = FuelLine(
+        tax_code=FUEL_TAX_CODES.get(sale.grade, PETROL_TAX_CODE),
+        goods_name="柴油" if is_diesel else "汽油",
+        unit="LETER",
+        quantity_e8=quantity_of_ml(sale.volume_ml),
+        gross_fen=invoice.amount_fen,
+        station=station.name,
+        trade_time=rfc3339(sale.ended_us // 1_000_000),
+        gun_number=str(sale.nozzle),
+        specification="" if is_diesel else f"{sale.grade}#",
+    )
+    request = IssueRequest(
+        fapiao_apply_id=invoice.fapiao_apply_id,
+        fapiao_id=invoice.fapiao_id,
+        buyer=Buyer(title["title_type"], title["name"], title.get("taxpayer_id") or ""),
+        lines=(line,),
+        transactions=((transaction_id, invoice.amount_fen),) if transaction_id is not None else (),
+    )
+    return request.body()

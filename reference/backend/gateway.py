@@ -92,10 +92,11 @@ class InvoiceReport:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A verified, decrypted callback."""
+    """A verified, decrypted callback. An invoice notice carries no number: the platform is to be asked for it."""
 
     id: str
     event_type: str
+    mchid: str | None = None
     trade: TradeReport | None = None
     refund: RefundReport | None = None
     invoice: InvoiceReport | None = None

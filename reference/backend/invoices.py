@@ -39,6 +39,7 @@ class Invoices:
     def __init__(self, core: Core) -> None:
         self.core = core
         core.outbox.handlers["invoice.issue"] = self._issue
+        core.outbox.handlers["invoice.look"] = self._look
 
     async def ask(
         self, tx: Transaction, sale: Row[Any], *, order: Row[Any] | None, title: dict[str, Any]
@@ -56,7 +57,7 @@ class Invoices:
                 "order_id": order.order_id if order is not None else None,
                 "station": sale.station,
                 "state": "issuing",
-                "fapiao_id": f"{apply_id}1",
+                "fapiao_id": _fapiao_id(apply_id, 1),
                 "attempt": 1,
                 "amount_fen": amount_fen,
                 "volume_ml": sale.volume_ml,
@@ -136,9 +137,7 @@ class Invoices:
             order = await tx.first(select(orders.c.out_trade_no).where(orders.c.order_id == row.order_id))
             payment = await tx.first(_PAYMENT, {"number": order.out_trade_no}) if order is not None else None
             transaction_id = payment.transaction_id if payment is not None else None
-        form = application_of(
-            row, sale, station, mchid=self.core.settings.merchant.mchid, transaction_id=transaction_id
-        )
+        form = application_of(row, sale, station, transaction_id=transaction_id)
         return row, form
 
     async def apply(self, report: InvoiceReport) -> bool:
@@ -171,7 +170,9 @@ class Invoices:
             await tx.execute(
                 update(invoices)
                 .where(invoices.c.fapiao_apply_id == row.fapiao_apply_id)
-                .values(attempt=attempt, fapiao_id=f"{row.fapiao_apply_id}{attempt}", reason=report.reason)
+                .values(
+                    attempt=attempt, fapiao_id=_fapiao_id(row.fapiao_apply_id, attempt), reason=report.reason
+                )
             )
             await self.core.outbox.hurry(tx, f"invoice.issue/{row.fapiao_apply_id}")
         return False
@@ -192,8 +193,23 @@ class Invoices:
         if row.order_id is not None:
             tx.notify(f"order/{row.order_id}")
 
-    async def noticed(self, report: InvoiceReport) -> None:
-        """A pushed event. It may carry no number: then the platform is asked at once."""
-        if not await self.apply(report):
-            key = f"invoice.issue/{report.fapiao_apply_id[:40]}"
-            await self.core.db.run(lambda tx: self.core.outbox.hurry(tx, key))
+    async def noticed(self, notice_id: str, report: InvoiceReport) -> None:
+        """A pushed event. It says that, not which: the platform is asked for the number at once."""
+
+        async def work(tx: Transaction) -> None:
+            if not await self._apply(tx, report):
+                key = f"invoice.look/{notice_id[:64]}"
+                await self.core.outbox.put(tx, "invoice.look", report.fapiao_apply_id[:40], key=key)
+
+        await self.core.db.run(work)
+
+    async def _look(self, task: Task) -> int | None:
+        report = await self.core.gateway.query_invoice(task.subject)
+        if report is not None:
+            await self.apply(report)
+        return None
+
+
+def _fapiao_id(apply_id: str, attempt: int) -> str:
+    """At most 32 characters, like the application's own number."""
+    return f"{apply_id[-31:]}{attempt}"

@@ -46,7 +46,7 @@ StationId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,16}$")]
 Nozzle = Annotated[int, Field(ge=1, le=9999)]
 Amount = Annotated[int, Field(ge=0, le=2**53)]
 Positive = Annotated[int, Field(ge=1, le=100_000_000)]
-TaxpayerId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{15,20}$")]
+TaxpayerId = Annotated[str, StringConstraints(pattern=r"^[0-9A-HJ-NPQRTUWXY]{15,20}$")]
 Grade = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+_-]{1,16}$")]
 
 

@@ -213,7 +213,7 @@ class Outbox:
 
     def _backoff_us(self, task: Task) -> int:
         """1 s, 2 s, 4 s ... 60 s, and up to half as much again by chance, so that instances do not march in step."""
-        base_us = min(60, 2 ** min(task.attempt - 1, 6)) * 1_000_000
+        base_us: int = min(60, 1 << min(task.attempt - 1, 6)) * 1_000_000
         return self.core.clock_us() + base_us + self.core.ids.below(base_us // 2)
 
 

@@ -326,7 +326,7 @@ class Payments:
             return None
         await self.core.db.run(lambda tx: tx.execute(_QUERIED, {"number": task.subject}))
         schedule = self.core.settings.query_schedule_s
-        pause_s = schedule[min(payment.queries + 1, len(schedule) - 1)]
+        pause_s: int = schedule[min(payment.queries + 1, len(schedule) - 1)]
         return self.core.clock_us() + pause_s * 1_000_000
 
     # Giving up

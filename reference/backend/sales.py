@@ -185,7 +185,7 @@ class Sales:
             else:
                 sale = await self.lock(tx, sale_id)
                 await self.core.orders.delivered(tx, order, sale)
-        return (await self.lock(tx, sale_id)).state
+        return str((await self.lock(tx, sale_id)).state)
 
     async def lock(self, tx: Transaction, sale_id: str) -> Row[Any]:
         """The sale's row, locked. Raises `ApiError` 404."""

@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
-from typing import Any, Final, TypeVar
-from urllib.parse import quote
+from typing import Annotated, Any, Final, TypeVar
 
 import httpx
 import msgspec
 
+from protocols.fapiao import APPLICATIONS_PATH, EVENT_ISSUED, ISSUE_PATH, read_notice, read_query
 from protocols.sansio import RemoteProtocolError
-from protocols.wechatpay import decrypt_resource
-from protocols.wechatpay.signing import authorization_header, pay_sign, verify_reply
+from protocols.wechatpay import (
+    OpenedNotice,
+    authorization_header,
+    decode_refund,
+    decode_transaction,
+    open_notification,
+    pay_sign,
+    rfc3339,
+    verify_reply,
+)
 from reference.backend.gateway import (
     GatewayRefusedError,
     GatewayUnknownError,
@@ -33,8 +40,6 @@ __all__ = ["SessionRefusedError", "WeChatClient"]
 
 T = TypeVar("T")
 
-_CHINA: Final = timezone(timedelta(hours=8))
-_FAPIAO: Final = "/v3/new-tax-control-fapiao/fapiao-applications"
 # The real service closes idle connections after 8 s; its Java SDK closes at 7 s to be first.
 IDLE_S: Final = 7.0
 
@@ -77,7 +82,7 @@ class WeChatClient:
         self, *, out_trade_no: str, amount_fen: int, openid: str, description: str, expires_us: int
     ) -> str:
         """JSAPI prepay (pay.weixin.qq.com 4012791897)."""
-        reply = await self._call(
+        raw = await self._call(
             "POST",
             "/v3/pay/transactions/jsapi",
             {
@@ -85,22 +90,19 @@ class WeChatClient:
                 "mchid": self._merchant.mchid,
                 "description": description,
                 "out_trade_no": out_trade_no,
-                "time_expire": _rfc3339(expires_us),
+                "time_expire": rfc3339(expires_us // 1_000_000),
                 "notify_url": f"{self._settings.notify_url}/v1/notify/wechatpay",
                 "amount": {"total": amount_fen, "currency": "CNY"},
                 "payer": {"openid": openid},
             },
         )
-        prepay_id = reply.get("prepay_id")
-        if not isinstance(prepay_id, str) or not prepay_id:
-            raise GatewayUnknownError("the gateway answered without a prepay_id")
-        return prepay_id
+        return _believed(_prepay_id, raw)
 
     async def query(self, out_trade_no: str) -> TradeReport | None:
         """Query by the merchant's number."""
         path = f"/v3/pay/transactions/out-trade-no/{out_trade_no}?mchid={self._merchant.mchid}"
         try:
-            return _trade(await self._call("GET", path))
+            return _believed(_trade, await self._call("GET", path))
         except GatewayRefusedError as error:
             if error.code in {"ORDER_NOT_EXIST", "ORDERNOTEXIST"}:
                 return None
@@ -115,7 +117,7 @@ class WeChatClient:
         self, *, out_trade_no: str, out_refund_no: str, amount_fen: int, total_fen: int, reason: str
     ) -> RefundReport:
         """Refund; the answer says PROCESSING as a rule, and a notice or a query the end."""
-        reply = await self._call(
+        raw = await self._call(
             "POST",
             "/v3/refund/domestic/refunds",
             {
@@ -127,12 +129,12 @@ class WeChatClient:
                 "amount": {"refund": amount_fen, "total": total_fen, "currency": "CNY"},
             },
         )
-        return _refund(reply)
+        return _believed(_refund, raw)
 
     async def query_refund(self, out_refund_no: str) -> RefundReport | None:
         """Query a refund by the merchant's number."""
         try:
-            return _refund(await self._call("GET", f"/v3/refund/domestic/refunds/{out_refund_no}"))
+            return _believed(_refund, await self._call("GET", f"/v3/refund/domestic/refunds/{out_refund_no}"))
         except GatewayRefusedError as error:
             if error.code == "RESOURCE_NOT_EXISTS":
                 return None
@@ -154,39 +156,33 @@ class WeChatClient:
 
     async def issue_invoice(self, application: Mapping[str, Any]) -> None:
         """Hand in a refined-oil application (WXDOC 4016760559); 202 means accepted."""
-        await self._call("POST", f"{_FAPIAO}/issue-refined-oil", application)
+        await self._call("POST", ISSUE_PATH, application)
 
     async def query_invoice(self, fapiao_apply_id: str) -> InvoiceReport | None:
         """Query an application; its latest invoice is the one reported."""
         try:
-            reply = await self._call("GET", f"{_FAPIAO}/{quote(fapiao_apply_id, safe='')}")
+            raw = await self._call("GET", f"{APPLICATIONS_PATH}/{fapiao_apply_id}")
         except GatewayRefusedError as error:
             if error.status == 404:
                 return None
             raise
-        return _invoice(reply, fapiao_apply_id)
+        return _believed(lambda body: _invoice(body, fapiao_apply_id), raw)
 
     # Callbacks
 
     def open_notice(self, headers: Mapping[str, str], body: bytes) -> Notice:
         """Verify over the raw bytes, decrypt, and dispatch by event type (invoice notices have no original_type)."""
+        now_s = self._clock_us() // 1_000_000
         try:
-            verify_reply(self._merchant.trust, headers, body, now_s=self._clock_us() // 1_000_000)
-            envelope = msgspec.json.decode(body, type=_Envelope)
-            if envelope.resource.algorithm != "AEAD_AES_256_GCM":
-                raise NoticeRefusedError(f"algorithm {envelope.resource.algorithm!r} is not supported")
-            plain = decrypt_resource(
-                envelope.resource.ciphertext,
-                apiv3_key=self._merchant.apiv3_key,
-                nonce=envelope.resource.nonce,
-                associated_data=envelope.resource.associated_data,
+            opened = open_notification(
+                self._merchant.trust, headers, body, apiv3_key=self._merchant.apiv3_key, now_s=now_s
             )
-            content = msgspec.json.decode(plain, type=dict[str, Any])
-            return _notice(envelope, content)
-        except (RemoteProtocolError, msgspec.DecodeError) as error:
+            notice = _notice(opened)
+        except RemoteProtocolError as error:
             raise NoticeRefusedError(str(error)) from error
-        except (KeyError, TypeError, ValueError) as error:
-            raise NoticeRefusedError(f"the decrypted notice lacks or spoils a field: {error}") from error
+        if notice.mchid not in {None, self._merchant.mchid}:
+            raise NoticeRefusedError("the notice names another merchant")
+        return notice
 
     # Log-in
 
@@ -217,7 +213,7 @@ class WeChatClient:
 
     # Transport
 
-    async def _call(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    async def _call(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> bytes:
         body = msgspec.json.encode(content) if content is not None else b""
         now_s = self._clock_us() // 1_000_000
         headers = {
@@ -250,9 +246,9 @@ class WeChatClient:
                 response.content,
                 now_s=self._clock_us() // 1_000_000,
             )
-            return msgspec.json.decode(response.content, type=dict[str, Any]) if response.content else {}
-        except (RemoteProtocolError, msgspec.DecodeError) as error:
+        except RemoteProtocolError as error:
             raise GatewayUnknownError(f"the gateway's answer cannot be believed: {error}") from error
+        return response.content
 
     async def _send(self, method: str, url: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
         self.calls += 1
@@ -265,17 +261,23 @@ class WeChatClient:
             raise GatewayUnknownError(f"{type(error).__name__}: {error}") from error
 
 
-class _Resource(msgspec.Struct):
-    algorithm: str
-    ciphertext: str
-    nonce: str
-    associated_data: str | None = None
+def _believed(read: Callable[[bytes], T], raw: bytes) -> T:
+    """Read a verified answer; one that cannot be read leaves the outcome open."""
+    try:
+        return read(raw)
+    except RemoteProtocolError as error:
+        raise GatewayUnknownError(f"the gateway's answer cannot be read: {error}") from error
 
 
-class _Envelope(msgspec.Struct):
-    id: str
-    event_type: str
-    resource: _Resource
+class _Prepaid(msgspec.Struct):
+    prepay_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+def _prepay_id(raw: bytes) -> str:
+    try:
+        return msgspec.json.decode(raw, type=_Prepaid).prepay_id
+    except msgspec.DecodeError as error:
+        raise RemoteProtocolError(f"no prepay_id: {error}") from error
 
 
 def _refused(response: httpx.Response) -> GatewayRefusedError:
@@ -289,67 +291,56 @@ def _refused(response: httpx.Response) -> GatewayRefusedError:
     )
 
 
-def _trade(reply: Mapping[str, Any]) -> TradeReport:
-    amount = reply.get("amount") or {}
-    try:
-        return TradeReport(
-            out_trade_no=str(reply["out_trade_no"]),
-            state=str(reply["trade_state"]),
-            mchid=str(reply["mchid"]),
-            appid=str(reply["appid"]),
-            transaction_id=reply.get("transaction_id"),
-            amount_fen=int(amount["total"]) if "total" in amount else None,
-            currency=str(amount.get("currency", "CNY")),
-            openid=(reply.get("payer") or {}).get("openid"),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise GatewayUnknownError(f"a transaction without {error}") from error
-
-
-def _refund(reply: Mapping[str, Any]) -> RefundReport:
-    try:
-        return RefundReport(
-            out_refund_no=str(reply["out_refund_no"]),
-            # A notice calls it refund_status, an answer status.
-            state=str(reply.get("refund_status") or reply["status"]),
-            refund_id=reply.get("refund_id"),
-            amount_fen=int(reply["amount"]["refund"]),
-            out_trade_no=reply.get("out_trade_no"),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise GatewayUnknownError(f"a refund without {error}") from error
-
-
-def _invoice(reply: Mapping[str, Any], fapiao_apply_id: str) -> InvoiceReport:
-    entries = reply.get("fapiao_information") or []
-    last = entries[-1] if entries else {}
-    blue = last.get("blue_fapiao") or {}
-    return InvoiceReport(
-        fapiao_apply_id=fapiao_apply_id,
-        fapiao_id=last.get("fapiao_id"),
-        state=str(last.get("status") or last.get("fapiao_status") or ""),
-        number=blue.get("fapiao_number") or last.get("fapiao_number"),
-        reason=last.get("fail_reason") or last.get("reason"),
+def _trade(raw: bytes) -> TradeReport:
+    shape = decode_transaction(raw)
+    return TradeReport(
+        out_trade_no=shape.out_trade_no,
+        state=shape.trade_state,
+        mchid=shape.mchid,
+        appid=shape.appid,
+        transaction_id=shape.transaction_id,
+        amount_fen=shape.amount.total if shape.amount is not None else None,
+        currency=shape.amount.currency if shape.amount is not None else "CNY",
+        openid=shape.payer.openid if shape.payer is not None else None,
     )
 
 
-def _notice(envelope: _Envelope, content: Mapping[str, Any]) -> Notice:
-    kind = envelope.event_type
+def _refund(raw: bytes) -> RefundReport:
+    shape = decode_refund(raw)
+    return RefundReport(
+        out_refund_no=shape.out_refund_no,
+        state=shape.state,
+        refund_id=shape.refund_id,
+        amount_fen=shape.amount.refund,
+        out_trade_no=shape.out_trade_no,
+    )
+
+
+def _invoice(raw: bytes, fapiao_apply_id: str) -> InvoiceReport | None:
+    """The latest try of an application."""
+    tries = read_query(raw)
+    if not tries:
+        return None
+    last = tries[-1]
+    return InvoiceReport(
+        fapiao_apply_id, last.fapiao_id, str(last.state), last.number or None, last.reason or None
+    )
+
+
+def _notice(opened: OpenedNotice) -> Notice:
+    """By event type only: invoice notices have no original_type."""
+    kind, number = opened.event_type, opened.envelope.id
     if kind.startswith("TRANSACTION."):
-        return Notice(envelope.id, kind, trade=_checked(_trade, content))
+        return Notice(number, kind, trade=_trade(opened.resource))
     if kind.startswith("REFUND."):
-        return Notice(envelope.id, kind, refund=_checked(_refund, content))
-    if kind.startswith("FAPIAO."):
-        return Notice(envelope.id, kind, invoice=_invoice(content, str(content["fapiao_apply_id"])))
-    return Notice(envelope.id, kind)
-
-
-def _checked(read: Callable[[Mapping[str, Any]], T], content: Mapping[str, Any]) -> T:
-    try:
-        return read(content)
-    except GatewayUnknownError as error:
-        raise NoticeRefusedError(str(error)) from error
-
-
-def _rfc3339(unix_us: int) -> str:
-    return datetime.fromtimestamp(unix_us // 1_000_000, _CHINA).isoformat()
+        return Notice(number, kind, refund=_refund(opened.resource))
+    if kind == EVENT_ISSUED:
+        notice = read_notice(opened.resource)
+        fapiao_id, state = notice.fapiaos[-1] if notice.fapiaos else (None, "")
+        return Notice(
+            number,
+            kind,
+            invoice=InvoiceReport(notice.fapiao_apply_id, fapiao_id, str(state)),
+            mchid=notice.mchid,
+        )
+    return Notice(number, kind)
