@@ -1,4 +1,101 @@
 """Modbus for a dispenser: our openly documented register map, a server that keeps the specification, a client.
 
-Frames and PDUs are pymodbus's; cutting the stream, checking requests and keeping order are ours.
+Frames and PDUs are pymodbus's; cutting the stream, checking requests and keeping order are ours. The published page of
+the map is docs/modbus-register-map.md, written by `protocols.modbus.document`.
 """
+
+from __future__ import annotations
+
+from .bank import ExceptionCode, Refusal, RegisterBank, RegisterSource, Scope
+from .client import BadReply, ClientEvent, ModbusClient, NoReply, Refused, Registers, Written
+from .framing import Frame, Framing, RtuAssembler, TcpAssembler, rtu_frame, rtu_silence_us, tcp_frame
+from .image import (
+    DEVICE_COUNT,
+    NOZZLE_COUNT,
+    POINT_COUNT,
+    DeviceImage,
+    NozzleImage,
+    PointImage,
+    SaleImage,
+    acknowledge_write,
+    command_write,
+    decode_device,
+    decode_nozzle,
+    decode_point,
+    nozzle_read,
+    point_read,
+    price_write,
+)
+from .registers import (
+    DEVICE,
+    FUELLING_POINT,
+    GRADE_CODES,
+    MAP_IDENTITY,
+    MAP_VERSION,
+    NOZZLE,
+    Access,
+    Command,
+    CommandResult,
+    PresetKind,
+    Register,
+    SaleFlag,
+    StatusBit,
+    Width,
+    base_of_fuelling_point,
+    base_of_nozzle,
+)
+from .server import ModbusServer
+
+__all__ = [
+    "DEVICE",
+    "DEVICE_COUNT",
+    "FUELLING_POINT",
+    "GRADE_CODES",
+    "MAP_IDENTITY",
+    "MAP_VERSION",
+    "NOZZLE",
+    "NOZZLE_COUNT",
+    "POINT_COUNT",
+    "Access",
+    "BadReply",
+    "ClientEvent",
+    "Command",
+    "CommandResult",
+    "DeviceImage",
+    "ExceptionCode",
+    "Frame",
+    "Framing",
+    "ModbusClient",
+    "ModbusServer",
+    "NoReply",
+    "NozzleImage",
+    "PointImage",
+    "PresetKind",
+    "Refusal",
+    "Refused",
+    "Register",
+    "RegisterBank",
+    "RegisterSource",
+    "Registers",
+    "RtuAssembler",
+    "SaleFlag",
+    "SaleImage",
+    "Scope",
+    "StatusBit",
+    "TcpAssembler",
+    "Width",
+    "Written",
+    "acknowledge_write",
+    "base_of_fuelling_point",
+    "base_of_nozzle",
+    "command_write",
+    "decode_device",
+    "decode_nozzle",
+    "decode_point",
+    "nozzle_read",
+    "point_read",
+    "price_write",
+    "rtu_frame",
+    "rtu_silence_us",
+    "tcp_frame",
+]

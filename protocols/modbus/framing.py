@@ -19,7 +19,6 @@ __all__ = [
     "Framing",
     "RtuAssembler",
     "TcpAssembler",
-    "bits_to_us",
     "rtu_frame",
     "rtu_silence_us",
     "tcp_frame",
@@ -28,10 +27,12 @@ __all__ = [
 Framing = Literal["tcp", "rtu"]
 
 MBAP_LENGTH: Final = 7
-MAX_PDU_LENGTH: Final = 253
-"""Modbus Application Protocol Specification V1.1b3, section 4.1: 256 bytes of RS-485 frame, less address and CRC."""
+MAX_MBAP_LENGTH: Final = 300
+"""Longer than any legal frame (253 bytes of PDU and the unit: V1.1b3, section 4.1), so that a request with a few registers too many still gets its exception."""
 
 MAX_RTU_LENGTH: Final = 256
+"""MODBUS over Serial Line V1.02, section 2.5.1."""
+
 MIN_RTU_LENGTH: Final = 4
 
 _tcp = FramerSocket(DecodePDU(False))
@@ -63,11 +64,6 @@ def rtu_frame(frame: Frame) -> bytes:
     return bytes(_rtu.encode(frame.pdu, frame.unit_id, 0))
 
 
-def bits_to_us(bits: int, baud: int) -> int:
-    """Time of ``bits`` on the line, microseconds, rounded up."""
-    return -(-bits * 1_000_000 // baud)
-
-
 def rtu_silence_us(baud: int) -> int:
     """The silence of 3.5 characters (of 11 bits) that ends an RTU frame; fixed at 1,750 µs above 19,200 Bd.
 
@@ -86,7 +82,7 @@ class TcpAssembler:
     """
 
     def __init__(self) -> None:
-        # Bounded: at most one incomplete frame of 260 bytes stays after each call.
+        # Bounded: at most one incomplete frame stays after each call.
         self._buffer = bytearray()
         self.bad_frames = 0
         self.lost = False
@@ -100,7 +96,7 @@ class TcpAssembler:
         buffer += data
         while len(buffer) >= MBAP_LENGTH:
             length = buffer[4] << 8 | buffer[5]
-            if not 2 <= length <= MAX_PDU_LENGTH + 1:
+            if not 2 <= length <= MAX_MBAP_LENGTH:
                 self.lost = True
                 buffer.clear()
                 break

@@ -19,6 +19,7 @@ from .events import (
 )
 from .fuelling_point import FuellingPoint
 from .meter import PULSE_ML, amount_fen, pulses_within_amount
+from .modbus import ModbusConnection, ModbusDispenser
 from .model import Dispenser
 from .nozzle import Nozzle
 from .profile import DispenserProfile
@@ -44,6 +45,8 @@ __all__ = [
     "FpState",
     "FuellingPoint",
     "Guard",
+    "ModbusConnection",
+    "ModbusDispenser",
     "Nozzle",
     "NozzleLifted",
     "NozzleReturned",

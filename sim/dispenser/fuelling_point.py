@@ -29,6 +29,7 @@ class FuellingPoint(Works):
         state: the IFSF state.
         nozzle_out: logical number of the nozzle that is out of its boot, or None.
         journal: the deliveries, oldest first, as long as the profile's limit allows.
+        unacknowledged: those of them that no controller has taken over, oldest first.
         acknowledged_sequence: the last delivery that a controller has taken over (0 = none).
         listeners: called with each event.
         on_change: called after each operation, because `next_timer` may have changed; set by the owner.
@@ -244,11 +245,16 @@ class FuellingPoint(Works):
         return accepted
 
     def acknowledge(self, sequence: int) -> bool:
-        """A controller has taken over the delivery with this number and all before it. False when it is unknown."""
-        if not any(delivery.sequence == sequence for delivery in reversed(self.journal)):
-            return False
-        self.acknowledged_sequence = sequence
-        return True
+        """A controller has taken over the delivery with this number and all before it.
+
+        True also when it had been acknowledged before (nothing changes then); False for a number that is not in the journal.
+        """
+        if any(delivery.sequence == sequence for delivery in self.unacknowledged):
+            while self.unacknowledged.popleft().sequence != sequence:
+                pass
+            self.acknowledged_sequence = sequence
+            return True
+        return any(delivery.sequence == sequence for delivery in reversed(self.journal))
 
     # --- faults ------------------------------------------------------------------------------------------------
 
@@ -311,7 +317,6 @@ class FuellingPoint(Works):
         return True
 
     def _journal_blocks(self) -> bool:
-        if self.profile.journal_full != "refuse" or len(self.journal) < self.profile.journal_limit:
-            return False
-        # Acknowledged is a prefix of the journal: without its last record in there, the oldest is not acknowledged.
-        return all(delivery.sequence != self.acknowledged_sequence for delivery in self.journal)
+        return (
+            self.profile.journal_full == "refuse" and len(self.unacknowledged) >= self.profile.journal_limit
+        )

@@ -16,6 +16,10 @@ class Dispenser:
     Args:
         fuelling_points: distinct numbers, nozzle numbers distinct over all of them.
 
+    Attributes:
+        powered: whether the cabinet has power.
+        power_ons: how often the power came back.
+
     Raises:
         ValueError: a number is used twice.
     """
@@ -24,6 +28,7 @@ class Dispenser:
         self.fuelling_points: dict[int, FuellingPoint] = {}
         self.tanks: dict[int, Tank] = {}
         self.powered = True
+        self.power_ons = 0
         seen: dict[int, int] = {}
         for point in fuelling_points:
             if point.number in self.fuelling_points:
@@ -69,5 +74,6 @@ class Dispenser:
     def restore_power(self, now_us: int) -> None:
         """The mains are back. No interrupted delivery continues (OIML R 117-1, power supply failure)."""
         self.powered = True
+        self.power_ons += 1
         for point in self._points:
             point.recover(now_us)

@@ -56,6 +56,7 @@ class Works:
         self.state = FpState.IDLE if self.profile.starts_open else FpState.CLOSED
         self.nozzle_out: int | None = None
         self.journal: deque[Delivery] = deque(maxlen=self.profile.journal_limit)
+        self.unacknowledged: deque[Delivery] = deque(maxlen=self.profile.journal_limit)
         self.acknowledged_sequence = 0
         self.last_sequence = 0
         self.listeners: list[Callable[[FpEvent], None]] = []
@@ -270,6 +271,7 @@ class Works:
             flags=flags,
         )
         self.journal.append(delivery)
+        self.unacknowledged.append(delivery)
         self._events.append(DeliveryEnded(self.number, now_us, delivery))
 
     # --- flow --------------------------------------------------------------------------------------------------
