@@ -1,0 +1,300 @@
+"""An HTTP CONNECT proxy that ends TLS for any registered host, so unmodified clients reach the fakes.
+
+A client needs two settings it has anyway: ``HTTPS_PROXY=http://127.0.0.1:PORT`` and the test authority's certificate
+(``REQUESTS_CA_BUNDLE``, ``SSL_CERT_FILE``, ``NODE_EXTRA_CA_CERTS``). It then talks to ``https://api.mch.weixin.qq.com`` as ever.
+Nothing leaves the machine: hosts that are not registered are refused, and targets must be loopback addresses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from sim.proxy.authority import CertificateAuthority
+
+__all__ = ["ConnectProxy", "ProxyError"]
+
+_HEAD_LIMIT = 16 * 1024
+_HEAD_TIMEOUT_S = 10
+_CHUNK = 64 * 1024
+KEEP_ALIVE_S = 8  # the payment platform's own idle limit (`Keep-Alive: timeout=8`)
+
+
+class ProxyError(Exception):
+    """The proxy cannot be set up as asked: a port in use, an address that is not loopback, a host named twice."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn inside a running loop: no signal handlers, and it says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the program this runs in."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        self.listening.set()
+
+
+@dataclass(slots=True)
+class _Route:
+    """One host: its application or address, and once started the port that ends its TLS."""
+
+    target: ASGIApp | tuple[str, int]
+    address: tuple[str, int] | None = None
+    terminator: asyncio.Server | None = None
+    server: _Server | None = None
+    task: asyncio.Task[None] | None = None
+
+
+def _check_loopback(host: str) -> None:
+    try:
+        fine = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ProxyError(f"{host!r} is not a loopback address such as 127.0.0.1")
+
+
+class ConnectProxy:
+    """One proxy port for many hosts; runs on the current asyncio loop, in real time only.
+
+    Args:
+        ca: issues a leaf for each host.
+        routes: host name → ASGI application (served by an own uvicorn on a loopback port), or the loopback address
+            ``(ip, port)`` of a plain HTTP server that runs already.
+
+    Attributes:
+        tunnels: how many tunnels each host got.
+        refused: hosts that were asked for and are not registered, with counts.
+    """
+
+    def __init__(
+        self, ca: CertificateAuthority, routes: Mapping[str, ASGIApp | tuple[str, int]] | None = None
+    ) -> None:
+        self.ca = ca
+        self.tunnels: dict[str, int] = {}
+        self.refused: dict[str, int] = {}
+        self._routes: dict[str, _Route] = {}
+        self._server: asyncio.Server | None = None
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        for host, target in (routes or {}).items():
+            self._enter(host, target)
+
+    def _enter(self, host: str, target: ASGIApp | tuple[str, int]) -> _Route:
+        name = host.lower()
+        if name in self._routes:
+            raise ProxyError(f"the proxy serves {name} already")
+        if isinstance(target, tuple):
+            _check_loopback(target[0])
+        try:
+            self.ca.server_context(name)
+        except ValueError as error:
+            raise ProxyError(str(error)) from None
+        route = self._routes[name] = _Route(target)
+        return route
+
+    async def add(self, host: str, target: ASGIApp | tuple[str, int]) -> None:
+        """Serve one more host, before or after `start`.
+
+        Raises:
+            ProxyError: the host is served already, is no host name, or its address is not loopback.
+        """
+        route = self._enter(host, target)
+        if self._server is not None:
+            await self._start_route(host.lower(), route)
+
+    @property
+    def port(self) -> int:
+        """The proxy's port.
+
+        Raises:
+            ProxyError: not started.
+        """
+        if self._server is None:
+            raise ProxyError("the proxy is not running")
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        """What goes into ``HTTPS_PROXY``."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def address_of(self, host: str) -> tuple[str, int]:
+        """Where the host's application listens in plain HTTP, for clients with a settable base URL.
+
+        Raises:
+            ProxyError: unknown host, or not started.
+        """
+        route = self._routes.get(host.lower())
+        if route is None or route.address is None:
+            raise ProxyError(f"the proxy does not serve {host}")
+        return route.address
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
+        """Listen; port 0 takes any free one. Returns the port.
+
+        Raises:
+            ProxyError: not a loopback address, the port is in use, or started already.
+        """
+        _check_loopback(host)
+        if self._server is not None:
+            raise ProxyError("the proxy runs already")
+        try:
+            self._server = await asyncio.start_server(self._on_client, host, port, limit=_HEAD_LIMIT)
+        except OSError as error:
+            raise ProxyError(f"the proxy cannot listen on {host}:{port}: {error.strerror or error}") from None
+        for name, route in self._routes.items():
+            await self._start_route(name, route)
+        return self.port
+
+    async def _start_route(self, host: str, route: _Route) -> None:
+        if isinstance(route.target, tuple):
+            route.address = route.target
+        else:
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            listener.bind(("127.0.0.1", 0))
+            route.address = listener.getsockname()
+            config = uvicorn.Config(
+                route.target,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                date_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=1,
+            )
+            route.server = _Server(config)
+            route.task = asyncio.create_task(route.server.serve(sockets=[listener]), name=f"asgi-{host}")
+            await route.server.listening.wait()
+
+        async def on_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            assert route.address is not None  # noqa: S101 - set above
+            await self._tracked(self._join(reader, writer, route.address))
+
+        route.terminator = await asyncio.start_server(
+            on_tls, "127.0.0.1", 0, ssl=self.ca.server_context(host), limit=_CHUNK
+        )
+
+    async def _tracked(self, coro: object) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - inside a coroutine there always is one
+        self._tasks[task] = None
+        try:
+            await coro  # type: ignore[misc]
+        finally:
+            self._tasks.pop(task, None)
+
+    async def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._tracked(self._serve(reader, writer))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(_HEAD_TIMEOUT_S):
+                head = await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, OSError):
+            await _close(writer)
+            return
+        words = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
+        if len(words) != 3 or words[0] != "CONNECT":
+            await _refuse(writer, 405, "this proxy takes CONNECT only")
+            return
+        name = words[1].rpartition(":")[0].strip("[]").lower()
+        route = self._routes.get(name)
+        if route is None or route.terminator is None:
+            if (
+                name in self.refused or len(self.refused) < 1000
+            ):  # clients choose these names; keep the table small
+                self.refused[name] = self.refused.get(name, 0) + 1
+            await _refuse(writer, 502, f"no simulated service answers for {name[:253]}")
+            return
+        self.tunnels[name] = self.tunnels.get(name, 0) + 1
+        writer.write(b"HTTP/1.1 200 Connection Established\r\n\r\n")
+        await self._join(reader, writer, route.terminator.sockets[0].getsockname())
+
+    async def _join(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: tuple[str, int]
+    ) -> None:
+        try:
+            upstream_reader, upstream_writer = await asyncio.open_connection(*address, limit=_CHUNK)
+        except OSError:
+            await _close(writer)
+            return
+        try:
+            # Both ways until either side is done: HTTP needs no half-open connections.
+            pipes = [
+                asyncio.ensure_future(_pipe(reader, upstream_writer)),
+                asyncio.ensure_future(_pipe(upstream_reader, writer)),
+            ]
+            try:
+                await asyncio.wait(pipes, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for pipe in pipes:
+                    pipe.cancel()
+                await asyncio.gather(*pipes, return_exceptions=True)
+        finally:
+            await _close(upstream_writer)
+            await _close(writer)
+
+    async def stop(self) -> None:
+        """Close the port, all tunnels and the applications' servers. Safe to call twice."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+        for route in self._routes.values():
+            if route.terminator is not None:
+                route.terminator.close()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for route in self._routes.values():
+            if route.server is not None and route.task is not None:
+                route.server.should_exit = True
+                await route.task
+            if route.terminator is not None:
+                await route.terminator.wait_closed()
+            route.server = route.task = route.terminator = None
+        if server is not None:
+            await server.wait_closed()
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(_CHUNK):
+            writer.write(data)
+            await writer.drain()
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError, asyncio.CancelledError):
+        await writer.wait_closed()
+
+
+async def _refuse(writer: asyncio.StreamWriter, status: int, text: str) -> None:
+    body = text.encode()
+    writer.write(
+        f"HTTP/1.1 {status} Refused\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+        + body
+    )
+    with contextlib.suppress(OSError):
+        await writer.drain()
+    await _close(writer)
