@@ -1,1 +1,31 @@
 """The site controller that stands at the station: pump drivers, journal, uplink, receipts."""
+
+from __future__ import annotations
+
+from reference.site.config import ConfigError, LineConfig, SiteConfig, load_config, parse_config
+from reference.site.controller import SiteController, make_driver
+from reference.site.dart import DartDriver
+from reference.site.driver import PointStatus, PumpDriver, SaleNotStored
+from reference.site.events import DriverEvent, PointState
+from reference.site.journal import Journal, JournalError, Sale
+from reference.site.receipts import ReceiptSpooler
+
+__all__ = [
+    "ConfigError",
+    "DartDriver",
+    "DriverEvent",
+    "Journal",
+    "JournalError",
+    "LineConfig",
+    "PointState",
+    "PointStatus",
+    "PumpDriver",
+    "ReceiptSpooler",
+    "Sale",
+    "SaleNotStored",
+    "SiteConfig",
+    "SiteController",
+    "load_config",
+    "make_driver",
+    "parse_config",
+]

@@ -17,6 +17,8 @@ __all__ = [
     "PrinterConfig",
     "SiteConfig",
     "load_config",
+    "parse_config",
+    "split_host_port",
 ]
 
 Grade = Literal["92", "95", "98", "diesel"]

@@ -1,0 +1,411 @@
+"""The controller on the simulated dispenser, bus and clock, against a scripted backend."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+
+import httpx
+import pytest
+
+from reference.site import SiteConfig, SiteController
+from sim.dispenser import Dispenser, FuellingPoint, Nozzle, Tank
+from sim.dispenser.dart import DartDispenser
+from sim.kernel import VirtualKernel
+from sim.wires import VirtualBus
+
+S = 1_000_000
+EPOCH_US = 1_790_000_000 * S
+
+
+class ScriptedBackend(httpx.AsyncBaseTransport):
+    """Several instances over one store; may be down, lose replies, or answer late."""
+
+    def __init__(self, kernel):
+        self.kernel = kernel
+        self.down = set()
+        self.lose_replies = 0
+        self.sales = {}
+        self.sale_posts = 0
+        self.live = []
+        self.setups = []
+        self.commands = []
+        self.results = []
+        self.hosts = []
+        self.news = asyncio.Event()
+
+    def command(self, kind, **fields):
+        number = len(self.commands) + 1
+        body = {"id": number, "kind": kind, "nozzle": 1, "order_id": None, "preset_fen": None, "preset_ml": None}
+        self.commands.append(body | {"sale": None, "receipt": None} | fields)
+        self.news.set()
+        return number
+
+    async def handle_async_request(self, request):
+        await asyncio.sleep(0.020)
+        host = request.url.host
+        if host in self.down:
+            raise httpx.ConnectError("refused")
+        self.hosts.append(host)
+        status, answer = await self.route(request)
+        await asyncio.sleep(0.020)
+        if host in self.down:
+            raise httpx.ReadError("gone")
+        if request.url.path.endswith("/sales") and self.lose_replies:
+            self.lose_replies -= 1
+            raise httpx.ReadTimeout("no answer")
+        return httpx.Response(status, json=answer, request=request)
+
+    async def route(self, request):
+        assert request.headers["authorization"] == "Bearer key"
+        path = request.url.path.removeprefix("/v1/stations/KM01")
+        body = json.loads(request.content) if request.content else None
+        if path == "" and request.method == "PUT":
+            self.setups.append(body)
+            return 200, {}
+        if path == "/sales":
+            self.sale_posts += 1
+            key = body["nozzle"], body["sequence"]
+            if key in self.sales and self.sales[key] != body:
+                return 409, {"code": "sale_differs"}
+            known = key in self.sales
+            self.sales[key] = body
+            return (200 if known else 201), {"sale_id": f"s{key}", "state": "PAYABLE"}
+        if path == "/nozzles/live":
+            self.live.append((self.kernel.now_us, body))
+            return 204, None
+        if path == "/commands":
+            after, wait_ms = int(request.url.params["after"]), int(request.url.params["wait_ms"])
+            end = asyncio.get_running_loop().time() + wait_ms / 1000
+            while True:
+                answered = {number for number, _ in self.results}
+                found = [c for c in self.commands if c["id"] > after and c["id"] not in answered]
+                left = end - asyncio.get_running_loop().time()
+                if found or left <= 0:
+                    return 200, {"commands": found}
+                self.news.clear()
+                try:
+                    await asyncio.wait_for(self.news.wait(), left)
+                except TimeoutError:
+                    return 200, {"commands": []}
+        if path.endswith("/result"):
+            number = int(path.split("/")[2])
+            if all(number != known for known, _ in self.results):
+                self.results.append((number, body))
+            return 204, None
+        raise AssertionError(path)
+
+
+class World:
+    def __init__(self, *, points=2, seed="site", journal=":memory:", skip=False, **site):
+        self.kernel = VirtualKernel(seed, epoch_us=EPOCH_US)
+        self.tank = Tank(1, "92")
+        self.points = [
+            FuellingPoint(
+                k + 1,
+                [Nozzle(logical=1, nozzle_id=k + 1, grade="92", tank=self.tank, price_fen_per_l=750)],
+            )
+            for k in range(points)
+        ]
+        dispenser = Dispenser(self.points)
+        self.pump = DartDispenser(dispenser, {0x50 + k: point for k, point in enumerate(self.points)})
+        self.backend = ScriptedBackend(self.kernel)
+        self.bus = VirtualBus(self.kernel, "line", baud=19_200, skip_idle_polls=skip)
+        self.bus.attach(self.pump, name="pump", addresses=range(0x50, 0x50 + points))
+        self.config = SiteConfig.model_validate(
+            {
+                "station": "KM01",
+                "lines": [
+                    {
+                        "protocol": "dart",
+                        "baud": 19_200,
+                        "fuelling_points": [
+                            {
+                                "fuelling_point": k + 1,
+                                "address": 0x50 + k,
+                                "nozzles": [{"nozzle": k + 1, "grade": "92", "price_fen_per_l": 750}],
+                            }
+                            for k in range(points)
+                        ],
+                    }
+                ],
+            }
+            | site
+        )
+        self.site = SiteController(
+            self.config,
+            clock_us=lambda: self.kernel.unix_us,
+            http_transport=self.backend,
+            journal_path=journal,
+            base_urls=["https://backend-a.station", "https://backend-b.station"],
+            station_key="key",
+        )
+        self.bus.attach(
+            self.site.drivers[0], name="site", master=True, poll_lead_us=self.bus.burst_us(3)
+        )
+        self.kernel.task(self.site.start())
+
+    def run(self, seconds):
+        self.kernel.run(until_us=self.kernel.now_us + round(seconds * S))
+
+    def at(self, seconds, act, *args):
+        self.kernel.call_at(round(seconds * S), act, *args)
+
+    def fill(self, at_s, *, point=0, seconds=20):
+        it = self.points[point]
+        self.at(at_s, lambda: it.lift(1, self.kernel.now_us))
+        self.at(at_s + 4, lambda: it.squeeze(self.kernel.now_us, 33_000))
+        self.at(at_s + 4 + seconds, lambda: it.hang_up(self.kernel.now_us))
+
+    def truth(self):
+        return sorted(
+            (d.nozzle_id, d.volume_ml, d.amount_fen, d.end_total_volume_ml)
+            for point in self.points
+            for d in point.journal
+            if d.volume_ml
+        )
+
+    def ledger(self):
+        return sorted(
+            (s["nozzle"], s["volume_ml"], s["amount_fen"], s["end_total_volume_ml"])
+            for s in self.backend.sales.values()
+        )
+
+    def close(self):
+        self.kernel.task(self.site.stop())
+        self.run(1)
+        self.kernel.close()
+
+
+@pytest.fixture
+def world():
+    made = []
+
+    def make(**settings):
+        made.append(World(**settings))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_policy_sale_reaches_the_backend_with_the_pumps_own_figures(world):
+    w = world()
+    w.fill(5)
+    w.fill(6, point=1)
+    w.run(40)
+    assert len(w.truth()) == 2
+    assert w.ledger() == w.truth()
+    sale = w.backend.sales[1, 1]
+    assert sale["order_id"] is None
+    assert sale["flags"] == []
+    assert EPOCH_US + 9 * S - 1_500_000 < sale["started_us"] < EPOCH_US + 11 * S
+    assert EPOCH_US + 29 * S <= sale["ended_us"] < EPOCH_US + 30 * S
+    assert w.backend.setups[0]["nozzles"][0] == {
+        "nozzle": 1, "fuelling_point": 1, "grade": "92", "price_fen_per_l": 750, "tank": 1,
+    }  # fmt: skip
+    assert w.tank.drawn_ml == sum(row[1] for row in w.truth())
+
+
+def test_live_amounts_are_at_most_a_second_old_and_not_sent_more_than_twice_a_second(world):
+    w = world()
+    w.fill(5)
+    w.run(40)
+    fuelling = [
+        (at_us, n["volume_ml"])
+        for at_us, body in w.backend.live
+        for n in body["nozzles"]
+        if n["state"] == "FUELLING"
+    ]
+    gaps = [b[0] - a[0] for a, b in zip(fuelling, fuelling[1:], strict=False)]
+    assert len(fuelling) > 30
+    assert min(gaps) >= 500_000
+    assert max(gaps) <= 1_000_000
+    assert [v for _, v in fuelling] == sorted(v for _, v in fuelling)
+    idle_before = [at_us for at_us, _ in w.backend.live if at_us < 5 * S]
+    assert len(idle_before) <= 3
+
+
+def test_an_order_waits_for_the_lift_and_its_preset_and_number_go_with_it(world):
+    w = world(lift_policy="order_required")
+    w.fill(5)  # nobody ordered: no fuel
+    w.run(32)
+    assert w.truth() == []
+    number = w.backend.command("authorise", order_id="o1", preset_fen=10_000)
+    w.run(2)
+    assert w.backend.results == [(number, {"ok": True, "reason": "held"})]
+    w.fill(40, seconds=40)
+    w.run(70)
+    assert w.ledger() == w.truth()
+    sale = w.backend.sales[1, 1]
+    assert sale["order_id"] == "o1"
+    assert abs(sale["amount_fen"] - 10_000) <= 8
+    w.fill(110)  # the order is spent
+    w.run(40)
+    assert len(w.backend.sales) == 1
+
+
+def test_an_order_that_comes_after_the_lift_starts_the_pump(world):
+    w = world(lift_policy="order_required")
+    w.run(2)
+    w.at(5, lambda: w.points[0].lift(1, w.kernel.now_us))
+    w.at(7, lambda: w.backend.command("authorise", order_id="o1"))
+    w.at(12, lambda: w.points[0].squeeze(w.kernel.now_us, 30_000))
+    w.at(20, lambda: w.points[0].hang_up(w.kernel.now_us))
+    w.run(28)
+    assert w.backend.sales[1, 1]["order_id"] == "o1"
+
+
+@pytest.mark.requirement("fd-auth-01", "fd-auth-02")
+def test_two_orders_never_share_a_nozzle(world):
+    w = world(lift_policy="order_required")
+    w.run(3)
+    w.backend.command("authorise", order_id="o1")
+    w.backend.command("authorise", order_id="o2")
+    w.backend.command("authorise", order_id="o3", nozzle=99)
+    w.run(2)
+    assert [(n, r["ok"]) for n, r in w.backend.results] == [(1, True), (2, False), (3, False)]
+
+
+@pytest.mark.requirement("fc-sale-09")
+def test_cancel_before_and_after_fuel(world):
+    w = world(lift_policy="order_required")
+    w.run(3)
+    w.backend.command("authorise", order_id="o1")
+    w.run(1)
+    w.points[0].lift(1, w.kernel.now_us)
+    w.run(4)
+    assert w.site.snapshot()["fuelling_points"][0]["state"] == "STARTED"
+    w.backend.command("cancel", order_id="o1")
+    w.run(4)
+    assert w.backend.results[1] == (2, {"ok": True, "reason": "cancelled"})
+    assert not w.points[0].squeeze(w.kernel.now_us, 30_000), "no fuel after a cancellation"
+    w.points[0].hang_up(w.kernel.now_us)
+    w.run(2)
+    w.backend.command("authorise", order_id="o2")
+    w.run(1)
+    w.points[0].lift(1, w.kernel.now_us)
+    w.run(4)
+    assert w.points[0].squeeze(w.kernel.now_us, 30_000)
+    w.run(5)
+    w.backend.command("cancel", order_id="o2")
+    w.run(2)
+    assert w.backend.results[-1] == (4, {"ok": False, "reason": "fuel_flowed"})
+    w.points[0].hang_up(w.kernel.now_us)
+    w.run(5)
+    assert [s["order_id"] for s in w.backend.sales.values()] == ["o2"]
+
+
+@pytest.mark.requirement("fd-auth-03")
+def test_an_authorisation_ends_by_itself(world):
+    w = world(authorisation_ttl_us=20 * S)
+    w.run(3)
+    w.points[0].lift(1, w.kernel.now_us)
+    w.run(15)
+    assert w.site.snapshot()["fuelling_points"][0]["state"] == "STARTED"
+    w.run(10)
+    assert not w.points[0].squeeze(w.kernel.now_us, 30_000)
+    w.points[0].hang_up(w.kernel.now_us)
+    w.fill(40)
+    w.run(40)
+    assert w.ledger() == w.truth()
+    assert len(w.truth()) == 1
+
+
+@pytest.mark.requirement("ha-14", "fd-pwr-07")
+@pytest.mark.parametrize(("policy", "sales"), [("authorise", 3), ("deny", 0)])
+def test_while_the_backend_is_away_the_policy_decides_and_everything_is_sent_afterwards(world, policy, sales):
+    w = world(offline_policy=policy)
+    w.backend.down = {"backend-a.station", "backend-b.station"}
+    for k in range(3):
+        w.fill(5 + 40 * k)
+    w.run(130)
+    assert len(w.truth()) == sales
+    assert w.backend.sales == {}
+    assert w.site.snapshot()["unsent_sales"] == sales
+    w.backend.down = set()
+    w.run(12)
+    assert w.ledger() == w.truth()
+    assert w.site.snapshot()["unsent_sales"] == 0
+    assert [key[1] for key in w.backend.sales] == list(range(1, sales + 1)), "oldest first"
+
+
+@pytest.mark.requirement("fc-sale-02", "fc-sale-07")
+def test_lost_replies_lead_to_the_same_key_again_on_the_other_instance(world):
+    w = world()
+    w.backend.lose_replies = 7
+    w.fill(5)
+    w.run(60)
+    assert w.ledger() == w.truth()
+    assert w.backend.sale_posts == 8
+    assert {"backend-a.station", "backend-b.station"} <= set(w.backend.hosts)
+
+
+@pytest.mark.requirement("ha-01")
+def test_the_other_instance_takes_over_within_seconds(world):
+    w = world()
+    w.run(5)
+    w.backend.down = {"backend-a.station"}
+    number = w.backend.command("authorise", order_id="o1")
+    w.run(13)
+    assert w.backend.results[0][0] == number
+    assert w.site.snapshot()["backend_up"]
+
+
+@pytest.mark.requirement("fc-sale-03")
+def test_another_content_under_the_same_key_is_kept_for_a_person_and_blocks_nothing(world):
+    w = world()
+    w.backend.sales[1, 1] = {"other": "content"}
+    w.fill(5)
+    w.fill(45)
+    w.run(90)
+    assert w.backend.sales[1, 1] == {"other": "content"}
+    assert w.backend.sales[1, 2]["volume_ml"] == w.truth()[1][1]
+    assert w.site.snapshot()["refused_sales"] == 1
+    assert len(w.site.journal.all_sales()) == 2
+
+
+def test_commands_that_make_no_sense_are_refused_not_obeyed(world):
+    w = world()
+    w.run(3)
+    w.backend.command("explode")
+    w.backend.command("authorise", order_id="o1", preset_fen=-5)
+    w.backend.command("settled", sale=None)
+    w.backend.command("print", receipt={})
+    w.run(2)
+    assert [r["ok"] for _, r in w.backend.results] == [False] * 4
+
+
+def test_price_change_reaches_pump_and_backend(world):
+    w = world()
+    w.run(3)
+    w.site.set_prices({1: 799})
+    w.run(4)
+    assert w.points[0].nozzles[1].price_fen_per_l == 799
+    assert w.backend.setups[-1]["nozzles"][0]["price_fen_per_l"] == 799
+    w.fill(10)
+    w.run(40)
+    assert w.backend.sales[1, 1]["price_fen_per_l"] == 799
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_skipping_idle_polls_changes_no_sale_and_no_time(world, seed):
+    def run(skip):
+        w = world(skip=skip, seed=f"skip{seed}")
+        rng = random.Random(seed)
+        at_s = 3.0
+        for _ in range(8):
+            at_s += rng.uniform(0, 60)
+            w.fill(at_s, point=0, seconds=rng.uniform(0, 60))
+            w.fill(at_s + rng.uniform(0, 9), point=1, seconds=rng.uniform(0, 60))
+            at_s += 75
+        w.run(at_s + 80)
+        return w
+
+    full, skipped = run(False), run(True)
+    assert full.backend.sales == skipped.backend.sales
+    assert full.ledger() == full.truth()
+    assert len(full.ledger()) >= 14
+    assert [b for b in full.backend.live if b[1]["nozzles"]] == [b for b in skipped.backend.live if b[1]["nozzles"]]
