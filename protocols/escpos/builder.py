@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, Self
 
-from .chinese import clip_columns, encode_text, text_columns
+from .chinese import clean_text, clip_columns, encode_text, text_columns
 
 __all__ = ["Align", "ReceiptBuilder"]
 
@@ -81,6 +81,7 @@ class ReceiptBuilder:
 
     def columns(self, left: str, right: str) -> Self:
         """One line with ``left`` at the left edge and ``right`` at the right; two lines when both do not fit."""
+        left, right = clean_text(left), clean_text(right)
         room = self.width_columns - text_columns(right)
         if text_columns(left) + 1 <= room:
             return self.line(left + " " * (room - text_columns(left)) + right)

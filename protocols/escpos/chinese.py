@@ -66,8 +66,12 @@ class GbDecoder:
 
 def encode_text(text: str, codepage: str) -> bytes:
     """Encode for the printer; control characters (a name could carry ESC) and what the page lacks become ``?``."""
-    clean = "".join(char if char >= " " and not 0x7F <= ord(char) <= 0x9F else REPLACEMENT for char in text)
-    return clean.encode(codepage, errors="replace")
+    return clean_text(text).encode(codepage, errors="replace")
+
+
+def clean_text(text: str) -> str:
+    """``text`` with every control character replaced by ``?``."""
+    return "".join(char if char >= " " and not 0x7F <= ord(char) <= 0x9F else REPLACEMENT for char in text)
 
 
 def text_columns(text: str) -> int:

@@ -27,12 +27,14 @@ from .paper import (
 )
 from .profile import CHINESE_58MM, CHINESE_80MM, EPSON_80MM_ETHERNET, EPSON_80MM_SERIAL, PrinterProfile
 from .render import receipt_png, render_receipt
+from .tcp import MAX_CONNECTIONS, PrinterServer, serve_printer_tcp
 
 __all__ = [
     "CHINESE_58MM",
     "CHINESE_80MM",
     "EPSON_80MM_ETHERNET",
     "EPSON_80MM_SERIAL",
+    "MAX_CONNECTIONS",
     "MAX_INTERFACE_BYTES",
     "MAX_SURPRISES",
     "BarcodeLine",
@@ -46,6 +48,7 @@ __all__ = [
     "Printer",
     "PrinterEvent",
     "PrinterProfile",
+    "PrinterServer",
     "QrLine",
     "RasterLine",
     "Receipt",
@@ -57,4 +60,5 @@ __all__ = [
     "WentOnline",
     "receipt_png",
     "render_receipt",
+    "serve_printer_tcp",
 ]

@@ -1,0 +1,185 @@
+"""The printer's network board: raw TCP as on port 9100, with the habits that spoolers trip over.
+
+The first connection owns the printer; bytes of the others wait until it closes. When the printer cannot take more, the
+board stops reading, so the sender's window closes. A client that hangs up at once after writing is normal: its job
+still prints. Without power there is no connection. Source: Epson UB-E02 manual; node-thermal-printer for the hanging up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, cast
+
+from sim.printer.device import Printer
+
+__all__ = ["MAX_CONNECTIONS", "PrinterServer", "serve_printer_tcp"]
+
+MAX_CONNECTIONS: Final = 3
+"""Connections the board holds at a time, the owner included (UB-E02)."""
+
+
+class PrinterServer:
+    """A printer on a listening socket.
+
+    It drives the printer whether or not anybody is connected. Made by `serve_printer_tcp`.
+
+    Attributes:
+        printer: the printer.
+        host, port: where it listens.
+    """
+
+    def __init__(self, printer: Printer, clock: Callable[[], int]) -> None:
+        self.printer = printer
+        self.host = ""
+        self.port = 0
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._server: asyncio.Server | None = None
+        self._connections: list[_Connection] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._pump_is_due = False
+        self._is_closed = False
+        printer.on_wake = self._on_wake
+
+    async def aclose(self) -> None:
+        """Stop listening, break the connections, let the printer rest."""
+        self._is_closed = True
+        self.printer.on_wake = None
+        if self._timer is not None:
+            self._timer.cancel()
+        for connection in list(self._connections):
+            connection.abort()
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def _listen(self, host: str, port: int) -> None:
+        self._server = await self._loop.create_server(lambda: _Connection(self), host, port)
+        self.host, self.port = self._server.sockets[0].getsockname()[:2]
+
+    # -- connections ----------------------------------------------------------------------------------------------
+
+    def opened(self, connection: _Connection) -> bool:
+        """A client connected; False sends it away."""
+        if self._is_closed or not self.printer.powered or len(self._connections) >= MAX_CONNECTIONS:
+            return False
+        self._connections.append(connection)
+        self.pump()
+        return True
+
+    def closed(self, connection: _Connection) -> None:
+        """A client is gone; what it sent before still prints, then the next one owns the printer."""
+        if connection.waiting and not self._is_closed:
+            connection.is_gone = True
+        elif connection in self._connections:
+            self._connections.remove(connection)
+        self.pump()
+
+    # -- driving the printer ------------------------------------------------------------------------------------
+
+    def _on_wake(self) -> None:
+        if not self._pump_is_due:
+            self._pump_is_due = True
+            self._loop.call_soon(self.pump)
+
+    def pump(self) -> None:
+        """Hand over what the printer takes, send what it says, arm its timer."""
+        self._pump_is_due = False
+        if self._is_closed:
+            return
+        now_us = self._clock()
+        due_us = self.printer.next_timer()
+        if due_us is not None and due_us <= now_us:
+            self.printer.handle_timer(now_us)
+        if not self.printer.powered:
+            for connection in list(self._connections):
+                connection.waiting.clear()
+                connection.abort()
+        self._feed(now_us)
+        for outgoing in self.printer.data_to_send(now_us):
+            # A reply nobody can take is lost, as on the wire.
+            if self._connections and not self._connections[0].is_gone:
+                self._connections[0].write(outgoing.data)
+        for connection in self._connections:
+            connection.hold_reading(bool(connection.waiting))
+        self._arm(now_us)
+
+    def _feed(self, now_us: int) -> None:
+        while self._connections:
+            owner = self._connections[0]
+            while owner.waiting and (window := self.printer.receive_window) > 0:
+                data = bytes(owner.waiting[:window])
+                del owner.waiting[: len(data)]
+                self.printer.receive_data(data, now_us)
+            if owner.waiting or not owner.is_gone:
+                return
+            self._connections.pop(0)
+
+    def _arm(self, now_us: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due_us = self.printer.next_timer()
+        if due_us is not None:
+            self._timer = self._loop.call_later(max(0, due_us - now_us) / 1_000_000, self.pump)
+
+
+class _Connection(asyncio.Protocol):
+    """One client. ``waiting`` holds what was read and the printer has not taken; reading stops while it holds anything."""
+
+    def __init__(self, server: PrinterServer) -> None:
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+        self._holds = False
+        self.waiting = bytearray()
+        self.is_gone = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if not self._server.opened(self):
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self.waiting += data
+        self._server.pump()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - named by asyncio
+        self._transport = None
+        self._server.closed(self)
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def hold_reading(self, hold: bool) -> None:
+        if self._transport is None or hold == self._holds:
+            return
+        self._holds = hold
+        if hold:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+
+async def serve_printer_tcp(
+    printer: Printer, host: str, port: int, clock: Callable[[], int]
+) -> PrinterServer:
+    """Put a printer on the network.
+
+    Args:
+        printer: the printer; the server drives its timers and sets its ``on_wake``.
+        host: address to listen on; 127.0.0.1 unless a peer on another machine is meant.
+        port: 9100 by custom; 0 takes any free one, see `PrinterServer.port`.
+        clock: the run's clock, microseconds.
+
+    Raises:
+        OSError: the port is in use or not allowed.
+    """
+    server = PrinterServer(printer, clock)
+    await server._listen(host, port)
+    return server
