@@ -22,6 +22,7 @@ __all__ = [
     "allowed_misses",
     "binomial_cdf",
     "clopper_pearson",
+    "duration",
     "judge_percentile",
     "lower_bound",
     "minimum_samples",
@@ -157,6 +158,15 @@ def clopper_pearson(successes: int, n: int, confidence: float = CONFIDENCE) -> t
     return lower, upper
 
 
+def duration(value_us: int) -> str:
+    """Microseconds for a person: three significant digits at least, the unit that fits."""
+    if value_us < 1_000:
+        return f"{value_us} µs"
+    if value_us < 1_000_000:
+        return f"{value_us / 1e3:.{1 if value_us < 100_000 else 0}f} ms"
+    return f"{value_us / 1e6:.{2 if value_us < 100_000_000 else 0}f} s"
+
+
 @dataclass(frozen=True, slots=True)
 class PercentileVerdict:
     """The answer to "is the q-quantile within the limit".
@@ -178,9 +188,9 @@ class PercentileVerdict:
 
 
 def judge_percentile(
-    samples: Sequence[int], q: float, limit: int, *, unit: str = "us", confidence: float = CONFIDENCE
+    samples: Sequence[int], q: float, limit: int, *, confidence: float = CONFIDENCE
 ) -> PercentileVerdict:
-    """Judge "q-quantile <= limit".
+    """Judge "q-quantile <= limit"; samples and limit in microseconds.
 
     PASS when the upper bound lies within the limit. FAIL when the observed percentile lies beyond it and the sample
     is large enough to pass at all, or when even the *lower* bound lies beyond it. INCONCLUSIVE otherwise: more samples could decide.
@@ -194,19 +204,22 @@ def judge_percentile(
     observed = percentile(ordered, q)
     bound = upper_bound(ordered, q, confidence)
     floor = lower_bound(ordered, q, confidence)
-    shown = f"{name} {observed:,} {unit}, limit {limit:,} {unit}, n={n:,}, {misses:,} beyond"
+    shown = f"{name} {duration(observed)} (limit {duration(limit)}), {misses:,} of {n:,} beyond"
     if bound is not None and bound <= limit:
-        verdict, message = Verdict.PASS, f"{shown}; bound {bound:,} {unit} at {confidence:.0%}"
+        verdict, message = Verdict.PASS, f"{shown}; at most {duration(bound)} at {confidence:.0%} confidence"
     elif floor is not None and floor > limit:
-        verdict, message = Verdict.FAIL, f"{shown}; even the lower bound {floor:,} {unit} is beyond the limit"
+        verdict = Verdict.FAIL
+        message = f"{shown}; at least {duration(floor)} at {confidence:.0%} confidence"
     elif bound is None:
         need = minimum_samples(q, misses, confidence)
-        verdict = Verdict.INCONCLUSIVE
-        message = f"{shown}; too few samples: {need:,} are needed with {misses:,} beyond"
+        verdict, message = Verdict.INCONCLUSIVE, f"{shown}; too few samples: {need:,} are needed"
     elif observed > limit:
-        verdict, message = Verdict.FAIL, f"{shown}; bound {bound:,} {unit} at {confidence:.0%}"
+        verdict, message = (
+            Verdict.FAIL,
+            f"{shown}; may be up to {duration(bound)} at {confidence:.0%} confidence",
+        )
     else:
         need = minimum_samples(q, misses, confidence)
         verdict = Verdict.INCONCLUSIVE
-        message = f"{shown}; within the limit, but not at {confidence:.0%}: {need:,} samples needed"
+        message = f"{shown}; not proved at {confidence:.0%} confidence: {need:,} samples are needed"
     return PercentileVerdict(verdict, n, misses, observed, bound, message)

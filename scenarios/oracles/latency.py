@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from scenarios.oracles.answer import Oracle, answer, nothing_seen
 from scenarios.record import RunRecord
-from scenarios.statistics import judge_percentile, percentile
+from scenarios.statistics import duration, judge_percentile, percentile
 from scenarios.verdicts import CheckResult, Figure, Verdict, worst
 
 __all__ = ["failover_gap", "human_time", "invoice_answered", "no_lost_write", "open_loop", "percentiles"]
@@ -28,7 +28,7 @@ def percentiles(slug: str, segment: str) -> Oracle:
             figures[name.replace("_us", "_bound_us")] = judged.bound
             figures[name.replace("_us", "_limit_us")] = limits[name]
             figures[name.replace("_us", "_misses")] = judged.misses
-        message = " | ".join(judged.message for judged in answers.values())
+        message = ". ".join(judged.message for judged in answers.values())
         return CheckResult(slug, worst(j.verdict for j in answers.values()), message, figures, record.clock)
 
     return oracle
@@ -68,12 +68,14 @@ def invoice_answered(record: RunRecord, limits: Mapping[str, int]) -> CheckResul
         "late": len(late),
     }
     problems = (
-        [f"{len(late)} of {len(samples):,} answers took longer than {limit:,} us, up to {max(late):,} us"]
+        [
+            f"{len(late)} of {len(samples):,} answers took longer than {duration(limit)}, up to {duration(max(late))}"
+        ]
         if late
         else []
     )
     return answer(
-        slug, record, problems, f"all {len(samples):,} answered, slowest {max(samples):,} us", figures
+        slug, record, problems, f"all {len(samples):,} answered, slowest {duration(max(samples))}", figures
     )
 
 
@@ -91,7 +93,7 @@ def failover_gap(record: RunRecord, limits: Mapping[str, int]) -> CheckResult:
         if trial.first_acknowledged_us is not None:
             gaps.append(trial.first_acknowledged_us - trial.killed_us)
             if gaps[-1] > limit:
-                problems.append(f"trial {number} (instance {trial.instance}) took {gaps[-1]:,} us")
+                problems.append(f"trial {number} (instance {trial.instance}) took {duration(gaps[-1])}")
         elif trial.gave_up_us is None or trial.gave_up_us - trial.killed_us > limit:
             problems.append(f"trial {number} (instance {trial.instance}) never saw a write acknowledged")
     figures: dict[str, Figure] = {
@@ -105,7 +107,11 @@ def failover_gap(record: RunRecord, limits: Mapping[str, int]) -> CheckResult:
         message = f"{len(gaps)} usable trials, {limits['trials']} are needed"
         return CheckResult(slug, Verdict.INCONCLUSIVE, message, figures, record.clock)
     return answer(
-        slug, record, problems, f"longest gap {max(gaps, default=0):,} us over {len(gaps)} trials", figures
+        slug,
+        record,
+        problems,
+        f"longest gap {duration(max(gaps, default=0))} over {len(gaps)} trials",
+        figures,
     )
 
 
@@ -138,5 +144,5 @@ def open_loop(record: RunRecord, limits: Mapping[str, int]) -> CheckResult:
     observed, limit, dropped = percentile(lags, 0.99), limits["lag_p99_us"], record.harness.dropped
     figures = {"arrivals": len(lags), "lag_p99_us": observed, "lag_maximum_us": lags[-1], "dropped": dropped}
     late = observed > limit or dropped > 0
-    message = f"own delay p99 {observed:,} us (limit {limit:,} us), largest {lags[-1]:,} us, {dropped} arrivals dropped"
+    message = f"own delay p99 {duration(observed)} (limit {duration(limit)}), largest {duration(lags[-1])}, {dropped} arrivals dropped"
     return CheckResult(slug, Verdict.INCONCLUSIVE if late else Verdict.PASS, message, figures, record.clock)

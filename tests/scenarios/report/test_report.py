@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import base64
+import importlib.util
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from scenarios.report import curve_plot, latency_plot, render_report, timeline_plot
+
+VOID = {"meta", "br", "img", "link", "hr"}
+
+
+def load_data() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("report_data", Path(__file__).with_name("report_data.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["report_data"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+data: Any = load_data()
+
+
+class Outline(HTMLParser):
+    """Checks that elements close in order and collects what a reader meets."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.sources: list[str] = []
+        self.images_without_text = 0
+        self.headings: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.ids += [given["id"]] if given.get("id") else []
+        self.sources += [given[name] for name in ("src", "href") if given.get(name)]
+        self.images_without_text += tag == "img" and not given.get("alt")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, text: str) -> None:
+        if self.open and self.open[-1] in {"h1", "h2", "h3"}:
+            self.headings.append(text.strip())
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    samples = {clock: data.samples(clock) for clock in ("virtual", "wall")}
+    return render_report(data.document(), samples)
+
+
+def outline(page: str) -> Outline:
+    parser = Outline()
+    parser.feed(page)
+    parser.close()
+    assert parser.open == []
+    return parser
+
+
+def test_the_page_is_well_formed_and_stands_alone(page: str) -> None:
+    seen = outline(page)
+    assert page.startswith("<!DOCTYPE html>")
+    assert len(seen.ids) == len(set(seen.ids))
+    assert seen.images_without_text == 0
+    assert len(seen.sources) >= 5
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in seen.sources)
+    assert not re.search(r"@import|url\(|<script", page)
+
+
+def test_modelled_and_measured_are_kept_apart(page: str) -> None:
+    modelled, measured = page.index('<section id="virtual">'), page.index('<section id="wall">')
+    assert modelled < measured
+    assert "Harness delay: p99 0.8 ms." in page[measured:]
+    assert "Harness delay: p99 0.8 ms." not in page[modelled:measured]
+    assert outline(page).headings.count("Latency") == 2
+
+
+def test_text_from_outside_is_escaped(page: str) -> None:
+    assert "sale S&lt;77&gt; of 22,800 fen" in page
+    assert "S<77>" not in page
+
+
+def test_a_fault_that_never_landed_is_told(page: str) -> None:
+    assert "never landed" in page
+
+
+def test_each_plot_is_an_svg_that_parses(page: str) -> None:
+    for source in outline(page).sources:
+        root = ET.fromstring(base64.b64decode(source.partition(",")[2]))
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_the_same_run_gives_the_same_page(page: str) -> None:
+    samples = {clock: data.samples(clock) for clock in ("virtual", "wall")}
+    assert render_report(data.document(), samples) == page
+
+
+def test_a_run_with_next_to_nothing_still_has_a_page() -> None:
+    bare = data.document(
+        runs=[data.document().runs[1].model_copy(update={"latencies": {}, "checks": []})],
+        curve=[],
+        environment={},
+    )
+    page = render_report(bare)
+    assert outline(page).sources == []
+    assert latency_plot({}) == curve_plot([]) == timeline_plot([]) == ""
+
+
+@pytest.mark.parametrize("n", [1, 2, 60])
+def test_a_distribution_of_a_few_samples_can_be_drawn(n: int) -> None:
+    assert "<svg" in latency_plot({"payment_controlled": [1_000] * n, "invoice_answered": [0] * n})
