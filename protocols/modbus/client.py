@@ -170,15 +170,18 @@ class ModbusClient:
         """The next piece of news, or `NEED_DATA`."""
         return self._events.popleft() if self._events else NEED_DATA
 
-    def connection_lost(self, now_us: int) -> None:
-        """The connection broke: what was out is unknown, what waits will go out on the next one."""
+    def connection_made(self, now_us: int) -> None:
+        """A connection stands: what waited goes out."""
+        self._launch(now_us)
+
+    def connection_lost(self, now_us: int) -> None:  # noqa: ARG002 - named by the hosts of connections
+        """The connection broke: what was out is unknown (`NoReply`), what waits goes out on the next one."""
         for request in self._flying.values():
             self._events.append(NoReply(request.number, request.unit_id, request.address))
         self._flying.clear()
         self._out.clear()
         self._tcp = TcpAssembler()
         self._rtu = RtuAssembler(_PATIENCE * self._silence_us)
-        self._launch(now_us)
 
     def receive_data(self, data: bytes, now_us: int) -> None:
         """See `protocols.sansio.Machine`."""

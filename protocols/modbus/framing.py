@@ -87,6 +87,11 @@ class TcpAssembler:
         self.bad_frames = 0
         self.lost = False
 
+    def restart(self) -> None:
+        """A new stream begins."""
+        self._buffer.clear()
+        self.lost = False
+
     def feed(self, data: bytes) -> list[Frame]:
         """Take bytes, return the complete frames."""
         frames: list[Frame] = []

@@ -83,7 +83,8 @@ class ModbusServer:
         self._absent_unit = absent_unit
         self._out: list[Outgoing] = []
         self._tcp = TcpAssembler()
-        self._rtu = RtuAssembler(rtu_silence_us(baud) if silence_us is None else silence_us)
+        self._silence_us = rtu_silence_us(baud) if silence_us is None else silence_us
+        self._rtu = RtuAssembler(self._silence_us)
 
     @property
     def wants_close(self) -> bool:
@@ -94,6 +95,12 @@ class ModbusServer:
     def bad_frames(self) -> int:
         """Frames dropped without an answer: CRC, length, foreign protocol id."""
         return self._tcp.bad_frames + self._rtu.bad_frames
+
+    def connection_made(self, now_us: int) -> None:  # noqa: ARG002 - named by the hosts of connections
+        """A new connection stands: what was half received on the old one is forgotten."""
+        self._tcp.restart()
+        self._rtu = RtuAssembler(self._silence_us)
+        self._out.clear()
 
     def receive_data(self, data: bytes, now_us: int) -> None:
         """Take bytes from the wire."""

@@ -206,6 +206,7 @@ class ModbusDispenser:
 
     Attributes:
         on_wake: set by the host of the first connection.
+        framing: as given.
         blocks: fuelling point number in the station -> block 1..M.
 
     Raises:
@@ -233,6 +234,7 @@ class ModbusDispenser:
         self._bank = RegisterBank(
             self, {block: tuple(held.point.nozzles) for block, held in self._points.items()}
         )
+        self.framing = framing
         self._options = (framing, baud, absent_unit, silence_us)
         self._connections: list[ModbusConnection] = []
         self._first = self.connection()
@@ -267,6 +269,10 @@ class ModbusDispenser:
     @on_wake.setter
     def on_wake(self, wake: Callable[[], None] | None) -> None:
         self._first.on_wake = wake
+
+    def connection_made(self, now_us: int) -> None:
+        """From hosts of connections: a new one stands."""
+        self._first.connection_made(now_us)
 
     def receive_data(self, data: bytes, now_us: int) -> None:
         """See `protocols.sansio.Machine`. Without power nothing is heard."""
@@ -350,8 +356,12 @@ class ModbusConnection:
         """TCP: the peer sent something that is no Modbus; the host should close the connection."""
         return self._server.wants_close
 
+    def connection_made(self, now_us: int) -> None:
+        """From hosts of connections: a new one stands."""
+        self._server.connection_made(now_us)
+
     def close(self) -> None:
-        """The connection has ended."""
+        """No host will drive this connection again."""
         self._device.forget(self)
         self.on_wake = None
 

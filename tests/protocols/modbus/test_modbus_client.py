@@ -142,6 +142,8 @@ def test_a_broken_connection_makes_unknown_what_was_out_and_sends_the_rest_anew(
     client.receive_data(b"\x00\x01", 1)
     client.connection_lost(2)
     assert events(client) == [NoReply(first, 1, 0)]
+    assert sent(client) == []
+    client.connection_made(3)
     assert [data.hex() for data, _ in sent(client)] == ["000200000006010300050001"]
 
 
