@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from sim.net.balancer import Balancer
 from sim.net.faults import HttpFault, HttpFaultKind, HttpFaults
 from sim.net.network import AppError, Network, NetworkError, NetworkTransport
 
 __all__ = [
     "AppError",
+    "Balancer",
     "HttpFault",
     "HttpFaultKind",
     "HttpFaults",

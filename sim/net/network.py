@@ -193,6 +193,10 @@ class Network:
             if exchange is not None:
                 exchange.break_off()
 
+    def is_down(self, host: str) -> bool:
+        """Whether a host refuses connections. Raises `NetworkError` for an unknown one."""
+        return self._host(host).is_down
+
     def restore(self, host: str, app: AsgiApp | None = None) -> None:
         """The host accepts connections again, with a new application where one is given.
 

@@ -10,7 +10,7 @@ A modelled bus is timed at the level of bursts: gaps inside a burst and rise tim
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from protocols.sansio import HarnessProtocolError, Machine, Outgoing
 from sim.faults import NEVER_US
@@ -20,6 +20,9 @@ from sim.wires.faults import WireFault
 from sim.wires.virtual import Port, VirtualWire
 
 __all__ = ["VirtualBus"]
+
+_RESUME_LIMIT: Final = 64
+"""More slots than fit into the time of one poll on any grid (32 addresses are the most a DART line has)."""
 
 # A burst in the air: end, start, sender, bytes as heard (None: nothing), note, bytes as sent.
 _Burst = tuple[int, int, Port, bytes | None, str, bytes]
@@ -173,22 +176,21 @@ class VirtualBus(VirtualWire):
         return True
 
     def _deliver_due(self, now_us: int) -> None:
-        if self.faults.next_noise_us <= now_us:
-            self._make_noise(now_us)
         air = self._air
-        if len(air) == 1:
+        noise_us = self.faults.next_noise_us
+        if len(air) == 1 and noise_us > now_us:
             burst = air[0]
-            if burst[0] <= now_us:
+            if burst[0] <= now_us:  # nearly always: one burst, and it has ended
                 air.clear()
+                self._bytes_due_us = noise_us
                 self._deliver(burst, now_us)
-        elif air:
+                return
+        if noise_us <= now_us:
+            self._make_noise(now_us)
+        if air:
             self._settle(now_us)
-        due_us = self.faults.next_noise_us
-        if len(self._air) == 1:
-            due_us = min(due_us, self._air[0][0])
-        elif self._air:
-            due_us = min(due_us, *(_end_us(group) for group in _groups(self._air)))
-        self._bytes_due_us = due_us
+        ends_us = [_end_us(group) for group in _groups(self._air)]
+        self._bytes_due_us = min(self.faults.next_noise_us, *ends_us, NEVER_US)
 
     def _deliver(self, burst: _Burst, now_us: int) -> None:
         end_us, _, sender, heard, note, sent = burst
@@ -325,7 +327,11 @@ class VirtualBus(VirtualWire):
         since_us = max(since_us, port.touched_us)
         master.wake(since_us)
         want_us = port.next_timer()
-        if want_us is not None and since_us <= want_us < now_us:
+        for _ in range(
+            _RESUME_LIMIT
+        ):  # slots between then and now: at most one holds a poll, others are quiet
+            if want_us is None or not since_us <= want_us < now_us:
+                break
             port.handle_timer(want_us)
             for outgoing in port.data_to_send(want_us):
                 self._transmit(port, outgoing, want_us)

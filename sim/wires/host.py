@@ -15,7 +15,7 @@ from protocols.sansio import Machine
 from sim.faults import NEVER_US
 from sim.wires.capture import Capture
 from sim.wires.faults import NO_FAULTS, WireFaults
-from sim.wires.virtual import LinkAware
+from sim.wires.virtual import tell_link
 
 __all__ = ["Clock", "Pace", "StreamHost"]
 
@@ -123,8 +123,7 @@ class StreamHost(asyncio.Protocol):
         if self._faults.is_down(now_us):
             self._break(now_us)
             return
-        if isinstance(self.machine, LinkAware):
-            self.machine.link_up(now_us)
+        tell_link(self.machine, now_us, is_up=True)
         self.pump()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - named by asyncio
@@ -135,8 +134,7 @@ class StreamHost(asyncio.Protocol):
         self._is_paused = False
         self._unsent.clear()
         self._unsent_bytes = self._written = 0
-        if isinstance(self.machine, LinkAware):
-            self.machine.link_down(self._clock())
+        tell_link(self.machine, self._clock(), is_up=False)
         if self.on_lost is not None:
             self.on_lost()
         self.pump()

@@ -97,7 +97,7 @@ class VirtualLink(VirtualWire):
     # The connection.
 
     def connect(self) -> None:
-        """Dial: both ends are told `link_up` after one round trip, unless the link is down then."""
+        """Dial: both ends are told ``connection_made`` after one round trip, unless the link is down then."""
         if not self.is_connected:
             self._kernel.call_later(2 * self.latency_us, self._connected, self._epoch)
 

@@ -8,7 +8,7 @@ one instant bytes are seen before timers, and timers run in the order in which m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Final, Protocol
 
 from protocols.sansio import HarnessProtocolError, Machine, Outgoing
 from sim.faults import NEVER_US
@@ -16,21 +16,32 @@ from sim.kernel import Cancellable, Kernel
 from sim.wires.capture import Capture
 from sim.wires.faults import WireFault, WireFaults
 
-__all__ = ["LinkAware", "Port", "VirtualWire"]
+__all__ = ["LinkAware", "Port", "VirtualWire", "tell_link"]
 
 _ROUNDS_LIMIT: Final = 1000
 """Rounds at one instant before a wire is called stuck: a machine whose timer never moves on would spin for ever."""
 
 
-@runtime_checkable
 class LinkAware(Protocol):
-    """A machine that wants to know when its connection comes and goes (TCP-like wires only; a bus has no such thing)."""
+    """What a machine may have beside `Machine`, to learn when its connection comes and goes.
 
-    def link_up(self, now_us: int) -> None:
+    Either method may be missing. Only connections call them; a bus and a serial line have nothing of the kind.
+    """
+
+    def connection_made(self, now_us: int) -> None:
         """The connection stands; a parser starts afresh."""
 
-    def link_down(self, now_us: int) -> None:
+    def connection_lost(self, now_us: int) -> None:
         """The connection is gone; what was half received will never be complete."""
+
+
+def tell_link(machine: Machine, now_us: int, *, is_up: bool) -> None:
+    """Tell a machine about its connection, if it wants to know (see `LinkAware`)."""
+    tell: Callable[[int], None] | None = getattr(
+        machine, "connection_made" if is_up else "connection_lost", None
+    )
+    if tell is not None:
+        tell(now_us)
 
 
 class Port:
@@ -193,8 +204,19 @@ class VirtualWire:
                     raise HarnessProtocolError(self._stuck(now_us))
         finally:
             self._is_running = False
-        if next_us < NEVER_US:
-            self._call_by(next_us)
+        if next_us < self._call_us:
+            self._call_in_step(next_us)
+
+    def _call_in_step(self, at_us: int) -> None:
+        """`_call_by` without its layers, for the one call that every event of a run makes.
+
+        Inside a step the environment's own time is the base, on either clock.
+        """
+        if self._call is not None:
+            self._call.cancel()
+        self._call_us = at_us
+        env = self._kernel.env
+        self._call = Cancellable(env, at_us - int(env.now), self._run, ())
 
     def _clean(self, now_us: int) -> None:
         dirty, self._dirty = self._dirty, []
@@ -207,7 +229,5 @@ class VirtualWire:
         return f"{self.name}: does not come to rest at {now_us} us; timers still due of: {', '.join(late) or 'none'}"
 
     def _tell_link(self, port: Port, now_us: int, *, is_up: bool) -> None:
-        machine: Any = port.machine
-        if isinstance(machine, LinkAware):
-            (machine.link_up if is_up else machine.link_down)(now_us)
+        tell_link(port.machine, now_us, is_up=is_up)
         self._service(port, now_us)

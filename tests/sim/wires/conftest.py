@@ -35,10 +35,10 @@ class Scripted:
         while self.script and self.script[0][0] <= now_us:
             self._due.append(Outgoing(self.script.pop(0)[1]))
 
-    def link_up(self, now_us: int) -> None:
+    def connection_made(self, now_us: int) -> None:
         self.links.append((now_us, "up"))
 
-    def link_down(self, now_us: int) -> None:
+    def connection_lost(self, now_us: int) -> None:
         self.links.append((now_us, "down"))
 
 
