@@ -8,6 +8,7 @@ still prints. Without power there is no connection. Source: Epson UB-E02 manual;
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -55,7 +56,10 @@ class PrinterServer:
             await self._server.wait_closed()
 
     async def _listen(self, host: str, port: int) -> None:
-        self._server = await self._loop.create_server(lambda: _Connection(self), host, port)
+        listening = socket.create_server((host, port))
+        # The board's memory is small: without this the operating system would take megabytes on its behalf.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.printer.profile.interface_buffer_bytes)
+        self._server = await self._loop.create_server(lambda: _Connection(self), sock=listening)
         self.host, self.port = self._server.sockets[0].getsockname()[:2]
 
     # -- connections ----------------------------------------------------------------------------------------------
