@@ -31,6 +31,7 @@ from reference.site.events import (
     TotalsRead,
 )
 from reference.site.journal import Authorisation, Journal, JournalError, Sale
+from reference.site.modbus import ModbusDriver
 from reference.site.receipts import ReceiptSpooler
 from reference.site.uplink import Uplink
 
@@ -46,8 +47,6 @@ def make_driver(line: LineConfig) -> PumpDriver:
     """The driver for a line. Raises ConfigError when the line cannot work as configured."""
     if line.protocol == "dart":
         return DartDriver(line)
-    from reference.site.modbus import ModbusDriver
-
     return ModbusDriver(line)
 
 

@@ -38,6 +38,7 @@ from protocols.sansio import NEED_DATA, Outgoing
 from reference.site.config import LineConfig
 from reference.site.intents import Authorise, Intent, Phase, Read, Reads, Reset, SetPrices, Stop
 from reference.site.line import PolledLine
+from reference.site.point import FuellingPointLogic
 
 __all__ = ["DartDriver"]
 
@@ -54,7 +55,7 @@ _PHASES = {
 }
 
 
-class DartDriver(PolledLine):
+class DartDriver(PolledLine[FuellingPointLogic]):
     """One DART line.
 
     Args:
@@ -66,7 +67,7 @@ class DartDriver(PolledLine):
     """
 
     def __init__(self, config: LineConfig, *, timing: LineTiming | None = None) -> None:
-        super().__init__(config)
+        super().__init__(config, FuellingPointLogic)
         if timing is None:
             timing = LineTiming(baud=None if config.tcp else config.baud)
         self._timing = timing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar
 
 from reference.site.config import ConfigError, LineConfig
 from reference.site.driver import PointStatus, PumpDriver
@@ -15,8 +16,10 @@ from reference.site.witness import Witness
 
 __all__ = ["PolledLine"]
 
+Logic = TypeVar("Logic", bound=FuellingPointLogic)
 
-class PolledLine(PumpDriver):
+
+class PolledLine(PumpDriver, Generic[Logic]):
     """A `PumpDriver` that speaks to one address after the other, each in its own slot.
 
     Within a slot exchanges follow each other only while something happens (news arrived, a command was sent), and
@@ -25,16 +28,17 @@ class PolledLine(PumpDriver):
 
     Args:
         config: the line.
+        logic: what keeps the state of one fuelling point.
 
     Raises:
         ConfigError: the exchanges of so many addresses do not fit into the period.
     """
 
-    def __init__(self, config: LineConfig) -> None:
+    def __init__(self, config: LineConfig, logic: type[Logic]) -> None:
         super().__init__()
         self.config = config
-        self.points: list[FuellingPointLogic] = [
-            FuellingPointLogic(
+        self.points: list[Logic] = [
+            logic(
                 point.fuelling_point,
                 {nozzle.logical: nozzle.nozzle for nozzle in point.nozzles},
                 {nozzle.logical: nozzle.price_fen_per_l for nozzle in point.nozzles},
@@ -44,7 +48,7 @@ class PolledLine(PumpDriver):
             for point in config.fuelling_points
         ]
         self.addresses = [point.address for point in config.fuelling_points]
-        self._index = {logic.number: index for index, logic in enumerate(self.points)}
+        self._index = {point.number: index for index, point in enumerate(self.points)}
         self._logical = [{n.nozzle: n.logical for n in point.nozzles} for point in config.fuelling_points]
         self.grid = SlotGrid(len(self.points), config.period_us, config.phase_us)
         self._active = 0

@@ -68,6 +68,9 @@ class FuellingPointLogic(DeliveryCapture):
         emit: receives events.
     """
 
+    presets_cling = True
+    """A preset stays in the pump until RESET, so one that was left over must be taken out first."""
+
     def __init__(
         self,
         number: int,
@@ -198,9 +201,14 @@ class FuellingPointLogic(DeliveryCapture):
             logical, out = 0, False
         else:
             self.last_nozzle = logical
-            self._on_price(logical, price_fen_per_l, now_us)
+            self.on_price_read(logical, price_fen_per_l, now_us)
+        self.on_nozzle_out(logical if out else 0, now_us)
+
+    def on_nozzle_out(self, now_out: int, now_us: int) -> None:
+        """Which logical nozzle is out; 0 or an unknown number for none."""
+        if now_out not in self.nozzles:
+            now_out = 0
         held = self.nozzle_out
-        now_out = logical if out else 0
         if held == now_out:
             return
         self.nozzle_out = now_out
@@ -265,7 +273,8 @@ class FuellingPointLogic(DeliveryCapture):
             if phase is Phase.AUTHORISED and self.nozzle_out == 0:
                 self._stop_polls = -1  # hung up while the command was on the wire
 
-    def _on_price(self, logical: int, price_fen_per_l: int, now_us: int) -> None:
+    def on_price_read(self, logical: int, price_fen_per_l: int, now_us: int) -> None:
+        """The unit price that the pump shows for a nozzle."""
         self.pump_prices[logical] = price_fen_per_l
         if logical not in self._price_wishes:
             return
@@ -362,7 +371,7 @@ class FuellingPointLogic(DeliveryCapture):
             )
         if self.phase is not Phase.READY:
             return Reset()
-        if self._preset_left:
+        if self._preset_left and self.presets_cling:
             # A preset of another sale may still be in the pump, and only STOP + RESET takes it out.
             return Stop()
         self._preset_left = request.preset_fen is not None or request.preset_ml is not None
