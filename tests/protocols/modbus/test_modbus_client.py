@@ -84,7 +84,7 @@ def test_an_exception_names_its_request() -> None:
     assert events(client) == [Refused(number, 9, 0, 3, 11)]
 
 
-@pytest.mark.requirement("fd-link-14")
+@pytest.mark.requirement("fd-link.wrong-address-has-no-effect")
 @pytest.mark.parametrize(
     ("frame", "reason"),
     [

@@ -178,7 +178,7 @@ def test_another_unit_gets_exception_11_or_silence_on_tcp(bench: Bench) -> None:
         assert bench.pdu("03 0002 0001", unit=direct) == "03020000"
 
 
-@pytest.mark.requirement("fd-link-04")
+@pytest.mark.requirement("fd-link.split-or-glued-frames-decode-alike")
 def test_pipelined_requests_are_all_answered_in_order_with_their_own_ids(bench: Bench) -> None:
     requests = [Frame(UNIT, tid, bytes.fromhex("0300c80001")) for tid in (7, 7, 65_535, 1, 0)]
     requests.insert(2, Frame(UNIT, 99, b"\x63"))
@@ -190,7 +190,7 @@ def test_pipelined_requests_are_all_answered_in_order_with_their_own_ids(bench: 
     assert stream == b"".join(tcp_frame(one) for one in expected)
 
 
-@pytest.mark.requirement("fd-link-04")
+@pytest.mark.requirement("fd-link.split-or-glued-frames-decode-alike")
 @given(data=st.data())
 def test_any_chunking_of_a_tcp_stream_gives_the_same_replies(data: st.DataObject) -> None:
     pdus = ["0300c80023", "63", "0600f20001", "03ffff0001", "1000f00002040000 0001", "030000"]
@@ -220,7 +220,7 @@ def test_an_impossible_length_asks_for_a_new_connection(bench: Bench, length: in
     assert bench.tcp(tcp_frame(Frame(UNIT, 2, b"\x63"))) == b""
 
 
-@pytest.mark.requirement("fd-link-15")
+@pytest.mark.requirement("fd-link.unknown-input-never-crashes")
 @given(st.binary(max_size=600))
 def test_noise_never_breaks_a_server(noise: bytes) -> None:
     for framing in ("tcp", "rtu"):
@@ -270,7 +270,7 @@ def test_rtu_bytes_in_pieces_within_the_silence_are_one_frame() -> None:
     assert bench.hear(frame[-1:], 1_146 * 7) == rtu("03020000")
 
 
-@pytest.mark.requirement("fd-link-03")
+@pytest.mark.requirement("fd-link.truncated-frame-does-not-swallow-next")
 @pytest.mark.parametrize("cut", range(1, 8))
 def test_an_rtu_frame_that_is_cut_off_does_not_swallow_the_next(cut: int) -> None:
     bench = RtuBench()
@@ -281,7 +281,7 @@ def test_an_rtu_frame_that_is_cut_off_does_not_swallow_the_next(cut: int) -> Non
     assert bench.server.bad_frames == 1
 
 
-@pytest.mark.requirement("fd-link-01", "fd-link-14")
+@pytest.mark.requirement("fd-link.bad-checksum-is-discarded", "fd-link.wrong-address-has-no-effect")
 def test_rtu_is_silent_to_bad_crc_to_other_units_and_to_broadcasts() -> None:
     bench = RtuBench()
     good = rtu("0600f20005")

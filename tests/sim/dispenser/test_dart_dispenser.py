@@ -211,7 +211,7 @@ def test_prices_must_cover_all_nozzles(make_point) -> None:
     assert [nozzle.price_fen_per_l for nozzle in line.point.nozzles.values()] == [760, 812]
 
 
-@pytest.mark.requirement("fd-price-01")
+@pytest.mark.requirement("fd-price.price-holds-for-a-delivery")
 def test_a_price_is_not_taken_during_a_filling(line: Line) -> None:
     line.say(RESET, AUTHORISE)
     line.say(UnitPrices(prices_units=(500, 500)))
@@ -222,7 +222,7 @@ def test_a_price_is_not_taken_during_a_filling(line: Line) -> None:
     assert dc3(out=True, nozzle=2, price=510) in line.poll()
 
 
-@pytest.mark.requirement("fd-state-02")
+@pytest.mark.requirement("fd-state.every-command-answered-in-every-state")
 @pytest.mark.parametrize(
     ("status", "accepted"),
     [
@@ -273,7 +273,7 @@ def test_each_command_in_each_status(make_point, status: PumpStatus, accepted, c
         assert not line.point.flowing
 
 
-@pytest.mark.requirement("fd-state-06")
+@pytest.mark.requirement("fd-state.fast-nozzle-cycle-keeps-deliveries-apart")
 def test_a_nozzle_out_and_in_between_two_polls_is_told_in_order(line: Line) -> None:
     line.point.lift(1, 10)
     line.point.hang_up(20)
@@ -282,7 +282,7 @@ def test_a_nozzle_out_and_in_between_two_polls_is_told_in_order(line: Line) -> N
     assert line.poll() == [dc3(out=True), dc3(out=False), dc3(out=True, nozzle=2, price=812)]
 
 
-@pytest.mark.requirement("fd-state-06")
+@pytest.mark.requirement("fd-state.fast-nozzle-cycle-keeps-deliveries-apart")
 def test_a_fast_nozzle_after_a_filling_loses_neither_the_sale_nor_the_call(line: Line) -> None:
     line.sell(litres_ml=5_000)
     line.poll()
@@ -383,7 +383,7 @@ def test_a_short_totals_report(make_point) -> None:
     assert (report.counter, report.total_units, report.tail) == (1, 0, bytes(7))
 
 
-@pytest.mark.requirement("fd-met-05")
+@pytest.mark.requirement("fd-met.totaliser-rollover-is-no-loss")
 def test_totals_roll_over_at_ten_digits_and_add_up(line: Line) -> None:
     line.point.nozzles[1].total_volume_ml = 99_999_999_990
     line.point.nozzles[2].total_volume_ml = 50
@@ -394,7 +394,6 @@ def test_totals_roll_over_at_ten_digits_and_add_up(line: Line) -> None:
     assert line.ask(TotalsRequest(counter=0x2A)) == []
 
 
-@pytest.mark.requirement("fd-state-16")
 def test_without_a_controller_it_keeps_the_state_and_not_the_history(line: Line) -> None:
     for number in range(200):
         line.point.lift(1, number * S)
@@ -406,7 +405,7 @@ def test_without_a_controller_it_keeps_the_state_and_not_the_history(line: Line)
     assert reports[-1] == dc3(out=True, nozzle=2, price=812)
 
 
-@pytest.mark.requirement("fd-state-12", "fd-multi-05")
+@pytest.mark.requirement("fd-state.points-on-one-board-are-independent", "fd-multi.sides-are-independent")
 def test_two_sides_of_one_cabinet_do_not_touch_each_other(make_point) -> None:
     line = Line([make_point(1), make_point(2)])
     line.sell(litres_ml=7_000)
@@ -417,7 +416,7 @@ def test_two_sides_of_one_cabinet_do_not_touch_each_other(make_point) -> None:
     assert line.points[1].state is FpState.IDLE
 
 
-@pytest.mark.requirement("fd-link-04")
+@pytest.mark.requirement("fd-link.split-or-glued-frames-decode-alike")
 def test_split_and_glued_frames_give_the_same_reports(make_point) -> None:
     def run(cut: int) -> tuple:
         line = Line([make_point()])

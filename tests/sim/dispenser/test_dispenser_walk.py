@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -19,6 +20,12 @@ from sim.dispenser import (
     StateChanged,
     Tank,
     amount_fen,
+)
+
+pytestmark = pytest.mark.requirement(
+    "fd-state.only-listed-transitions",
+    "fd-state.no-flow-outside-fuelling",
+    "fd-met.totals-equal-sum-of-sales",
 )
 
 LEGAL = {

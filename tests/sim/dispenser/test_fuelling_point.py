@@ -107,7 +107,7 @@ def test_the_result_does_not_depend_on_how_often_the_timers_are_served(make_poin
     assert run(1) == run(7) == run(4001)
 
 
-@pytest.mark.requirement("fd-met-09")
+@pytest.mark.requirement("fd-met.live-values-grow-and-end-at-sale")
 def test_live_values_only_grow_and_end_at_the_sale(make_point) -> None:
     point = make_point()
     started(point, preset_fen=20_000)
@@ -125,7 +125,7 @@ def test_live_values_only_grow_and_end_at_the_sale(make_point) -> None:
     )
 
 
-@pytest.mark.requirement("fd-state-05")
+@pytest.mark.requirement("fd-state.return-before-flow-makes-no-sale")
 @pytest.mark.parametrize("squeezed_us", [None, 10_000])
 def test_a_nozzle_put_back_before_any_pulse_makes_no_sale_and_drops_the_authorisation(
     make_point, squeezed_us
@@ -159,7 +159,7 @@ def test_a_journalling_make_records_the_zero_sale_flagged(make_point) -> None:
     assert point.nozzles[1].count == 0
 
 
-@pytest.mark.requirement("fd-state-06")
+@pytest.mark.requirement("fd-state.fast-nozzle-cycle-keeps-deliveries-apart")
 @pytest.mark.parametrize("gap_us", [0, 1, 20_000, 500_000])
 def test_a_fast_nozzle_never_merges_two_deliveries(make_point, gap_us: int) -> None:
     point = make_point()
@@ -180,7 +180,7 @@ def test_a_fast_nozzle_never_merges_two_deliveries(make_point, gap_us: int) -> N
     assert second.end_total_volume_ml == first.volume_ml + second.volume_ml == point.nozzles[1].tank.drawn_ml
 
 
-@pytest.mark.requirement("fd-state-08", "fd-state-09")
+@pytest.mark.requirement("fd-state.stop-closes-valve-in-time", "fd-state.no-refuelling-after-stop")
 def test_a_stop_takes_the_valves_time_and_needs_a_new_authorisation(make_point) -> None:
     point = make_point()
     started(point)
@@ -204,7 +204,7 @@ def test_a_stop_takes_the_valves_time_and_needs_a_new_authorisation(make_point) 
     assert point.reading(60 * S) == Reading(0, 0, 760)
 
 
-@pytest.mark.requirement("fd-state-10")
+@pytest.mark.requirement("fd-state.suspend-resume-is-one-sale")
 def test_suspended_and_resumed_it_stays_one_sale_with_its_preset(make_point) -> None:
     point = make_point()
     started(point, preset_ml=8_000)
@@ -223,7 +223,7 @@ def test_suspended_and_resumed_it_stays_one_sale_with_its_preset(make_point) -> 
     assert [sale.volume_ml for sale in point.journal] == [8_000]
 
 
-@pytest.mark.requirement("fd-state-11")
+@pytest.mark.requirement("fd-state.close-never-truncates-a-sale")
 def test_a_close_during_a_sale_waits_for_its_end(make_point) -> None:
     point = make_point()
     started(point)
@@ -240,7 +240,7 @@ def test_a_close_during_a_sale_waits_for_its_end(make_point) -> None:
     assert point.state is FpState.CALLING
 
 
-@pytest.mark.requirement("fd-state-13", "fd-auth-03")
+@pytest.mark.requirement("fd-state.no-flow-timeout", "fd-auth.authorisation-expires")
 def test_time_outs_end_an_unused_authorisation_and_a_delivery_without_flow(make_point) -> None:
     point = make_point(authorisation_ttl_us=60 * S, no_flow_timeout_us=30 * S)
     point.authorise(0)
@@ -260,7 +260,7 @@ def test_time_outs_end_an_unused_authorisation_and_a_delivery_without_flow(make_
     assert (point.last_delivery.ended_us, point.last_delivery.flags) == (100 * S, ("no-flow-timeout",))
 
 
-@pytest.mark.requirement("fd-auth-01")
+@pytest.mark.requirement("fd-auth.one-live-authorisation")
 def test_a_second_authorisation_is_refused_and_leaves_the_first_alone(make_point) -> None:
     point = make_point()
     assert point.authorise(0, allowed_nozzles={1}, preset_ml=5_000)
@@ -273,7 +273,7 @@ def test_a_second_authorisation_is_refused_and_leaves_the_first_alone(make_point
     assert point.last_delivery.volume_ml == 5_000
 
 
-@pytest.mark.requirement("fd-auth-13")
+@pytest.mark.requirement("fd-auth.wrong-product-is-refused")
 def test_the_wrong_nozzle_gets_no_fuel(make_point) -> None:
     point = make_point()
     point.lift(2, 0)
@@ -287,7 +287,7 @@ def test_the_wrong_nozzle_gets_no_fuel(make_point) -> None:
     assert not point.allowed_nozzles
 
 
-@pytest.mark.requirement("fd-multi-01")
+@pytest.mark.requirement("fd-multi.one-nozzle-at-a-time")
 def test_a_second_nozzle_of_the_same_point_stays_dead(make_point) -> None:
     point = make_point()
     started(point)
@@ -295,7 +295,7 @@ def test_a_second_nozzle_of_the_same_point_stays_dead(make_point) -> None:
     assert point.nozzle_out == 1
 
 
-@pytest.mark.requirement("fd-price-01")
+@pytest.mark.requirement("fd-price.price-holds-for-a-delivery")
 def test_a_delivery_keeps_its_price(make_point) -> None:
     point = make_point()
     assert point.authorise(0)
@@ -329,7 +329,7 @@ def test_a_nozzle_without_a_price_cannot_be_authorised(make_point) -> None:
     assert point.allowed_nozzles == {2}
 
 
-@pytest.mark.requirement("fd-auth-12")
+@pytest.mark.requirement("fd-auth.full-tank-top-ups")
 def test_after_the_shut_off_a_top_up_belongs_to_the_same_sale(make_point) -> None:
     point = make_point()
     started(point)
@@ -343,7 +343,11 @@ def test_after_the_shut_off_a_top_up_belongs_to_the_same_sale(make_point) -> Non
     assert [sale.volume_ml for sale in point.journal] == [20_300]
 
 
-@pytest.mark.requirement("fd-pwr-02", "fd-pwr-03", "fd-pwr-04")
+@pytest.mark.requirement(
+    "fd-pwr.no-resumption-after-long-outage",
+    "fd-pwr.interrupted-sale-uploads-once-flagged",
+    "fd-pwr.totals-survive-power-cycles",
+)
 def test_a_power_cut_ends_the_sale_flagged_and_nothing_continues(make_point) -> None:
     point = make_point()
     started(point)
@@ -361,7 +365,7 @@ def test_a_power_cut_ends_the_sale_flagged_and_nothing_continues(make_point) -> 
     assert not point.recover(15 * S)
 
 
-@pytest.mark.requirement("fd-auth-04")
+@pytest.mark.requirement("fd-auth.cancel-clears-presets")
 def test_a_cancelled_authorisation_takes_its_preset_and_nozzle_limit_along(make_point) -> None:
     point = make_point()
     point.authorise(0, allowed_nozzles={2}, preset_fen=1_000)
@@ -375,7 +379,7 @@ def test_a_cancelled_authorisation_takes_its_preset_and_nozzle_limit_along(make_
     assert point.last_delivery.volume_ml > 30_000
 
 
-@pytest.mark.requirement("fd-pwr-08")
+@pytest.mark.requirement("fd-pwr.sequence-is-gap-free-and-wraps")
 def test_sequence_numbers_have_no_gap_and_wrap_to_one(make_point) -> None:
     point = make_point(sequence_max=3)
     for number in range(5):
@@ -384,7 +388,7 @@ def test_sequence_numbers_have_no_gap_and_wrap_to_one(make_point) -> None:
     assert [sale.sequence for sale in point.journal] == [1, 2, 3, 1, 2]
 
 
-@pytest.mark.requirement("fd-pwr-06")
+@pytest.mark.requirement("fd-pwr.offline-buffer-never-overwrites")
 def test_a_full_protected_journal_refuses_to_sell_until_a_record_is_taken_over(make_point) -> None:
     point = make_point(journal_limit=2, journal_full="refuse")
     for number in range(2):

@@ -33,7 +33,7 @@ PRICES = (
 )
 
 
-@pytest.mark.requirement("fd-met-01")
+@pytest.mark.requirement("fd-met.amount-is-rounded-product")
 @pytest.mark.parametrize("price", PRICES)
 def test_amount_is_the_decimal_product_rounded_half_up_for_every_volume(price: int) -> None:
     # The running product replaces 10,000 divisions by additions; Decimal is the oracle.

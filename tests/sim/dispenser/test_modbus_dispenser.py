@@ -141,7 +141,7 @@ def test_a_sale_from_lift_to_acknowledgement(line: Line) -> None:
     )
     delivery = line.point.journal[-1]
     assert sale.duration_ms == (delivery.ended_us - delivery.started_us) // 1000
-    assert sale.age_ms == (line.now_us - delivery.ended_us) // 1000
+    assert 0 <= (line.now_us - delivery.ended_us) // 1000 - sale.age_ms <= 20  # the answer was on its way
     assert (ended.last_sequence, ended.waiting_sales) == (1, 1)
     assert isinstance(line.write(*acknowledge_write(1, 1)), Written)
     after = line.image()
@@ -158,7 +158,7 @@ def sell(line: Line, millilitres: int) -> None:
     line.point.hang_up(line.now_us)
 
 
-@pytest.mark.requirement("fd-pwr-07", "fd-pwr-10", "fc-sale-01")
+@pytest.mark.requirement("fd-pwr.buffered-sales-upload-in-order")
 def test_waiting_sales_come_oldest_first_each_until_it_is_acknowledged(line: Line) -> None:
     for millilitres in (1_000, 2_000, 3_000):
         sell(line, millilitres)
@@ -182,7 +182,7 @@ def test_waiting_sales_come_oldest_first_each_until_it_is_acknowledged(line: Lin
     assert list(line.read(240, 2)) == [0, 3]
 
 
-@pytest.mark.requirement("fd-pwr-09")
+@pytest.mark.requirement("fd-pwr.uploading-never-blocks-selling")
 def test_a_waiting_sale_is_not_mixed_with_the_next_delivery(line: Line) -> None:
     sell(line, 1_000)
     line.point.lift(2, line.now_us)
@@ -196,7 +196,7 @@ def test_a_waiting_sale_is_not_mixed_with_the_next_delivery(line: Line) -> None:
     assert image.volume_ml > 9_000
 
 
-@pytest.mark.requirement("fd-link-06")
+@pytest.mark.requirement("fd-link.duplicate-request-executes-once")
 def test_a_repeated_command_is_executed_once(line: Line) -> None:
     write = command_write(1, Command.AUTHORISE, token=77, preset_ml=5_000)
     assert isinstance(line.write(*write), Written)
@@ -222,7 +222,7 @@ def test_without_a_token_a_command_always_counts(line: Line) -> None:
     assert line.image().last_token == 0
 
 
-@pytest.mark.requirement("fd-state-02")
+@pytest.mark.requirement("fd-state.every-command-answered-in-every-state")
 def test_every_command_reaches_the_model(line: Line) -> None:
     line.point.lift(1, line.now_us)
     assert line.command(Command.RESET) is CommandResult.DONE
@@ -249,7 +249,7 @@ def test_every_command_reaches_the_model(line: Line) -> None:
         assert refused.code == 3
 
 
-@pytest.mark.requirement("fd-price-01", "fd-price-04")
+@pytest.mark.requirement("fd-price.price-holds-for-a-delivery")
 def test_a_price_is_refused_as_busy_during_a_sale_and_read_back_after(line: Line) -> None:
     for bad in (0, 10_000, 65_535):
         refused = line.write(*price_write(1, 1, bad))
@@ -265,7 +265,7 @@ def test_a_price_is_refused_as_busy_during_a_sale_and_read_back_after(line: Line
     assert decode_nozzle(line.read(*nozzle_read(1, 2))).price_fen_per_l == 812
 
 
-@pytest.mark.requirement("fd-pwr-03", "fd-state-15")
+@pytest.mark.requirement("fd-pwr.interrupted-sale-uploads-once-flagged")
 def test_a_power_cut_counts_as_a_restart_and_keeps_the_interrupted_sale(line: Line) -> None:
     line.point.lift(1, line.now_us)
     line.command(Command.AUTHORISE, token=5)
@@ -309,7 +309,7 @@ def test_quiet_says_whether_reading_again_would_show_something_new(line: Line) -
     assert line.device.quiet(5)
 
 
-@pytest.mark.requirement("fd-state-12", "fd-multi-05")
+@pytest.mark.requirement("fd-state.points-on-one-board-are-independent", "fd-multi.sides-are-independent")
 def test_fuelling_points_of_one_unit_are_apart(make_point) -> None:
     line = Line([make_point(8), make_point(3)])
     assert line.device.blocks == {3: 1, 8: 2}

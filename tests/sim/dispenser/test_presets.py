@@ -19,7 +19,7 @@ def deliver(point, flow: int, **preset) -> object:
     return point.last_delivery
 
 
-@pytest.mark.requirement("fd-auth-07", "fd-auth-08")
+@pytest.mark.requirement("fd-auth.volume-preset-is-exact", "fd-auth.overrun-within-limit")
 @pytest.mark.parametrize("price", PRICES)
 @pytest.mark.parametrize("flow", [5_000, 33_000, 50_000])
 def test_a_volume_preset_is_met_exactly(make_point, price: int, flow: int) -> None:
@@ -31,7 +31,7 @@ def test_a_volume_preset_is_met_exactly(make_point, price: int, flow: int) -> No
         assert point.nozzles[1].tank.drawn_ml == volume_ml
 
 
-@pytest.mark.requirement("fd-auth-06", "fd-auth-08")
+@pytest.mark.requirement("fd-auth.amount-preset-is-exact", "fd-auth.overrun-within-limit")
 @pytest.mark.parametrize("price", PRICES)
 def test_an_amount_preset_is_met_within_one_pulse_and_never_passed(make_point, price: int) -> None:
     for preset_fen in (100, 101, 999, 4_000, 10_000, 20_000, 29_999, 30_000, 999_999):
@@ -59,7 +59,7 @@ def test_presets_end_exactly_whatever_part_of_a_pulse_the_last_sale_left(make_po
     assert point.nozzles[1].tank.drawn_ml == point.nozzles[1].total_volume_ml
 
 
-@pytest.mark.requirement("fd-auth-09", "fd-auth-10")
+@pytest.mark.requirement("fd-auth.tiny-preset-never-locks", "fd-auth.oversized-preset-is-refused")
 @pytest.mark.parametrize(
     "preset",
     [

@@ -130,7 +130,7 @@ DECLARED: dict[FpState, dict[FpInput, FpState]] = {
 }
 
 
-@pytest.mark.requirement("fd-state-02")
+@pytest.mark.requirement("fd-state.every-command-answered-in-every-state")
 @pytest.mark.parametrize("state", list(FpState), ids=lambda state: state.name)
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.value)
 def test_each_command_in_each_state_gives_the_declared_answer(
@@ -145,7 +145,7 @@ def test_each_command_in_each_state_gives_the_declared_answer(
     assert point.state is DECLARED[state].get(command, state)
 
 
-@pytest.mark.requirement("fd-state-03")
+@pytest.mark.requirement("fd-state.no-flow-outside-fuelling")
 @pytest.mark.parametrize(
     "state", [one for one in FpState if one not in {FpState.STARTED, FpState.FUELLING}], ids=lambda s: s.name
 )
@@ -163,7 +163,7 @@ def test_no_fuel_flows_where_the_valve_is_shut(make_point, state: FpState) -> No
     assert not point.flowing
 
 
-@pytest.mark.requirement("fd-state-18")
+@pytest.mark.requirement("fd-state.state-table-is-exported")
 def test_the_exported_table_is_json_and_says_what_the_code_uses() -> None:
     exported = json.loads(json.dumps(state_table()))
     assert exported["states"] == {state.name: int(state) for state in FpState}
