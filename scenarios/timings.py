@@ -9,9 +9,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["CarLog", "CarTimes", "FloorFigures", "PhoneLatencies", "floor_figures", "phone_latencies"]
+from scenarios.record import LiveObservation
 
-_ENTERED = "position"
+__all__ = [
+    "CarLog",
+    "CarTimes",
+    "FloorFigures",
+    "PhoneLatencies",
+    "floor_figures",
+    "live_observations",
+    "phone_latencies",
+]
+
+_SHOWS_SALE = frozenset({"PAYABLE", "PAYING", "COMPLETED"})
 
 
 @dataclass(slots=True)
@@ -190,3 +200,27 @@ def phone_latencies(events: Mapping[int, Iterable[tuple[int, str, Mapping[str, A
                 case _:
                     pass
     return PhoneLatencies(tuple(end_to_end), tuple(human), tuple(answered), tuple(issued), tuple(live))
+
+
+def live_observations(log: CarLog, station: str) -> list[LiveObservation]:
+    """What each phone showed of its own delivery, in order: live amounts, then the sale on the order's screen.
+
+    Readings from before the driver was authorised belong to the delivery before and are left out.
+    """
+    shown = []
+    for number, phone in log.phone.items():
+        car = log.cars.get(number)
+        authorised_us = None if car is None else dict(car.steps).get("authorised")
+        if car is None or car.nozzle is None or car.sequence is None or authorised_us is None:
+            continue
+        for t_us, kind, event in phone:
+            is_live = kind == "phone.live" and t_us - event["age_us"] >= authorised_us
+            is_sale = kind == "phone.state" and event["state"] in _SHOWS_SALE and event["amount_fen"] > 0
+            if is_live or (is_sale and t_us >= authorised_us):
+                key = (station, car.nozzle, car.sequence)
+                shown.append(
+                    LiveObservation(
+                        key=key, at_us=t_us, volume_ml=event["volume_ml"], amount_fen=event["amount_fen"]
+                    )
+                )
+    return shown

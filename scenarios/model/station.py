@@ -97,7 +97,7 @@ class Station(Part):
 
     id: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,16}$")]
     name: Annotated[str, Field(min_length=1, max_length=64)]
-    taxpayer_id: Annotated[str, Field(pattern=r"^[0-9A-Z]{15,20}$")] = "91530100SIM0000001"
+    taxpayer_id: Annotated[str, Field(pattern=r"^[0-9A-HJ-NPQRTUWXY]{15,20}$")] = "91530100KN6T85WYN8"
     time_zone: str = "Asia/Shanghai"
     start_local: datetime
     """Local time at which the run starts, without an offset: ``2026-03-06T18:00:00``."""

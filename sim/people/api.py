@@ -72,7 +72,13 @@ class ApiClient:
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     async def call(
-        self, method: str, path: str, *, json: Any = None, params: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        params: Mapping[str, str] | None = None,
+        tries: int | None = None,
     ) -> Any:
         """One request, repeated as described; returns the decoded body (None for an empty one).
 
@@ -81,7 +87,8 @@ class ApiClient:
             Unreachable: no answer within all tries.
         """
         trouble = "never tried"
-        for attempt in range(self._tries):
+        tries = tries or self._tries
+        for attempt in range(tries):
             if attempt:
                 await asyncio.sleep(min(self._pause_us << (attempt - 1), 8_000_000) / 1e6)
             try:
@@ -99,7 +106,7 @@ class ApiClient:
                 raise ApiError(reply.status_code, *_told(reply))
             trouble = f"HTTP {reply.status_code}"
             self.next_instance()
-        raise Unreachable(f"{method} {path}: {trouble} after {self._tries} tries")
+        raise Unreachable(f"{method} {path}: {trouble} after {tries} tries")
 
 
 def _told(reply: httpx.Response) -> tuple[str, str]:

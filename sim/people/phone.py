@@ -5,7 +5,7 @@ What it sees goes into the trace as ``phone.*`` events of the entity ``car/<numb
 ====================  ================================================================================================
 ``phone.order``       an order was accepted: order_id, nozzle, state
 ``phone.live``        a live amount was shown: nozzle, volume_ml, amount_fen, ``age_us``
-``phone.state``       the order changed its state
+``phone.state``       the order changed its state: state, volume_ml, amount_fen
 ``phone.pay_tapped``  the driver taps "pay" (intended start)
 ``phone.sheet``       the payment sheet is up
 ``phone.confirmed``   the payer has confirmed; what came between is human time
@@ -82,8 +82,19 @@ class PhoneApp:
 
     async def sign_in(self) -> None:
         """Log in with a js_code of the mini-program platform."""
-        if not self._api.token:
-            session = await self._api.call("POST", "/v1/sessions", json={"js_code": f"js-{self._who.openid}"})
+        for attempt in range(4):
+            if self._api.token:
+                return
+            # A log-in code works once: when an answer was lost, the platform gives a new one.
+            js_code = f"js-{self._who.openid}" + (f".{attempt}" if attempt else "")
+            try:
+                session = await self._api.call("POST", "/v1/sessions", json={"js_code": js_code}, tries=1)
+            except (ApiError, Unreachable) as error:
+                if attempt == 3:
+                    raise
+                self.tell("trouble", what=f"log-in: {type(error).__name__}")
+                await asyncio.sleep(0.5 * 2**attempt)
+                continue
             self._api.token = session["token"]
 
     async def place_order(self, nozzle: int, *, prepaid: bool) -> None:
@@ -205,12 +216,12 @@ class PhoneApp:
         pause_s = 0.5
         while not self._settled():
             reader = SseReader()
+            since_us = self._kernel.now_us
             try:
                 async with self._api.current.stream("GET", path, headers=self._api.headers) as reply:
                     if reply.status_code >= 400:
                         raise httpx.RemoteProtocolError(f"HTTP {reply.status_code}")
                     async for chunk in reply.aiter_bytes():
-                        pause_s = 0.5
                         for event in reader.feed(chunk):
                             self._heard(event)
                         if self._settled():
@@ -218,6 +229,8 @@ class PhoneApp:
             except (httpx.HTTPError, OSError) as error:
                 self.tell("trouble", what=f"stream: {type(error).__name__}")
                 self._api.next_instance()
+            if self._kernel.now_us - since_us > 5_000_000:
+                pause_s = 0.5  # it had worked for a while
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 8.0)
 
@@ -247,7 +260,13 @@ class PhoneApp:
             return
         order_id = order["order_id"]
         if order["state"] != before.get("state") or order_id != before.get("order_id"):
-            self.tell("state", order_id=order_id, state=order["state"])
+            self.tell(
+                "state",
+                order_id=order_id,
+                state=order["state"],
+                volume_ml=order.get("volume_ml", 0),
+                amount_fen=order.get("amount_fen", 0),
+            )
             if order["state"] in _PAID and before.get("state") not in _PAID:
                 self.tell("paid", order_id=order_id, amount_fen=order.get("paid_fen"))
         invoice = (order.get("invoice") or {}).get("state", "none")
@@ -357,7 +376,14 @@ class Phones:
     async def _bind(self, app: PhoneApp, nozzle: int, delivered: Delivered) -> bool:
         """Scan the code at the pump. If the sale is not there yet, the order is for a new fill: give it up, try again."""
         for _ in range(5):
-            await app.place_order(nozzle, prepaid=False)
+            try:
+                await app.place_order(nozzle, prepaid=False)
+            except ApiError as error:
+                if error.status != 409:
+                    raise
+                app.tell("trouble", what=f"order: {error.code}")
+                await asyncio.sleep(3.0)
+                continue
             if app.state in {"PAYABLE", "PAYING"}:
                 if app.order.get("amount_fen") == delivered.amount_fen:
                     return True

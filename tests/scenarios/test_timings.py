@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from scenarios.timings import CarLog, floor_figures, phone_latencies
+from scenarios.timings import CarLog, floor_figures, live_observations, phone_latencies
 
 S = 1_000_000
 
@@ -62,3 +62,19 @@ def test_phone_latencies_take_human_time_out() -> None:
     assert seen.invoice_answered == (200,)
     assert seen.invoice_issued == (1 * S - 150,)
     assert seen.live_amount == (250,)
+
+
+def test_live_observations_leave_out_what_was_on_the_pump_before() -> None:
+    log = log_of(
+        *VISIT[:3],
+        (20 * S, "phone.live", {"age_us": 0, "volume_ml": 99_990, "amount_fen": 70_000}),
+        (21 * S, "car.authorised", {}),
+        (21 * S + 10, "phone.live", {"age_us": 500, "volume_ml": 99_990, "amount_fen": 70_000}),
+        (30 * S, "phone.live", {"age_us": 500, "volume_ml": 100, "amount_fen": 76}),
+        (50 * S, "car.hung_up", {"sequence": 9, "volume_ml": 200, "amount_fen": 152}),
+        (51 * S, "phone.state", {"state": "PAYABLE", "volume_ml": 200, "amount_fen": 152}),
+        (60 * S, "phone.state", {"state": "PAID", "volume_ml": 200, "amount_fen": 152}),
+    )
+    seen = live_observations(log, "KM01")
+    assert [(o.volume_ml, o.amount_fen) for o in seen] == [(100, 76), (200, 152)]
+    assert {o.key for o in seen} == {("KM01", 5, 9)}
