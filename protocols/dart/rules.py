@@ -96,8 +96,8 @@ _ALL: Final = (
     Rule(
         id="dart-checksum-nak",
         text="A data frame with a wrong checksum is answered 5n and has no other effect.",
-        count=4,
-        sources=_FOUR,
+        count=3,
+        sources=(_INTELIPUMP, _COLOMBIA, _FIRST),
     ),
     Rule(
         id="dart-parity-nak",
@@ -150,8 +150,7 @@ _ALL: Final = (
     Rule(
         id="dart-unknown-trans-skipped",
         text="A transaction of unknown kind is skipped by its length.",
-        count=4,
-        sources=_FOUR,
+        count=1,
     ),
     Rule(
         id="dart-bcd",

@@ -166,6 +166,35 @@ def test_after_a_failure_the_next_block_carries_zero() -> None:
     assert sent(side) == [frame(0, RESET)]
 
 
+def test_attempts_are_counted_per_block() -> None:
+    side = ControllerSide([0x50], attempts_max=2)
+    for _ in range(2):
+        side.send(0x50, [RESET], 0)
+        for _ in range(2):
+            sent(side)
+            side.receive_data(b"\x50\x50\xfa", 0)
+        assert news(side) == [
+            Nak(address=0x50, tx=0, attempt=1),
+            Nak(address=0x50, tx=0, attempt=2),
+            SendFailed(address=0x50, tx=0, attempts=2),
+        ]
+
+
+def test_the_limit_of_attempts_holds_for_an_owner_that_repeats_by_itself() -> None:
+    side = ControllerSide([0x50], auto_retry=False, attempts_max=2, timing=TIMING)
+    side.send(0x50, [RESET], 0)
+    side.handle_timer(side.next_timer() or 0)
+    assert side.unacknowledged(0x50)
+    side.resend(0x50, 10**6)
+    side.handle_timer(side.next_timer() or 0)
+    assert news(side) == [
+        ReplyTimeout(address=0x50, tx=0, attempt=1),
+        ReplyTimeout(address=0x50, tx=0, attempt=2),
+        SendFailed(address=0x50, tx=0, attempts=2),
+    ]
+    assert not side.unacknowledged(0x50)
+
+
 def test_owner_decides_about_repetitions() -> None:
     side = ControllerSide([0x50, 0x51], auto_retry=False, attempts_max=2)
     side.send(0x50, [RESET], 0)
