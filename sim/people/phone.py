@@ -35,6 +35,8 @@ from sim.people.sse import ServerSentEvent, SseReader
 __all__ = ["PhoneApp", "Phones"]
 
 _PAID = frozenset({"PAID", "COMPLETED", "REFUNDING", "REFUNDED"})
+# A stream is quiet while nothing happens; the backend sends a sign of life at least every 15 s.
+_STREAM_TIMEOUT = httpx.Timeout(5.0, read=40.0)
 _DEAD = frozenset({"CANCELLED", "CLOSED"})
 _INVOICE_DONE = frozenset({"none", "issued", "failed"})
 
@@ -218,7 +220,9 @@ class PhoneApp:
             reader = SseReader()
             since_us = self._kernel.now_us
             try:
-                async with self._api.current.stream("GET", path, headers=self._api.headers) as reply:
+                async with self._api.current.stream(
+                    "GET", path, headers=self._api.headers, timeout=_STREAM_TIMEOUT
+                ) as reply:
                     if reply.status_code >= 400:
                         raise httpx.RemoteProtocolError(f"HTTP {reply.status_code}")
                     async for chunk in reply.aiter_bytes():
