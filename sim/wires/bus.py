@@ -131,7 +131,7 @@ class VirtualBus(VirtualWire):
             each.listeners = tuple(
                 self.ports if self._echo else (other for other in self.ports if other is not each)
             )
-        for address in addresses:
+        for address in dict.fromkeys(addresses):  # fuelling points of one Modbus unit share an address
             self._owners.setdefault(address, []).append(port)
         if master:
             self._master = port

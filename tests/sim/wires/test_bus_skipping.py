@@ -11,9 +11,20 @@ from sim.wires import VirtualBus, WireFault
 
 ADDRESSES = [0x50, 0x51, 0x52, 0x53]
 HOUR_PART_US = 60_000_000
+S = 1_000_000
 
 
-def run(make_kernel, toy_master, toy_device, happenings, *, skip, faults=(), with_addresses=True):
+def run(
+    make_kernel,
+    toy_master,
+    toy_device,
+    happenings,
+    *,
+    skip,
+    faults=(),
+    with_addresses=True,
+    until_us=HOUR_PART_US,
+):
     kernel = make_kernel("skipping")
     bus = VirtualBus(kernel, "line", baud=9600, faults=faults, skip_idle_polls=skip)
     master = toy_master(ADDRESSES)
@@ -24,7 +35,7 @@ def run(make_kernel, toy_master, toy_device, happenings, *, skip, faults=(), wit
         bus.attach(device, name=f"{address:02x}", addresses=[address] if with_addresses else ())
     for at_us, address, number in happenings:
         kernel.call_at(at_us, devices[address].happen, number)
-    kernel.run(HOUR_PART_US)
+    kernel.run(until_us)
     return master, bus
 
 
@@ -56,8 +67,8 @@ def test_news_that_comes_while_a_poll_would_be_in_the_air_is_heard_by_that_poll(
     # The poll of 0x51 starts at 62 500 us and is heard by the device 3 438 us later.
     for at_us in range(62_498, 62_500 + 3_438, 137):
         script = [(at_us, 0x51, 7)]
-        full, _ = run(make_kernel, toy_master, toy_device, script, skip=False)
-        skipped, _ = run(make_kernel, toy_master, toy_device, script, skip=True)
+        full, _ = run(make_kernel, toy_master, toy_device, script, skip=False, until_us=S)
+        skipped, _ = run(make_kernel, toy_master, toy_device, script, skip=True, until_us=S)
         assert skipped.heard == full.heard, f"news at {at_us} us"
         assert full.heard[0][0] < 80_000
 
@@ -93,6 +104,16 @@ def test_two_devices_on_one_address_are_never_quiet(make_kernel, toy_master, toy
     bus.attach(toy_device(0x50), name="y", addresses=[0x50])
     kernel.run(10_000_000)
     assert bus.collisions == master.polls == 40
+
+
+def test_an_address_named_twice_by_one_device_is_one_address(make_kernel, toy_master, toy_device):
+    kernel = make_kernel()
+    bus = VirtualBus(kernel, "line", baud=9600, skip_idle_polls=True)
+    master = toy_master([0x50])
+    bus.attach(master, name="master", master=True)
+    bus.attach(toy_device(0x50), name="x", addresses=[0x50, 0x50])
+    kernel.run(10_000_000)
+    assert master.polls == 0
 
 
 def test_a_machine_that_cannot_skip_is_refused(kernel, scripted):
