@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from sim.taxplatform.app import SignReply, VerifyRequest
+from sim.taxplatform.behind_gateway import FAPIAO_PREFIX, tax_platform_behind
 from sim.taxplatform.faults import TaxFault, TaxFaultKind
 from sim.taxplatform.platform import ISSUE_LATENCY, REVERSE_LATENCY, Announce, TaxPlatform
 from sim.taxplatform.registry import Application, Fapiao, Seller
 
 __all__ = [
+    "FAPIAO_PREFIX",
     "ISSUE_LATENCY",
     "REVERSE_LATENCY",
     "Announce",
@@ -19,4 +21,5 @@ __all__ = [
     "TaxFaultKind",
     "TaxPlatform",
     "VerifyRequest",
+    "tax_platform_behind",
 ]
