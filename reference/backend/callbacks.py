@@ -36,7 +36,6 @@ class Callbacks:
             await self.core.payments.apply(notice.trade, "callback")
         elif notice.refund is not None:
             await self.core.refunds.apply(notice.refund)
-        elif notice.invoice is not None:
-            # Only ISSUED moves anything: a late USER_APPLIED must not move an issued invoice back.
-            if notice.event_type == "FAPIAO.ISSUED":
-                await self.core.invoices.noticed(notice.id, notice.invoice)
+        elif notice.invoice is not None and notice.event_type == "FAPIAO.ISSUED":
+            # Nothing else moves anything: a late USER_APPLIED must not move an issued invoice back.
+            await self.core.invoices.noticed(notice.id, notice.invoice)

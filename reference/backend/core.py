@@ -1,5 +1,7 @@
-"""The parts of one instance, by name. Each part holds the core and calls the others through it, so that a test (or a
-drill) can put a deliberately broken one in its place.
+"""The parts of one instance, by name.
+
+Each part holds the core and calls the others through it, so that a test (or a drill) can put a deliberately broken one
+in its place.
 """
 
 from __future__ import annotations

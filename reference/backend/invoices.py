@@ -114,7 +114,8 @@ class Invoices:
                 await self.core.gateway.issue_invoice(application)
             except GatewayRefusedError as error:
                 if error.code in _HOPELESS:
-                    await self.core.db.run(lambda tx: self._fail(tx, row.fapiao_apply_id, str(error)))
+                    reason = str(error)
+                    await self.core.db.run(lambda tx: self._fail(tx, row.fapiao_apply_id, reason))
                     return None
                 if task.attempt == 1:
                     await self.core.alarm_alone("invoice_waits", row.fapiao_apply_id, str(error))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 __all__ = ["Hub", "Subscription"]
 
@@ -24,7 +24,7 @@ class Subscription:
         self._event = asyncio.Event()
         self._heard: dict[str, Any] = {}
 
-    def __enter__(self) -> Subscription:
+    def __enter__(self) -> Self:
         for topic in self._topics:
             self._hub._waiting.setdefault(topic, {})[self] = None
         return self

@@ -132,6 +132,13 @@ class Outbox:
             if late:
                 await asyncio.wait(list(late))
 
+    def kill(self) -> None:
+        """Cancel everything at once; claimed tasks are left to their lease."""
+        for task in (self._loop_task, *self._running):
+            if task is not None:
+                task.cancel()
+        self._loop_task = None
+
     async def run_due(self) -> int:
         """Run every task that is due, one after the other; how many. For tests and for a manual push."""
         count = 0

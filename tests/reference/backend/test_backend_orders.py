@@ -5,7 +5,7 @@ import pytest
 TITLE = {"title_type": "ORGANIZATION", "name": "云南某运输公司", "taxpayer_id": "91530100MA6K00001X"}
 
 
-@pytest.mark.requirement("PAY-26")
+@pytest.mark.requirement("pay.amounts-follow-the-pump")
 def test_postpay_from_the_nozzle_to_the_invoice(play):
     async def scene(w):
         order = await w.order(invoice=TITLE)
@@ -44,7 +44,7 @@ def test_postpay_from_the_nozzle_to_the_invoice(play):
     play(scene)
 
 
-@pytest.mark.requirement("RFD-01")
+@pytest.mark.requirement("rfd.undelivered-prepay-is-refunded")
 @pytest.mark.parametrize("delivered_fen", [0, 500, 9900, 10000])
 def test_prepay_gives_back_exactly_what_was_not_delivered(play, delivered_fen):
     async def scene(w):
@@ -70,6 +70,7 @@ def test_prepay_gives_back_exactly_what_was_not_delivered(play, delivered_fen):
     play(scene)
 
 
+@pytest.mark.requirement("rfd.overrun-is-never-charged")
 def test_overrun_is_recorded_and_never_charged(play):
     async def scene(w):
         order = await w.order(mode="prepay", preset_fen=10_000)
@@ -140,7 +141,7 @@ def test_cancel_waits_for_the_sites_word(play):
     play(scene)
 
 
-@pytest.mark.requirement("FC-SALE-09")
+@pytest.mark.requirement("fc-sale.cancel-after-flow-is-refused")
 def test_cancel_after_fuel_flowed_is_refused(play):
     async def scene(w):
         order = await w.order()
@@ -181,7 +182,7 @@ def test_fuel_after_a_cancel_is_still_owed(play):
     play(scene)
 
 
-@pytest.mark.requirement("FC-SALE-05")
+@pytest.mark.requirement("fc-sale.dead-owner-frees-the-sale")
 def test_a_phone_that_never_pays_frees_the_sale_for_the_cashier(play):
     async def scene(w):
         await w.site("POST", "/sales", w.sale(), status=201)

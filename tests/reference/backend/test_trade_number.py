@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+
+from reference.backend import TradeNumberError, TradeNumbers
+
+NOW_US = 1_767_225_600_000_000
+
+
+def numbers(seed: int = 1, key: bytes = b"service-secret", now_us: int = NOW_US) -> TradeNumbers:
+    rng = random.Random(seed)
+    return TradeNumbers(key, lambda: now_us, rng.getrandbits)
+
+
+@pytest.mark.requirement("pay.trade-number-unique-and-checked")
+def test_a_hundred_thousand_numbers_of_one_frozen_instant_are_all_different():
+    maker = numbers()
+    made = {maker.make("station-key", f"KM01/{n % 64}") for n in range(100_000)}
+    assert len(made) == 100_000
+
+
+def test_it_fits_the_narrowest_field_of_every_platform():
+    made = numbers().make("station-key", "KM01/3")
+    assert re.fullmatch(r"[0-9A-Za-z]{32}", made)
+
+
+def test_it_tells_its_time_and_device():
+    maker = numbers()
+    number = maker.parse_for(maker.make("station-key", "KM01/3"), "station-key", "KM01/3")
+    assert number.made_ms == NOW_US // 1000
+    assert number.device == maker.fingerprint("station-key", "KM01/3")
+
+
+def test_every_single_changed_character_is_refused():
+    maker = numbers()
+    made = maker.make("station-key", "KM01/3")
+    refused = 0
+    for place, letter in enumerate(made):
+        for other in "A7K":
+            if other == letter:
+                continue
+            with pytest.raises(TradeNumberError):
+                maker.parse(made[:place] + other + made[place + 1 :])
+            refused += 1
+    assert refused > 60
+
+
+@pytest.mark.parametrize("text", ["", "A" * 31, "A" * 33, "a" * 32, "0" * 32, "A" * 31 + "\n", None, 5])
+def test_what_is_no_number_is_refused(text):
+    with pytest.raises(TradeNumberError):
+        numbers().parse(text)
+
+
+def test_another_services_number_is_refused():
+    made = numbers(key=b"another-service").make("station-key", "KM01/3")
+    with pytest.raises(TradeNumberError, match="check"):
+        numbers().parse(made)
+
+
+@pytest.mark.parametrize(("key", "device"), [("station-key", "KM01/4"), ("other-key", "KM01/3")])
+def test_another_devices_number_is_refused(key, device):
+    maker = numbers()
+    made = maker.make("station-key", "KM01/3")
+    with pytest.raises(TradeNumberError, match="device"):
+        maker.parse_for(made, key, device)
+
+
+def test_the_clock_may_step_back():
+    rng = random.Random(1)
+    clock = iter([NOW_US, NOW_US - 3_600_000_000])
+    maker = TradeNumbers(b"k", lambda: next(clock), rng.getrandbits)
+    first, second = maker.make("s", "d"), maker.make("s", "d")
+    assert first != second
+    assert maker.parse(second).made_ms < maker.parse(first).made_ms
+
+
+def test_same_seed_same_number():
+    assert numbers(7).make("s", "d") == numbers(7).make("s", "d")
+    assert numbers(7).make("s", "d") != numbers(8).make("s", "d")
