@@ -155,12 +155,14 @@ def _rows() -> tuple[Rule, ...]:
         rows.append(Rule(state, _I.SET_PRESET, state))
         rows.extend(_ends(state, _I.HANG_UP))
         rows.extend(_ends(state, _I.NO_FLOW_TIMEOUT))
-        rows.extend(_ends(state, _I.PRESET_REACHED))
         if state in {_S.STARTED, _S.FUELLING}:
             # With fuel flowing the valve needs its closing time before the sale can end.
             rows.append(Rule(state, _I.TERMINATE, state, _G.FLOWING))
             rows.extend(_ends(state, _I.VALVE_CLOSED))
         rows.extend(_ends(state, _I.TERMINATE))
+    for state in (_S.FUELLING, _S.SUSPENDED_FUELLING):
+        # Not before the first pulse: no preset is smaller than one.
+        rows.extend(_ends(state, _I.PRESET_REACHED))
     rows.extend(Rule(state, _I.FAIL, _S.INOPERATIVE) for state in _S if state is not _S.INOPERATIVE)
     return tuple(rows)
 
