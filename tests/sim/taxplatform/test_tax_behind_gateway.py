@@ -21,6 +21,13 @@ from protocols.fapiao import (
 )
 from protocols.wechatpay import (
     OpenedNotice,
+    SignatureRefusedError,
+    authorization_header,
+    encode_json,
+    open_notification,
+    verify_reply,
+)
+    OpenedNotice,
     authorization_header,
     encode_json,
     open_notification,
