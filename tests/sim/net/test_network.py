@@ -282,6 +282,37 @@ def test_a_killed_host_resets_what_it_was_doing_and_refuses_until_it_is_restored
         network.kill("till")
 
 
+def test_a_host_killed_in_mid_stream_breaks_the_stream_after_what_was_on_its_way(run, make_network):
+    network = make_network()
+    run.kernel.call_at(2_015_000, network.kill, "till.sim")
+
+    async def shop():
+        lines = []
+        async with client(network) as http, http.stream("GET", "/stream") as reply:
+            with pytest.raises(httpx.ReadError):
+                async for line in reply.aiter_lines():
+                    lines.extend([line] if line else [])
+        return lines, network.now_us()
+
+    lines, now_us = run.go(shop())
+    assert lines == ["data: 0", "data: 1", "data: 2"], "the third left at 2.010 s and was already on its way"
+    assert now_us == 2_025_000
+    assert [event["outcome"] for event in run.of("http.end")] == ["reset"]
+
+
+def test_requests_of_one_instant_are_served_side_by_side(run, till, make_network):
+    network = make_network()
+
+    async def shop():
+        async with client(network) as http:
+            replies = await asyncio.gather(*(http.get("/slow") for _ in range(50)))
+        return [reply.json()["paid"] for reply in replies], network.now_us()
+
+    paid, now_us = run.go(shop())
+    assert now_us == 3_020_000
+    assert paid == [50] * 50
+
+
 def test_an_application_does_not_see_the_clients_context(run):
     name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="server")
     seen = []
