@@ -90,45 +90,45 @@ def judge(
     moved_ml = (now.volume_ml - before.volume_ml) % TOTAL_MODULUS
     if moved_ml > TOTAL_MODULUS // 2:
         return _backwards(now, filling, seen=seen, patient=patient)
-    if moved_ml == filling.volume_ml or moved_ml == filling.volume_ml + before.owed_volume_ml:
-        if filling.volume_ml == 0:
-            return Judgement(_rebased(before, now, moved_ml))
-        return Judgement(_after(now), filling=filling)
-    if moved_ml < filling.volume_ml:
-        return _behind(before, now, filling, moved_ml, seen=seen, patient=patient)
+    if filling.volume_ml == 0 or (moved_ml <= before.owed_volume_ml and not seen):
+        # No filling, or the display still shows the one captured before; what was owed may have come in.
+        filling = Filling(0, 0)
+        if moved_ml <= before.owed_volume_ml:
+            return Judgement(_settled(before, now, filling, moved_ml))
+    gap_ml = moved_ml - filling.volume_ml - before.owed_volume_ml
+    witness = _settled(before, now, filling, moved_ml)
+    if gap_ml == 0 or moved_ml == filling.volume_ml:
+        return Judgement(witness, filling=filling)
     if patient:
         return Judgement(before, wait=True)
-    return _gap(before, now, filling, moved_ml, price_fen_per_l)
+    if gap_ml < 0:
+        return Judgement(witness, filling=filling, flags=("total_behind",))
+    computed = now.amount_fen is None
+    if now.amount_fen is None:
+        gap_fen = (gap_ml * price_fen_per_l + 500) // 1000
+    else:
+        moved_fen = (now.amount_fen - before.amount_fen) % AMOUNT_MODULUS
+        gap_fen = max(0, moved_fen - filling.amount_fen - before.owed_amount_fen)
+    return Judgement(
+        witness,
+        missing=Filling(gap_ml, gap_fen),
+        missing_computed=computed,
+        filling=filling if filling.volume_ml else None,
+    )
+
+
+def _settled(before: Witness, now: Totals, filling: Filling, moved_ml: int) -> Witness:
+    """The base for the next delivery once ``filling`` is captured: whatever has not been counted is owed."""
+    owed_ml = max(0, filling.volume_ml + before.owed_volume_ml - moved_ml)
+    if now.amount_fen is None:
+        return Witness(now.volume_ml, before.amount_fen, owed_ml)
+    moved_fen = (now.amount_fen - before.amount_fen) % AMOUNT_MODULUS
+    owed_fen = max(0, filling.amount_fen + before.owed_amount_fen - moved_fen) if owed_ml else 0
+    return Witness(now.volume_ml, now.amount_fen, owed_ml, owed_fen)
 
 
 def _after(now: Totals) -> Witness:
     return Witness(now.volume_ml, now.amount_fen or 0)
-
-
-def _rebased(before: Witness, now: Totals, moved_ml: int) -> Witness:
-    """No delivery; but what was owed may have come in."""
-    owed_ml = max(0, before.owed_volume_ml - moved_ml)
-    amount = before.amount_fen if now.amount_fen is None else now.amount_fen
-    owed_fen = max(0, before.owed_amount_fen - (amount - before.amount_fen))
-    return Witness(now.volume_ml, amount, owed_ml, owed_fen)
-
-
-def _behind(
-    before: Witness, now: Totals, filling: Filling, moved_ml: int, *, seen: bool, patient: bool
-) -> Judgement:
-    """The totaliser moved less than the display says."""
-    if moved_ml <= before.owed_volume_ml and not seen:
-        # The display still shows the delivery that was captured before; only its owed part may have come in.
-        return Judgement(_rebased(before, now, moved_ml))
-    if patient:
-        return Judgement(before, wait=True)
-    amount = before.amount_fen if now.amount_fen is None else now.amount_fen
-    fresh_ml = max(0, moved_ml - before.owed_volume_ml)
-    fresh_fen = max(0, amount - before.amount_fen - before.owed_amount_fen)
-    witness = Witness(
-        now.volume_ml, amount, filling.volume_ml - fresh_ml, max(0, filling.amount_fen - fresh_fen)
-    )
-    return Judgement(witness, filling=filling, flags=("total_behind",))
 
 
 def _backwards(now: Totals, filling: Filling, *, seen: bool, patient: bool) -> Judgement:
@@ -139,22 +139,3 @@ def _backwards(now: Totals, filling: Filling, *, seen: bool, patient: bool) -> J
     if seen and filling.volume_ml:
         return Judgement(witness, filling=filling, flags=("total_backwards",))
     return Judgement(witness)
-
-
-def _gap(before: Witness, now: Totals, filling: Filling, moved_ml: int, price_fen_per_l: int) -> Judgement:
-    """The totaliser moved more than the display explains."""
-    missing_ml = max(0, moved_ml - filling.volume_ml - before.owed_volume_ml)
-    if missing_ml == 0:
-        return Judgement(_after(now), filling=filling if filling.volume_ml else None)
-    computed = now.amount_fen is None
-    if now.amount_fen is None:
-        missing_fen = (missing_ml * price_fen_per_l + 500) // 1000
-    else:
-        moved_fen = (now.amount_fen - before.amount_fen) % AMOUNT_MODULUS
-        missing_fen = max(0, moved_fen - filling.amount_fen - before.owed_amount_fen)
-    return Judgement(
-        _after(now),
-        missing=Filling(missing_ml, missing_fen),
-        missing_computed=computed,
-        filling=filling if filling.volume_ml else None,
-    )
