@@ -27,12 +27,6 @@ from protocols.wechatpay import (
     open_notification,
     verify_reply,
 )
-    OpenedNotice,
-    authorization_header,
-    encode_json,
-    open_notification,
-    verify_reply,
-)
 from sim.kernel import VirtualKernel
 from sim.latency import LatencyProfile
 from sim.taxplatform import Seller, TaxPlatform, tax_platform_behind
