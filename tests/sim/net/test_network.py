@@ -286,12 +286,15 @@ def test_a_host_killed_in_mid_stream_breaks_the_stream_after_what_was_on_its_way
     network = make_network()
     run.kernel.call_at(2_015_000, network.kill, "till.sim")
 
+    async def read(reply, lines):
+        async for line in reply.aiter_lines():
+            lines.extend([line] if line else [])
+
     async def shop():
         lines = []
         async with client(network) as http, http.stream("GET", "/stream") as reply:
             with pytest.raises(httpx.ReadError):
-                async for line in reply.aiter_lines():
-                    lines.extend([line] if line else [])
+                await read(reply, lines)
         return lines, network.now_us()
 
     lines, now_us = run.go(shop())
