@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from protocols.escpos import read_receipt
+from reference.site.journal import Journal
+from reference.site.receipts import ReceiptSpooler, receipt_content
+from sim.printer import CHINESE_80MM, Printer
+
+S = 1_000_000
+
+
+def receipt(sequence=1, **changes):
+    return {
+        "station": "KM01", "station_name": "昆明一站", "sale_id": f"s{sequence}", "sequence": sequence,
+        "fuelling_point": 1, "nozzle": 3, "grade": "95", "volume_ml": 20_000, "amount_fen": 15_000,
+        "price_fen_per_l": 750, "ended_us": 1_790_000_000 * S, "tender": "wechatpay", "paid_fen": 15_000,
+        "out_trade_no": None,
+    } | changes  # fmt: skip
+
+
+class Desk:
+    """Spooler and simulated printer, face to face; bytes take 2 ms."""
+
+    def __init__(self, limit=10):
+        self.printer = Printer(CHINESE_80MM)
+        self.journal = Journal(":memory:")
+        self.done = []
+        self.spooler = self.make(limit)
+        self.now_us = 0
+        self.cable = True
+        self.flight = []
+
+    def make(self, limit=10):
+        def attempt(job_id):
+            self.journal.print_attempt(job_id)
+            return True
+
+        def done(job_id):
+            self.journal.print_done(job_id)
+            self.done.append((self.now_us, job_id))
+
+        return ReceiptSpooler(columns=48, limit=limit, on_attempt=attempt, on_done=done)
+
+    def add(self, sequence=1, **changes):
+        return self.spooler.add(self.journal.add_print_job(None, receipt(sequence, **changes)))
+
+    def pump(self):
+        for machine, other in ((self.spooler, "printer"), (self.printer, "spooler")):
+            for out in machine.data_to_send(self.now_us):
+                self.flight.append((max(self.now_us, out.not_before_us) + 2_000, other, out.data))
+
+    def run(self, seconds):
+        end_us = self.now_us + round(seconds * S)
+        while True:
+            self.pump()
+            self.flight.sort(key=lambda item: item[0])
+            times = [t for t in (self.spooler.next_timer(), self.printer.next_timer()) if t is not None]
+            times += [self.flight[0][0]] if self.flight else []
+            if not times or min(times) > end_us:
+                break
+            self.now_us = max(self.now_us, min(times))
+            if self.flight and self.flight[0][0] <= self.now_us:
+                _, other, data = self.flight.pop(0)
+                if self.cable:
+                    getattr(self, other).receive_data(data, self.now_us)
+                continue
+            for machine in (self.spooler, self.printer):
+                timer = machine.next_timer()
+                if timer is not None and timer <= self.now_us:
+                    machine.handle_timer(self.now_us)
+        self.now_us = end_us
+
+    def papers(self):
+        return [read_receipt(paper.text) for paper in self.printer.receipts]
+
+
+@pytest.fixture
+def desk():
+    it = Desk()
+    yield it
+    it.journal.close()
+
+
+@pytest.mark.requirement("prn-05")
+def test_receipts_come_out_in_order_with_the_figures_of_the_sale(desk):
+    for sequence in (1, 2, 3):
+        assert desk.add(sequence)
+    desk.run(60)
+    papers = desk.papers()
+    assert [(p.sequence, p.reprint) for p in papers] == [(1, 0), (2, 0), (3, 0)]
+    first = papers[0]
+    assert (first.station, first.nozzle, first.grade, first.volume_ml) == ("KM01", 3, "95", 20_000)
+    assert (first.price_fen_per_l, first.amount_fen, first.pay_method) == (750, 15_000, "微信支付")
+    assert [job for _, job in desk.done] == [1, 2, 3]
+    assert desk.journal.open_print_jobs() == []
+
+
+@pytest.mark.requirement("prn-01")
+@pytest.mark.parametrize(
+    ("fault", "mend", "word"),
+    [("paper_out", "load_paper", "paper"), ("open_cover", "close_cover", "cover")],
+)
+def test_a_printer_that_is_not_ready_gets_no_receipt_and_the_job_waits(desk, fault, mend, word):
+    desk.run(3)
+    getattr(desk.printer, fault)(now_us=desk.now_us)
+    desk.add()
+    desk.run(30)
+    assert desk.papers() == []
+    assert any(word in problem for problem in desk.spooler.problems)
+    assert desk.journal.open_print_jobs()[0].attempts == 0
+    getattr(desk.printer, mend)(now_us=desk.now_us)
+    if fault == "paper_out":
+        desk.printer.close_cover(now_us=desk.now_us)
+    desk.run(30)
+    assert [(p.sequence, p.reprint) for p in desk.papers()] == [(1, 0)]
+    assert desk.spooler.problems == ()
+
+
+@pytest.mark.requirement("prn-02", "prn-03", "prn-04")
+@pytest.mark.parametrize("seed", range(6))
+def test_a_cut_off_receipt_is_printed_again_whole_and_marked_and_never_a_second_original(desk, seed):
+    rng = random.Random(seed)
+    desk.run(3)
+    desk.add(7)
+    desk.run(rng.uniform(0.03, 0.9))
+    desk.printer.paper_out(now_us=desk.now_us)
+    desk.run(20)
+    desk.printer.load_paper(now_us=desk.now_us)
+    desk.printer.close_cover(now_us=desk.now_us)
+    desk.run(60)
+    papers = [p for p in desk.papers() if p.sequence == 7 or p.reprint]
+    whole = [p for p in desk.papers() if p.amount_fen == 15_000 and p.sequence == 7]
+    assert whole, "the customer has one whole receipt"
+    assert sum(p.reprint == 0 for p in papers) <= 1, "one original at most"
+    assert [p.reprint for p in papers if p.reprint] == sorted({p.reprint for p in papers if p.reprint})
+    assert len(desk.done) == 1
+
+
+@pytest.mark.requirement("prn-04")
+@pytest.mark.parametrize("wait_s", [0.001, 0.01, 0.2, 0.5])
+def test_power_lost_in_the_middle_gives_a_marked_reprint(desk, wait_s):
+    desk.run(3)
+    desk.add(7)
+    while not any(other == "printer" and len(data) > 100 for _, other, data in desk.flight):
+        desk.run(0.001)
+    desk.run(wait_s)
+    desk.printer.power_off(now_us=desk.now_us)
+    desk.run(10)
+    desk.printer.power_on(now_us=desk.now_us)
+    desk.run(60)
+    assert [p.reprint for p in desk.papers() if p.amount_fen == 15_000][-1] == 1
+    assert sum(p.reprint == 0 and p.amount_fen == 15_000 for p in desk.papers()) == 0
+
+
+@pytest.mark.requirement("prn-04")
+def test_a_restart_in_the_middle_reprints_with_the_mark(desk):
+    desk.run(3)
+    desk.add(7)
+    while desk.spooler.state != "printing":
+        desk.run(0.001)
+    desk.run(0.2)
+    desk.spooler = desk.make()  # the process was killed; the journal knows
+    for job in desk.journal.open_print_jobs():
+        desk.spooler.add(job)
+    desk.run(60)
+    assert [p.reprint for p in desk.papers()] == [0, 1]
+    assert desk.journal.open_print_jobs() == []
+
+
+@pytest.mark.requirement("prn-07")
+def test_the_queue_is_bounded_and_a_dead_printer_stops_nothing():
+    desk = Desk(limit=3)
+    desk.cable = False
+    assert [desk.add(k) for k in range(5)] == [True, True, True, False, False]
+    desk.run(3600)
+    assert len(desk.spooler) == 3
+    assert "no answer" in desk.spooler.problems
+    desk.cable = True
+    desk.run(60)
+    assert len(desk.papers()) == 3
+    desk.journal.close()
+
+
+def test_a_receipt_that_cannot_be_printed_is_refused_with_the_field():
+    with pytest.raises(ValueError, match="amount_fen"):
+        receipt_content({"station": "KM01"})
+    with pytest.raises(ValueError, match="discount"):
+        receipt_content(receipt(paid_fen=-1))
+
+
+def test_noise_from_the_wire_is_no_answer(desk):
+    desk.spooler.receive_data(bytes(range(256)), 0)
+    desk.add()
+    desk.run(30)
+    assert len(desk.papers()) == 1
