@@ -24,6 +24,8 @@ __all__ = ["ConnectProxy", "ProxyError"]
 _HEAD_LIMIT = 16 * 1024
 _HEAD_TIMEOUT_S = 10
 _CHUNK = 64 * 1024
+_CLOSE_TIMEOUT_S = 1  # a peer that does not answer TLS's good-bye is cut off
+_MAX_REFUSED_NAMES = 1000  # clients choose these names; keep the table small
 KEEP_ALIVE_S = 8  # the payment platform's own idle limit (`Keep-Alive: timeout=8`)
 
 
@@ -51,11 +53,10 @@ class _Server(uvicorn.Server):
 
 @dataclass(slots=True)
 class _Route:
-    """One host: its application or address, and once started the port that ends its TLS."""
+    """One host: its application or address, and once started where it is reached in plain HTTP."""
 
     target: ASGIApp | tuple[str, int]
     address: tuple[str, int] | None = None
-    terminator: asyncio.Server | None = None
     server: _Server | None = None
     task: asyncio.Task[None] | None = None
 
@@ -173,6 +174,7 @@ class ConnectProxy:
                 route.target,
                 log_config=None,
                 access_log=False,
+                interface="asgi3",  # its guess takes a bound method for an old two-call application
                 lifespan="off",
                 server_header=False,
                 date_header=False,
@@ -184,32 +186,23 @@ class ConnectProxy:
             route.task = asyncio.create_task(route.server.serve(sockets=[listener]), name=f"asgi-{host}")
             await route.server.listening.wait()
 
-        async def on_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            assert route.address is not None  # noqa: S101 - set above
-            await self._tracked(self._join(reader, writer, route.address))
-
-        route.terminator = await asyncio.start_server(
-            on_tls, "127.0.0.1", 0, ssl=self.ca.server_context(host), limit=_CHUNK
-        )
-
-    async def _tracked(self, coro: object) -> None:
+    async def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - inside a coroutine there always is one
         self._tasks[task] = None
         try:
-            await coro  # type: ignore[misc]
+            # `stop` cancels; a stream handler that ends as cancelled makes asyncio 3.11 log an error, so it just ends.
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._serve(reader, writer)
         finally:
             self._tasks.pop(task, None)
-
-    async def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._tracked(self._serve(reader, writer))
+            await _close(writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(_HEAD_TIMEOUT_S):
                 head = await reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, OSError):
-            await _close(writer)
             return
         words = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
         if len(words) != 3 or words[0] != "CONNECT":
@@ -217,16 +210,25 @@ class ConnectProxy:
             return
         name = words[1].rpartition(":")[0].strip("[]").lower()
         route = self._routes.get(name)
-        if route is None or route.terminator is None:
-            if (
-                name in self.refused or len(self.refused) < 1000
-            ):  # clients choose these names; keep the table small
+        if route is None or route.address is None:
+            if name in self.refused or len(self.refused) < _MAX_REFUSED_NAMES:
                 self.refused[name] = self.refused.get(name, 0) + 1
             await _refuse(writer, 502, f"no simulated service answers for {name[:253]}")
             return
         self.tunnels[name] = self.tunnels.get(name, 0) + 1
         writer.write(b"HTTP/1.1 200 Connection Established\r\n\r\n")
-        await self._join(reader, writer, route.terminator.sockets[0].getsockname())
+        try:
+            # TLS ends here, in the handler that owns the connection: a failed or cut handshake has somebody to tidy up.
+            await writer.start_tls(self.ca.server_context(name))
+        except BaseException as error:
+            # In mid-handshake asyncio does not tell the stream that its connection is lost, so nobody may wait for it.
+            writer.transport.abort()
+            if isinstance(
+                error, OSError | EOFError
+            ):  # ssl.SSLError is an OSError: not trusted, or the client left
+                return
+            raise
+        await self._join(reader, writer, route.address)
 
     async def _join(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: tuple[str, int]
@@ -234,32 +236,25 @@ class ConnectProxy:
         try:
             upstream_reader, upstream_writer = await asyncio.open_connection(*address, limit=_CHUNK)
         except OSError:
-            await _close(writer)
             return
+        # Both ways until either side is done: HTTP needs no half-open connections.
+        pipes = [
+            asyncio.ensure_future(_pipe(reader, upstream_writer)),
+            asyncio.ensure_future(_pipe(upstream_reader, writer)),
+        ]
         try:
-            # Both ways until either side is done: HTTP needs no half-open connections.
-            pipes = [
-                asyncio.ensure_future(_pipe(reader, upstream_writer)),
-                asyncio.ensure_future(_pipe(upstream_reader, writer)),
-            ]
-            try:
-                await asyncio.wait(pipes, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for pipe in pipes:
-                    pipe.cancel()
-                await asyncio.gather(*pipes, return_exceptions=True)
+            await asyncio.wait(pipes, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            for pipe in pipes:
+                pipe.cancel()
+            await asyncio.gather(*pipes, return_exceptions=True)
             await _close(upstream_writer)
-            await _close(writer)
 
     async def stop(self) -> None:
         """Close the port, all tunnels and the applications' servers. Safe to call twice."""
         server, self._server = self._server, None
         if server is not None:
             server.close()
-        for route in self._routes.values():
-            if route.terminator is not None:
-                route.terminator.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -268,11 +263,10 @@ class ConnectProxy:
             if route.server is not None and route.task is not None:
                 route.server.should_exit = True
                 await route.task
-            if route.terminator is not None:
-                await route.terminator.wait_closed()
-            route.server = route.task = route.terminator = None
+            route.server = route.task = route.address = None
         if server is not None:
             await server.wait_closed()
+        await asyncio.sleep(0)  # aborted transports close their sockets in the loop's next turn
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -283,9 +277,14 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
+    if writer.transport.is_closing():
+        return
     writer.close()
-    with contextlib.suppress(OSError, asyncio.CancelledError):
-        await writer.wait_closed()
+    try:
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
+        writer.transport.abort()
 
 
 async def _refuse(writer: asyncio.StreamWriter, status: int, text: str) -> None:
@@ -297,4 +296,3 @@ async def _refuse(writer: asyncio.StreamWriter, status: int, text: str) -> None:
     )
     with contextlib.suppress(OSError):
         await writer.drain()
-    await _close(writer)

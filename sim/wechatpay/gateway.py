@@ -70,6 +70,7 @@ class WeChatPayGateway:
         entity: its name in streams and trace.
 
     Attributes:
+        app: the gateway itself, an ASGI application.
         payer_app: control of payers' phones, for the host ``payer.sim``; see `PayerDesk`.
         jscode_app: ``api.weixin.qq.com``'s ``/sns/jscode2session``.
         control_app: a look inside and faults by hand.
@@ -113,7 +114,7 @@ class WeChatPayGateway:
         self.payer_app: ASGIApp = self.payers.app
         self.jscode_app: ASGIApp = self.payers.jscode_app
         self.control_app: ASGIApp = control_app(self)
-        self.app: ASGIApp = self._serve
+        self.app: ASGIApp = self
         self._mounts: list[tuple[str, ASGIApp]] = []
         self._windows: dict[tuple[str, Endpoint], tuple[int, int]] = {}
         transactions = r"/v3/pay/transactions"
@@ -141,7 +142,8 @@ class WeChatPayGateway:
         """
         self.signer.rotate(serial)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI call of ``api.mch.weixin.qq.com``."""
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
