@@ -5,13 +5,20 @@ Spoolers need `status_query`, `decode_status`, `ReceiptContent`, `receipt_bytes`
 
 from __future__ import annotations
 
-from .builder import Align, ReceiptBuilder
-from .chinese import GbDecoder, clip_columns, encode_text, text_columns
-from .commands import Command, Op
-from .parser import MAX_DATA_BYTES, MAX_TEXT_BYTES, StreamParser
-from .realtime import RealTimeCommand, RealTimeScanner
-from .receipt import PrintedFacts, ReceiptContent, mask_card, mask_phone, read_receipt, receipt_bytes
-from .status import (
+from protocols.escpos.builder import Align, ReceiptBuilder
+from protocols.escpos.chinese import GbDecoder, clip_columns, encode_text, text_columns
+from protocols.escpos.commands import Command, Op
+from protocols.escpos.parser import MAX_DATA_BYTES, MAX_TEXT_BYTES, StreamParser
+from protocols.escpos.realtime import RealTimeCommand, RealTimeScanner
+from protocols.escpos.receipt import (
+    PrintedFacts,
+    ReceiptContent,
+    mask_card,
+    mask_phone,
+    read_receipt,
+    receipt_bytes,
+)
+from protocols.escpos.status import (
     STATUS_REPLY_BYTES,
     PrinterCondition,
     PrinterStatus,
@@ -25,7 +32,7 @@ from .status import (
     gs_r_byte,
     status_query,
 )
-from .symbology import Symbology, symbology_of
+from protocols.escpos.symbology import Symbology, symbology_of
 
 __all__ = [
     "MAX_DATA_BYTES",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, Self
 
-from .chinese import clean_text, clip_columns, encode_text, text_columns
+from protocols.escpos.chinese import clean_text, clip_columns, encode_text, text_columns
 
 __all__ = ["Align", "ReceiptBuilder"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from .commands import DLE, ESC, FIXED, FS, GS, Command, Op
-from .symbology import barcode_prefix_ok, barcode_problem
+from protocols.escpos.commands import DLE, ESC, FIXED, FS, GS, Command, Op
+from protocols.escpos.symbology import barcode_prefix_ok, barcode_problem
 
 __all__ = ["MAX_DATA_BYTES", "MAX_TEXT_BYTES", "StreamParser"]
 

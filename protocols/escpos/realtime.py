@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from .commands import DLE, Op
+from protocols.escpos.commands import DLE, Op
 
 __all__ = ["RealTimeCommand", "RealTimeScanner"]
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
-from .builder import Align, ReceiptBuilder
-from .chinese import text_columns
-from .status import completion_query
+from protocols.escpos.builder import Align, ReceiptBuilder
+from protocols.escpos.chinese import text_columns
+from protocols.escpos.status import completion_query
 
 __all__ = [
     "PrintedFacts",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .device import MAX_INTERFACE_BYTES, MAX_SURPRISES, Printer
-from .events import (
+from sim.printer.device import MAX_SURPRISES, Printer
+from sim.printer.events import (
     DataDiscarded,
     DrawerKicked,
     LinePrinted,
@@ -13,7 +13,7 @@ from .events import (
     WentOffline,
     WentOnline,
 )
-from .paper import (
+from sim.printer.paper import (
     BarcodeLine,
     BlankLine,
     Cell,
@@ -25,9 +25,16 @@ from .paper import (
     Style,
     TextLine,
 )
-from .profile import CHINESE_58MM, CHINESE_80MM, EPSON_80MM_ETHERNET, EPSON_80MM_SERIAL, PrinterProfile
-from .render import receipt_png, render_receipt
-from .tcp import MAX_CONNECTIONS, PrinterServer, serve_printer_tcp
+from sim.printer.profile import (
+    CHINESE_58MM,
+    CHINESE_80MM,
+    EPSON_80MM_ETHERNET,
+    EPSON_80MM_SERIAL,
+    PrinterProfile,
+)
+from sim.printer.receive_path import MAX_INTERFACE_BYTES
+from sim.printer.render import receipt_png, render_receipt
+from sim.printer.tcp import MAX_CONNECTIONS, PrinterServer, serve_printer_tcp
 
 __all__ = [
     "CHINESE_58MM",

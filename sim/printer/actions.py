@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .paper import PrintedLine
+from sim.printer.paper import PrintedLine
 
 __all__ = ["Action", "Cut", "Print", "Pulse", "Reply", "StatusReply"]
 

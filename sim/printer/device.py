@@ -21,17 +21,14 @@ from protocols.escpos import (
     gs_r_byte,
 )
 from protocols.sansio import Outgoing
+from sim.printer.events import DataDiscarded, DrawerKicked, PrinterEvent, Surprise, WentOffline, WentOnline
+from sim.printer.interpreter import Interpreter
+from sim.printer.mechanism import Mechanism
+from sim.printer.paper import Receipt
+from sim.printer.profile import CHINESE_80MM, PrinterProfile
+from sim.printer.receive_path import MAX_INTERFACE_BYTES, ReceivePath
 
-from .events import DataDiscarded, DrawerKicked, PrinterEvent, Surprise, WentOffline, WentOnline
-from .interpreter import Interpreter
-from .mechanism import Mechanism
-from .paper import Receipt
-from .profile import CHINESE_80MM, PrinterProfile
-
-__all__ = ["MAX_INTERFACE_BYTES", "MAX_SURPRISES", "Printer"]
-
-MAX_INTERFACE_BYTES: Final = 1 << 20
-"""A host that ignores `Printer.can_receive` is cut off here."""
+__all__ = ["MAX_SURPRISES", "Printer"]
 
 MAX_SURPRISES: Final = 1000
 """Surprises kept; a noisy line must not fill the memory."""
@@ -65,14 +62,10 @@ class Printer:
         self._now_us = 0
         self._powered = True
         self._starting_until_us: int | None = None
-        self._forced = False
-        self._busy = False
         self._asb = 0
         self._asb_sent: tuple[bool, ...] = ()
         self._told_offline = False
-        self._interface = bytearray()
-        self._scanned = 0  # bytes at the head of _interface already searched for real-time commands
-        self._buffer = bytearray()
+        self._path = ReceivePath(profile, self._real_time, self._discard, lambda: self.condition.offline)
         self._replies = bytearray()
         self._replies_due_us = 0
         self._kick = False
@@ -107,19 +100,17 @@ class Printer:
     @property
     def busy(self) -> bool:
         """The BUSY signal: the receive buffer is nearly full (or, on a board that waits for it, offline)."""
-        return self._busy
+        return self._path.busy
 
     @property
     def buffered_bytes(self) -> int:
         """Bytes received and not yet executed."""
-        return len(self._interface) + len(self._buffer)
+        return len(self._path)
 
     @property
     def idle(self) -> bool:
         """Nothing buffered, queued or moving: all that was sent is on paper."""
-        return (
-            not self._buffer and not self._interface and self._mechanism.idle and not self._parser.has_replay
-        )
+        return not len(self._path) and self._mechanism.idle and not self._parser.has_replay
 
     @property
     def can_receive(self) -> bool:
@@ -131,9 +122,7 @@ class Printer:
         """How many bytes a host may hand over now."""
         if not self._powered:
             return MAX_INTERFACE_BYTES
-        if self.profile.interface == "serial":
-            return 0 if self._busy else self.profile.receive_buffer_bytes - len(self._buffer)
-        return max(0, self.profile.interface_buffer_bytes - len(self._interface))
+        return self._path.window
 
     @property
     def condition(self) -> PrinterCondition:
@@ -159,16 +148,7 @@ class Printer:
             self._discard(len(data), "no power")
             return
         self._mechanism.rest_until(now_us)
-        if self.profile.interface == "serial":
-            self._real_time(data)
-            self._into_buffer(data)
-        else:
-            room = MAX_INTERFACE_BYTES - len(self._interface)
-            self._interface += data[:room]
-            if self.profile.realtime_when_busy == "always":
-                self._scan_interface(len(self._interface))
-            if len(data) > room:
-                self._discard(len(data) - room, "the network board is full")
+        self._path.arrive(data)
         self._advance(now_us)
 
     def data_to_send(self, now_us: int) -> list[Outgoing]:
@@ -255,7 +235,7 @@ class Printer:
     def forced_transmission(self, on: bool, now_us: int | None = None) -> None:
         """Let an ``ethernet_forced_only`` board pass bytes although the printer is busy (UDP 3289, function 00 11)."""
         self._control(now_us)
-        self._forced = on
+        self._path.forced = on
         self._after_control()
 
     def power_off(self, now_us: int | None = None) -> None:
@@ -264,11 +244,8 @@ class Printer:
         if not self._powered:
             return
         self._powered = False
-        lost = self.buffered_bytes
         self._mechanism.lose_power(self._now_us)
-        self._interface.clear()
-        self._scanned = 0
-        self._buffer.clear()
+        lost = self._path.lose_power()
         self._replies.clear()
         self._scanner.reset()
         self._parser.reset()
@@ -324,60 +301,22 @@ class Printer:
             if not (self._mechanism.start_next() or self._execute_one()):
                 break
         self._now_us = now_us
-        self._pass_on()
+        self._path.pass_on()
         self._report_status()
 
     def _execute_one(self) -> bool:
         """Read one command from the receive buffer, if the mechanism is free for it."""
         if self._mechanism.stopped or not self._mechanism.idle:
             return False
-        self._pass_on()
-        if not self._buffer and not self._parser.has_replay:
+        self._path.pass_on()
+        buffer = self._path.buffer
+        if not buffer and not self._parser.has_replay:
             return False
-        command, used = self._parser.take(self._buffer)
-        del self._buffer[:used]
+        command, used = self._parser.take(buffer)
+        del buffer[:used]
         if command is not None:
             self._mechanism.add(self._interpreter.execute(command))
         return True
-
-    def _pass_on(self) -> None:
-        """Move bytes from the network board into the receive buffer."""
-        self._update_busy()
-        while self._interface:
-            blocked = self.profile.realtime_when_busy == "ethernet_forced_only" and not self._forced
-            if blocked and (self._busy or self.condition.offline):
-                return
-            room = self.profile.receive_buffer_bytes - len(self._buffer) - self.profile.busy_left_bytes
-            if self._busy or room <= 0:
-                if self._forced:
-                    self._scan_interface(len(self._interface))
-                return
-            chunk = bytes(self._interface[:room])
-            self._scan_interface(len(chunk))
-            del self._interface[: len(chunk)]
-            self._scanned -= len(chunk)
-            self._into_buffer(chunk)
-
-    def _scan_interface(self, end: int) -> None:
-        """Obey real-time commands on the board up to ``end``, each byte being looked at once."""
-        if end > self._scanned:
-            fresh = bytes(self._interface[self._scanned : end])
-            self._scanned = end
-            self._real_time(fresh)
-
-    def _into_buffer(self, data: bytes) -> None:
-        room = self.profile.receive_buffer_bytes - len(self._buffer)
-        self._buffer += data[:room]
-        if len(data) > room:
-            self._discard(len(data) - room, "receive buffer full")
-        self._update_busy()
-
-    def _update_busy(self) -> None:
-        left = self.profile.receive_buffer_bytes - len(self._buffer)
-        if left <= self.profile.busy_left_bytes:
-            self._busy = True
-        elif left >= self.profile.ready_left_bytes:
-            self._busy = False
 
     # -- real-time commands and status ----------------------------------------------------------------------------
 
@@ -404,11 +343,10 @@ class Printer:
             self._reply(b"\x37\x25\x00", self._now_us)
 
     def _clear_buffers(self) -> None:
-        self._buffer.clear()
+        self._path.clear_buffer()
         self._parser.reset()
         self._interpreter.clear_line()
         self._mechanism.clear_queue()
-        self._update_busy()
 
     def _reply(self, data: bytes, at_us: int) -> None:
         if not self._replies:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .paper import PrintedLine, Receipt
+from sim.printer.paper import PrintedLine, Receipt
 
 __all__ = [
     "DataDiscarded",

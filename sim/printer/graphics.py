@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .paper import Alignment, RasterLine
+from sim.printer.paper import Alignment, RasterLine
 
 __all__ = ["GraphicsStore", "column_image", "raster_bands"]
 

@@ -8,12 +8,11 @@ from dataclasses import replace
 from typing import Final
 
 from protocols.escpos import Command, GbDecoder, Op
-
-from .actions import Action, Cut, Print, Pulse, Reply, StatusReply
-from .graphics import GraphicsStore, column_image, raster_bands
-from .paper import Alignment, BlankLine, Cell, Style, TextLine
-from .profile import PrinterProfile
-from .symbol_settings import SymbolSettings
+from sim.printer.actions import Action, Cut, Print, Pulse, Reply, StatusReply
+from sim.printer.graphics import GraphicsStore, column_image, raster_bands
+from sim.printer.paper import Alignment, BlankLine, Cell, Style, TextLine
+from sim.printer.profile import PrinterProfile, identity
+from sim.printer.symbol_settings import SymbolSettings
 
 __all__ = ["Interpreter"]
 
@@ -322,16 +321,11 @@ class Interpreter:
     # -- status and identity ------------------------------------------------------------------------------------
 
     def _printer_id(self, command: Command) -> None:
-        profile, n = self._profile, command.args[0]
-        numbers = {1: profile.model_id, 49: profile.model_id, 2: profile.type_id, 50: profile.type_id}
-        numbers |= {3: profile.rom_id, 51: profile.rom_id}
-        texts = {65: "1.00 FC", 66: profile.maker, 67: profile.model, 68: "0001", 69: profile.chinese or ""}
-        if n in numbers:
-            self._actions.append(Reply(bytes((numbers[n],))))
-        elif n in texts:
-            self._actions.append(Reply(b"\x5f" + texts[n].encode("ascii") + b"\0"))
+        answer = identity(self._profile, command.args[0])
+        if answer is None:
+            self._surprise(command.offset, f"GS I has no item {command.args[0]}; no answer")
         else:
-            self._surprise(command.offset, f"GS I has no item {n}; no answer")
+            self._actions.append(Reply(answer))
 
     def _status(self, command: Command) -> None:
         self._actions.append(StatusReply(command.args[0] if command.args else 1))

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
-from .actions import Action, Cut, Print, Pulse, Reply, StatusReply
-from .events import DrawerKicked, LinePrinted, PrinterEvent, ReceiptEnded
-from .paper import BlankLine, Interruption, PrintedLine, Receipt
-from .profile import PrinterProfile
+from sim.printer.actions import Action, Cut, Print, Pulse, Reply, StatusReply
+from sim.printer.events import DrawerKicked, LinePrinted, PrinterEvent, ReceiptEnded
+from sim.printer.paper import BlankLine, Interruption, PrintedLine, Receipt
+from sim.printer.profile import PrinterProfile
 
 __all__ = ["Mechanism"]
 

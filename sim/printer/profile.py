@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["CHINESE_58MM", "CHINESE_80MM", "EPSON_80MM_ETHERNET", "EPSON_80MM_SERIAL", "PrinterProfile"]
+__all__ = [
+    "CHINESE_58MM",
+    "CHINESE_80MM",
+    "EPSON_80MM_ETHERNET",
+    "EPSON_80MM_SERIAL",
+    "PrinterProfile",
+    "identity",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,16 @@ class PrinterProfile:
     def feed_us(self, dots: int) -> int:
         """Time to move the paper by ``dots``, microseconds, rounded up."""
         return -(-dots * self.dot_um * 1000 // self.speed_mm_s)
+
+
+def identity(profile: PrinterProfile, n: int) -> bytes | None:
+    """The answer to GS I ``n``: one byte for 1..3 (or 49..51), ``5F`` text ``00`` for 65..69; None for anything else."""
+    numbers = {1: profile.model_id, 2: profile.type_id, 3: profile.rom_id}
+    texts = {65: "1.00 FC", 66: profile.maker, 67: profile.model, 68: "0001", 69: profile.chinese or ""}
+    number = numbers.get(n - 48 if n >= 49 else n)
+    if number is not None:
+        return bytes((number,))
+    return b"\x5f" + texts[n].encode("ascii", "replace") + b"\0" if n in texts else None
 
 
 CHINESE_80MM: Final = PrinterProfile("chinese-80mm")

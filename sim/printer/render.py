@@ -8,8 +8,8 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
-from .fonts import GlyphSource
-from .paper import (
+from sim.printer.fonts import GlyphSource
+from sim.printer.paper import (
     BarcodeLine,
     BlankLine,
     Cell,

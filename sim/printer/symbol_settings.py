@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from protocols.escpos import Op, symbology_of
-
-from .paper import Alignment, BarcodeLine, QrLine
-from .symbols import barcode_modules, qr_matrix
+from sim.printer.paper import Alignment, BarcodeLine, QrLine
+from sim.printer.symbols import barcode_modules, qr_matrix
 
 __all__ = ["SymbolSettings"]
 
