@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from .registers import (
     DEVICE,
@@ -17,6 +17,10 @@ from .registers import (
 )
 
 __all__ = ["ExceptionCode", "Refusal", "RegisterBank", "RegisterSource", "Scope"]
+
+
+PLANS_MAX: Final = 256
+"""Ranges remembered for reading; drivers use a handful."""
 
 
 class ExceptionCode:
@@ -52,6 +56,9 @@ class RegisterSource(Protocol):
     def read_register(self, scope: Scope, name: str, now_us: int) -> int:
         """Return the value of a register."""
 
+    def generation(self) -> int | None:
+        """A number that stays the same as long as every register does; None while values move with time."""
+
     def write_register(self, scope: Scope, name: str, value: int, now_us: int) -> None:
         """Take a written value; raises `Refusal` when it cannot be taken."""
 
@@ -74,6 +81,7 @@ class RegisterBank:
     def __init__(self, source: RegisterSource, nozzles: Mapping[int, Sequence[int]]) -> None:
         self._source = source
         self._words: dict[int, _Word] = {}
+        self._plans: dict[tuple[int, int], list[tuple[Scope, str, list[int]]]] = {}
         self._place(0, DEVICE, Scope())
         for point, logicals in nozzles.items():
             self._place(base_of_fuelling_point(point), FUELLING_POINT, Scope(point))
@@ -85,19 +93,39 @@ class RegisterBank:
             for index in range(register.width):
                 self._words[base + register.offset + index] = _Word(scope, register, index)
 
+    def generation(self) -> int | None:
+        """See `RegisterSource.generation`."""
+        return self._source.generation()
+
     def read(self, address: int, count: int, now_us: int) -> list[int]:
         """Read ``count`` registers, all of one instant. Raises `Refusal` (2) when one of them does not exist."""
-        words = self._range(address, count)
+        plan = self._plans.get((address, count))
+        if plan is None:
+            plan = self._plan(self._range(address, count))
+            if len(self._plans) < PLANS_MAX:
+                self._plans[address, count] = plan
         result: list[int] = []
-        held: tuple[Scope, Register] | None = None
-        value = 0
-        for word in words:
-            register = word.register
-            if held is None or held[1] is not register or held[0] is not word.scope:
-                value = self._source.read_register(word.scope, register.name, now_us)
-                held = (word.scope, register)
-            result.append(value >> (16 * (register.width - 1 - word.index)) & 0xFFFF)
+        for scope, name, shifts in plan:
+            value = self._source.read_register(scope, name, now_us)
+            if len(shifts) == 1:
+                result.append(value >> shifts[0] & 0xFFFF)
+            else:
+                result += [value >> shift & 0xFFFF for shift in shifts]
         return result
+
+    @staticmethod
+    def _plan(words: Sequence[_Word]) -> list[tuple[Scope, str, list[int]]]:
+        """Which values to ask for, and by how many bits to shift each for the registers wanted of it."""
+        plan: list[tuple[Scope, str, list[int]]] = []
+        last: _Word | None = None
+        for word in words:
+            shift = 16 * (word.register.width - 1 - word.index)
+            if last is not None and last.register is word.register and last.scope is word.scope:
+                plan[-1][2].append(shift)
+            else:
+                plan.append((word.scope, word.register.name, [shift]))
+            last = word
+        return plan
 
     def write(self, address: int, values: Sequence[int], now_us: int) -> None:
         """Write registers, in order of address, after the whole request was found writable.

@@ -32,6 +32,9 @@ WRITE_MULTIPLE = 16
 MAX_READ_COUNT = 125
 MAX_WRITE_COUNT = 123
 
+KNOWN_MAX = 64
+"""Replies kept while no register changes."""
+
 BROADCAST = 0
 """Serial line: everyone executes, nobody answers. On TCP: the device at the end of the connection."""
 
@@ -83,6 +86,8 @@ class ModbusServer:
         self._absent_unit = absent_unit
         self._out: list[Outgoing] = []
         self._tcp = TcpAssembler()
+        self._generation: int | None = None
+        self._known: dict[bytes, bytes] = {}
         self._silence_us = rtu_silence_us(baud) if silence_us is None else silence_us
         self._rtu = RtuAssembler(self._silence_us)
 
@@ -148,6 +153,24 @@ class ModbusServer:
 
     def _answer(self, pdu: bytes, now_us: int) -> bytes:
         self.requests += 1
+        function = pdu[0]
+        if function != READ_HOLDING and function != READ_INPUT:
+            return self._work_out(pdu, now_us)
+        # Nearly every request is a poll of registers that have not changed since the last one.
+        generation = self._bank.generation()
+        if generation is None:
+            return self._work_out(pdu, now_us)
+        if generation != self._generation:
+            self._generation = generation
+            self._known.clear()
+        reply = self._known.get(pdu)
+        if reply is None:
+            reply = self._work_out(pdu, now_us)
+            if len(self._known) < KNOWN_MAX:
+                self._known[pdu] = reply
+        return reply
+
+    def _work_out(self, pdu: bytes, now_us: int) -> bytes:
         function = pdu[0]
         try:
             reply = self._execute(pdu, now_us)

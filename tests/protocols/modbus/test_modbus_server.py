@@ -29,9 +29,15 @@ class Device:
         self.values: dict[tuple[Scope, str], int] = {}
         self.writes: list[tuple[int, int, str, int]] = []
         self.refuse: dict[str, int] = {}
+        self.version: int | None = None
+        self.reads = 0
 
     def read_register(self, scope: Scope, name: str, now_us: int) -> int:
+        self.reads += 1
         return self.values.get((scope, name), 0)
+
+    def generation(self) -> int | None:
+        return self.version
 
     def write_register(self, scope: Scope, name: str, value: int, now_us: int) -> None:
         if name in self.refuse:
@@ -164,6 +170,22 @@ def test_a_command_and_its_parameters_are_written_in_order(bench: Bench) -> None
     ]
     assert bench.pdu("06 012c 02f8") == "06012c02f8"
     assert bench.device.writes[-1] == (1, 1, "price", 760)
+
+
+def test_an_unchanged_device_is_not_asked_again(bench: Bench) -> None:
+    bench.device.version = 1
+    assert bench.pdu("03 00c8 0001") == "03020000"
+    bench.device.values[Scope(1), "state"] = 4
+    assert bench.pdu("03 00c8 0001") == "03020000"
+    assert bench.device.reads == 1
+    assert bench.pdu("04 00c8 0001") == "04020004"
+    bench.device.version = 2
+    assert bench.pdu("03 00c8 0001") == "03020004"
+    bench.device.version = None
+    bench.device.values[Scope(1), "state"] = 8
+    assert bench.pdu("03 00c8 0001") == "03020008"
+    assert bench.pdu("06 00f2 0001") == bench.pdu("06 00f2 0001") == "0600f20001"
+    assert len(bench.device.writes) == 2
 
 
 def test_the_device_may_refuse_a_value(bench: Bench) -> None:
