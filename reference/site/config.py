@@ -128,14 +128,18 @@ class PrinterConfig(_Part):
 
 
 class BackendConfig(_Part):
-    """How the uplink behaves towards the backend. Times in microseconds."""
+    """How the uplink behaves towards the backend. Times in microseconds.
+
+    ``command_wait_us`` plus ``request_timeout_us`` is how long an instance that hangs can hold up commands on an
+    otherwise idle station, so together they stay below the 15 s in which another instance must have taken over.
+    """
 
     request_timeout_us: Annotated[int, Field(ge=100_000, le=60_000_000)] = 4_000_000
     retry_first_us: Annotated[int, Field(ge=10_000, le=60_000_000)] = 250_000
     retry_most_us: Annotated[int, Field(ge=10_000, le=60_000_000)] = 5_000_000
     live_gap_us: Annotated[int, Field(ge=50_000, le=1_000_000)] = 500_000
     live_refresh_us: Annotated[int, Field(ge=1_000_000, le=600_000_000)] = 30_000_000
-    command_wait_us: Annotated[int, Field(ge=0, le=60_000_000)] = 20_000_000
+    command_wait_us: Annotated[int, Field(ge=0, le=60_000_000)] = 8_000_000
 
 
 class SiteConfig(_Part):

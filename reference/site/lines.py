@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import serialx
@@ -89,7 +90,7 @@ class MachineHost:
         while True:
             try:
                 transport, wire = await self._connect(lambda: _Wire(self))
-            except OSError as error:
+            except (OSError, serialx.SerialException) as error:
                 log.info("%s: %s", self.name, error)
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, RECONNECT_MOST_S)
@@ -170,6 +171,8 @@ def tcp_host(machine: Machine, address: str, *, name: str) -> MachineHost:
 
 def serial_host(machine: Machine, path: str, baud: int, *, parity: str, name: str) -> MachineHost:
     """A host on a serial device or a pty. ``parity`` is "N", "E" or "O"; 8 data bits, 1 stop bit."""
+    if Path(path).resolve().is_relative_to("/dev/pts"):
+        parity = "N"  # a pty has no parity, and Linux answers EINVAL to the second who asks it for one
 
     async def connect(factory: Callable[[], asyncio.Protocol]) -> tuple[Any, asyncio.Protocol]:
         loop = asyncio.get_running_loop()

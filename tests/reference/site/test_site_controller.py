@@ -106,6 +106,35 @@ class ScriptedBackend(httpx.AsyncBaseTransport):
         raise AssertionError(path)
 
 
+class Plug:
+    """The master's end of the bus: the driver in it can be changed, as by a restart of its process."""
+
+    def __init__(self, driver):
+        object.__setattr__(self, "driver", driver)
+
+    def change(self, driver):
+        driver.on_wake, driver.is_quiet = self.driver.on_wake, self.driver.is_quiet
+        object.__setattr__(self, "driver", driver)
+
+    def __getattr__(self, name):
+        return getattr(self.driver, name)
+
+    def receive_data(self, data, now_us):  # the bus keeps bound methods, so these are written out
+        self.driver.receive_data(data, now_us)
+
+    def data_to_send(self, now_us):
+        return self.driver.data_to_send(now_us)
+
+    def next_timer(self):
+        return self.driver.next_timer()
+
+    def handle_timer(self, now_us):
+        self.driver.handle_timer(now_us)
+
+    def __setattr__(self, name, value):
+        setattr(self.driver, name, value)
+
+
 class World:
     def __init__(self, *, protocol="dart", points=2, seed="site", journal=":memory:", skip=False, **site):
         self.kernel = VirtualKernel(seed, epoch_us=EPOCH_US)
@@ -156,12 +185,9 @@ class World:
             base_urls=["https://backend-a.station", "https://backend-b.station"],
             station_key="key",
         )
-        self.bus.attach(
-            self.site.drivers[0],
-            name="site",
-            master=True,
-            poll_lead_us=self.bus.burst_us(3 if protocol == "dart" else 8),
-        )
+        self.plug = Plug(self.site.drivers[0])
+        lead_us = self.bus.burst_us(3 if protocol == "dart" else 8)
+        self.bus.attach(self.plug, name="site", master=True, poll_lead_us=lead_us)
         self.kernel.task(self.site.start())
 
     def run(self, seconds):
@@ -433,3 +459,41 @@ def test_skipping_idle_polls_changes_no_sale_and_no_time(world, seed):
     assert [b for b in full.backend.live if b[1]["nozzles"]] == [
         b for b in skipped.backend.live if b[1]["nozzles"]
     ]
+
+
+@pytest.mark.requirement("fd-state-06")
+@pytest.mark.parametrize("gap_us", [20_000, 100_000, 400_000])
+def test_a_nozzle_hung_up_and_lifted_again_at_once_makes_two_sales(world, gap_us):
+    w = world()
+    w.fill(5, seconds=10)
+    point = w.points[0]
+    w.at(19 + gap_us / S, lambda: point.lift(1, w.kernel.now_us))
+    w.at(27, lambda: point.squeeze(w.kernel.now_us, 33_000))
+    w.at(40, lambda: point.hang_up(w.kernel.now_us))
+    w.run(50)
+    assert len(w.truth()) == 2
+    assert w.ledger() == w.truth()
+
+
+@pytest.mark.requirement("fd-pwr-13", "fd-state-15")
+def test_a_new_controller_adopts_what_runs_and_sells_it_once(world, tmp_path):
+    w = world(journal=str(tmp_path / "site.sqlite3"))
+    w.fill(5)
+    w.fill(45)
+    w.run(52)
+    old = w.site
+    w.kernel.task(old.stop())
+    w.run(0.5)
+    w.site = SiteController(
+        w.config,
+        clock_us=lambda: w.kernel.unix_us,
+        http_transport=w.backend,
+        journal_path=str(tmp_path / "site.sqlite3"),
+        base_urls=["https://backend-a.station"],
+        station_key="key",
+    )
+    w.plug.change(w.site.drivers[0])
+    w.kernel.task(w.site.start())
+    w.run(40)
+    assert w.ledger() == w.truth()
+    assert len(w.truth()) == 2
