@@ -106,15 +106,21 @@ class World:
         self._rng = random.Random("merchant")
 
     def run(self, coro: Awaitable[Any], until_s: int | None = None) -> Any:
-        """Run a coroutine to its end, then the world until it rests (or to an instant)."""
-        out: list[Any] = []
+        """Run a coroutine to its end and then whatever it set going, or everything up to an instant."""
 
-        async def main() -> None:
-            out.append(await coro)
+        async def main() -> Any:
+            result = await coro
+            while until_s is None and (others := asyncio.all_tasks() - {asyncio.current_task()}):
+                await asyncio.wait(others)
+            return result
 
-        self.kernel.spawn(main(), "test")
-        self.kernel.run(until_us=None if until_s is None else self.kernel.now_us + until_s * 1_000_000)
-        return out[0] if out else None
+        event = self.kernel.task(main(), "test")
+        if until_s is not None:
+            self.kernel.run(until_us=self.kernel.now_us + until_s * 1_000_000)
+            return None
+        # `kernel.run()` would go on to its next garbage collection; here time must stop where the story ends.
+        with self.kernel.loop.running():
+            return self.kernel.env.run(until=event)
 
     def header(self, method: str, target: str, body: bytes = b"", **change: Any) -> str:
         own = self.merchant.credentials
