@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from reference.site.authorisations import TAKEN, AuthorisationDesk
 from reference.site.commands import CommandHandler
 from reference.site.config import FuellingPointConfig, LineConfig, NozzleConfig, SiteConfig
 from reference.site.dart import DartDriver
@@ -39,9 +40,6 @@ __all__ = ["SiteController", "make_driver"]
 
 log = logging.getLogger(__name__)
 
-FLOWING = frozenset({PointState.FUELLING, PointState.SUSPENDED_FUELLING})
-TAKEN = FLOWING | {PointState.AUTHORISED, PointState.STARTED, PointState.SUSPENDED_STARTED}
-
 
 def make_driver(line: LineConfig) -> PumpDriver:
     """The driver for a line. Raises ConfigError when the line cannot work as configured."""
@@ -50,7 +48,7 @@ def make_driver(line: LineConfig) -> PumpDriver:
     return ModbusDriver(line)
 
 
-class SiteController:
+class SiteController(AuthorisationDesk):
     """The controller of one station.
 
     Wire each of ``drivers`` and ``printer`` (`protocols.sansio.Machine`) to its line, and ``await start()`` on the
@@ -295,83 +293,7 @@ class SiteController:
             self.prices[event.nozzle] = event.price_fen_per_l
             self.uplink.setup_changed()
 
-    # -- authorisations -----------------------------------------------------------------------------------------
-
-    @property
-    def policy_allows(self) -> bool:
-        """Whether a lift without an order is authorised now."""
-        if self.backend_up:
-            return self.config.lift_policy == "authorise"
-        return self.config.offline_policy == "authorise"
-
-    def consider(self, fuelling_point: int) -> None:
-        """Authorise the nozzle that waits at this fuelling point, if an order or the policy says so."""
-        nozzle = self.lifted.get(fuelling_point)
-        if nozzle is None:
-            return
-        held = self.held.get(nozzle)
-        if held is not None and held.live:
-            return
-        if held is not None and held.expires_us <= self.clock_us():
-            self.release(nozzle)
-            held = None
-        if held is None:
-            if not self.policy_allows:
-                return
-            held = Authorisation(nozzle, None, None, None, None, self.expiry_us())
-            self.hold(held)
-        self.driver_of[fuelling_point].authorise(
-            fuelling_point, nozzle, preset_fen=held.preset_fen, preset_ml=held.preset_ml
-        )
-
-    def expiry_us(self) -> int:
-        """When an authorisation given now ends."""
-        return self.clock_us() + self.config.authorisation_ttl_us
-
-    def hold(self, held: Authorisation) -> None:
-        """Give a nozzle its authorisation, or note that it changed. Raises JournalError if that cannot be stored."""
-        if held.order_id is not None:
-            self.journal.put_authorisation(held)
-        self.held[held.nozzle] = held
-        self._arm(held)
-
-    def release(self, nozzle: int) -> None:
-        """Take a nozzle's authorisation away."""
-        held = self.held.get(nozzle)
-        if held is not None:
-            if held.order_id is not None:
-                self.journal.drop_authorisation(nozzle)
-            self._forget(nozzle)
-
-    def _forget(self, nozzle: int) -> None:
-        self.held.pop(nozzle, None)
-        timer = self._timers.pop(nozzle, None)
-        if timer is not None:
-            timer.cancel()
-
-    def _arm(self, held: Authorisation) -> None:
-        timer = self._timers.pop(held.nozzle, None)
-        if timer is not None:
-            timer.cancel()
-        if self._loop is not None:
-            delay_s = max(0, held.expires_us - self.clock_us()) / 1e6
-            self._timers[held.nozzle] = self._loop.call_later(delay_s, self._expire, held.nozzle)
-
-    def _expire(self, nozzle: int) -> None:
-        """The time to begin is over; a delivery that has begun goes on (FD-AUTH-03)."""
-        self._timers.pop(nozzle, None)
-        held = self.held.get(nozzle)
-        if held is None:
-            return
-        number = self.point_of[nozzle]
-        driver = self.driver_of[number]
-        status = driver.status(number)
-        if held.live and status.state in TAKEN:
-            if status.state not in FLOWING and status.volume_ml == 0:
-                driver.stop(number)  # what comes of it, void or sale, releases the nozzle
-            return
-        driver.stop(number)
-        self.release(nozzle)
+    # -- the operator -------------------------------------------------------------------------------------------
 
     def set_prices(self, prices_fen_per_l: Mapping[int, int]) -> None:
         """Change unit prices by nozzle. Raises KeyError for an unknown nozzle; the change is told when read back."""
