@@ -103,6 +103,11 @@ class GuestLoop(asyncio.SelectorEventLoop):
         """As `call_soon` on the guest's own thread; other threads may only report declared real I/O."""
         if threading.get_ident() == self._thread_id:
             return self.call_soon(callback, *args, context=context)
+        if not self._guest_selector.declared:
+            raise KernelError(
+                f"{getattr(callback, '__qualname__', callback)} reports from a thread inside virtual time; make it a "
+                "coroutine, or declare the real I/O with VirtualKernel.real_io()"
+            )
         return super().call_soon_threadsafe(callback, *args, context=context)
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]

@@ -37,6 +37,7 @@ class VirtualKernel(Kernel):
         super().__init__(seed, epoch_us=epoch_us, trace=trace)
         self.env = simpy.Environment(initial_time=0)
         self.loop: GuestLoop = GuestLoop(self.env)
+        self._next_collection_us: int | None = None
 
     @property
     def now_us(self) -> int:
@@ -56,27 +57,31 @@ class VirtualKernel(Kernel):
         if until_us is not None and until_us <= self.env.now:
             return
         collecting = gc.isenabled()
-        gc.collect()
-        gc.freeze()
         gc.disable()
-        collector = self.env.process(self._collect(until_us)) if until_us is not None else None
+        self._begin_collecting()
         try:
             with self.loop.running():
                 self.env.run(until=until_us)
         finally:
-            if collector is not None and collector.is_alive:
-                collector.interrupt()
-            gc.unfreeze()
             if collecting:
                 gc.enable()
 
-    def _collect(self, until_us: int | None) -> simpy.events.ProcessGenerator:
-        try:
-            while until_us is None or self.env.now < until_us:
-                yield self.env.timeout(_GC_PERIOD_US)
-                gc.collect()
-        except simpy.Interrupt:
+    def _begin_collecting(self) -> None:
+        if self._next_collection_us is not None:
             return
+        # What stands before the run is left out of later collections: there is a great deal of it, and it stays.
+        gc.collect()
+        gc.freeze()
+        self._plan_collection()
+
+    def _plan_collection(self) -> None:
+        self._next_collection_us = self.now_us + _GC_PERIOD_US
+        self.call_at(self._next_collection_us, self._collect)
+
+    def _collect(self) -> None:
+        gc.collect()
+        if self.env.peek() != simpy.core.Infinity:
+            self._plan_collection()
 
     def close(self) -> None:
         """Cancel what still runs on the guest loop and close it. The trace is complete before this is called."""
@@ -94,6 +99,7 @@ class VirtualKernel(Kernel):
                 task.cancel()
                 self.loop.pump()
         self.loop.close()
+        gc.unfreeze()
 
     async def _cancel_strays(self) -> None:
         current = asyncio.current_task()

@@ -1,0 +1,1 @@
+"""Worlds: a scenario put together, in virtual time or on real sockets and processes."""

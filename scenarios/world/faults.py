@@ -1,0 +1,202 @@
+"""The fault plan of a run: the file's schedule and the seed's swarm, in the words of the parts that they strike."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from scenarios.model import (
+    BackendKill,
+    Fault,
+    GatewayFault,
+    HttpFault,
+    PrinterFault,
+    Scenario,
+    Swarm,
+    TaxFault,
+    WireFault,
+)
+from scenarios.record import FaultLanding
+from sim.faults import ArmedFault
+from sim.net import HttpFault as SimHttpFault
+from sim.wechatpay import GatewayFault as SimGatewayFault
+from sim.wires import WireFault as SimWireFault
+
+__all__ = ["FaultPlan", "PlannedFault", "plan_faults"]
+
+_S: Final = 1_000_000
+
+FaultT = TypeVar("FaultT", WireFault, HttpFault, GatewayFault, TaxFault, PrinterFault, BackendKill)
+
+_WIRE_KINDS: Final = {"flip_bits": "flip", "cut": "down"}
+"""Where the wire's own word differs from the scenario file's."""
+
+_GATEWAY_KINDS: Final[dict[str, dict[str, object]]] = {
+    "callback_lost": {"kind": "callback-lost", "events": ("TRANSACTION.SUCCESS",), "attempts": 1},
+    "callback_duplicated": {"kind": "callback-duplicate", "copies": 2, "delay_us": 300_000},
+    "callback_late": {"kind": "callback-late", "events": ("TRANSACTION.SUCCESS",)},
+    "callback_before_reply": {"kind": "callback-before-reply", "at": ("confirm",)},
+    "signature_probe": {"kind": "callback-signature", "forgery": "probe"},
+    "server_error": {"kind": "refuse", "code": "SYSTEM_ERROR", "at": ("prepay",)},
+    "timeout_after_commit": {"kind": "timeout", "at": ("prepay",), "after_commit": True, "delay_us": 20_000_000},
+}
+
+
+@dataclass(slots=True)
+class PlannedFault:
+    """One fault of the plan with its name, and how often it landed once it is at work."""
+
+    name: str
+    spec: Fault
+    at_us: int
+    healed_us: int | None
+    landed: Callable[[], int] = lambda: 0
+
+    def landing(self) -> FaultLanding:
+        """What the oracles see."""
+        return FaultLanding(
+            name=self.name,
+            target=self.spec.target,
+            kind=str(getattr(self.spec, "kind", "kill")),
+            at_us=self.at_us,
+            healed_us=self.healed_us,
+            landed=self.landed(),
+        )
+
+
+@dataclass(slots=True)
+class FaultPlan:
+    """All faults of a run, sorted by the part that they strike."""
+
+    faults: list[PlannedFault] = field(default_factory=list)
+
+    def wire(self, line: str) -> list[SimWireFault]:
+        """The faults of one pump line."""
+        return [
+            SimWireFault(kind=_WIRE_KINDS.get(fault.kind, fault.kind), **_common(planned), **_wire_extras(fault.kind))
+            for planned, fault in self._of(WireFault)
+            if fault.line == line
+        ]
+
+    def http(self) -> list[SimHttpFault]:
+        """The faults of the HTTP network."""
+        return [
+            SimHttpFault(
+                kind=fault.kind, client=fault.client, host=fault.host, delay_us=fault.delay_ms * 1_000, **_common(planned)
+            )
+            for planned, fault in self._of(HttpFault)
+        ]
+
+    def gateway(self) -> list[SimGatewayFault]:
+        """The faults inside the payment gateway."""
+        made = []
+        for planned, fault in self._of(GatewayFault):
+            words = dict(_GATEWAY_KINDS[fault.kind])
+            if fault.delay_ms:
+                words["delay_us"] = fault.delay_ms * 1_000
+            made.append(SimGatewayFault.from_dict({**_common(planned), **words}))
+        return made
+
+    def tax(self) -> list[tuple[PlannedFault, TaxFault]]:
+        """The faults inside the tax platform."""
+        return self._of(TaxFault)
+
+    def printer(self) -> list[tuple[PlannedFault, PrinterFault]]:
+        """The faults of the receipt printer."""
+        return self._of(PrinterFault)
+
+    def kills(self) -> list[tuple[PlannedFault, BackendKill]]:
+        """Backend instances that die."""
+        return self._of(BackendKill)
+
+    def _of(self, kind: type[FaultT]) -> list[tuple[PlannedFault, FaultT]]:
+        return [(planned, planned.spec) for planned in self.faults if isinstance(planned.spec, kind)]
+
+    def attach(self, armed: Iterable[ArmedFault[Any]]) -> None:
+        """Take landed counts from a part's own counters, matched by name."""
+        by_name = {planned.name: planned for planned in self.faults}
+        for one in armed:
+            if one.name in by_name:
+                by_name[one.name].landed = lambda one=one: one.landed  # type: ignore[misc]
+
+    def attach_report(self, report: Callable[[], Mapping[str, Mapping[str, int]]]) -> None:
+        """Take landed counts from a part that reports ``{name: {"landed": n}}``."""
+        for planned in self.faults:
+            if planned.name in report():
+                planned.landed = lambda name=planned.name: report()[name]["landed"]  # type: ignore[misc]
+
+    def landings(self) -> tuple[FaultLanding, ...]:
+        """All faults as the oracles see them."""
+        return tuple(planned.landing() for planned in self.faults)
+
+
+def _common(planned: PlannedFault) -> dict[str, object]:
+    share = getattr(planned.spec, "share", 1.0)
+    window = planned.spec.for_s * _S
+    return {
+        "name": planned.name,
+        "at_us": planned.at_us,
+        # A fault of a single moment strikes the next thing that passes, once.
+        "for_us": window or None,
+        "limit": None if window else 1,
+        "probability": share,
+    }
+
+
+def _wire_extras(kind: str) -> dict[str, int]:
+    return {"delay": {"delay_us": 60_000}, "duplicate": {"delay_us": 5_000}, "noise": {"every_us": 400_000}}.get(kind, {})
+
+
+def plan_faults(scenario: Scenario, seed: str | int) -> FaultPlan:
+    """The schedule of the file and, if it has one, the swarm that the seed draws."""
+    specs = [*scenario.faults]
+    if scenario.swarm is not None:
+        specs += _draw_swarm(scenario, scenario.swarm, random.Random(f"{seed}/swarm/faults"))
+    plan = FaultPlan()
+    seen: dict[str, int] = {}
+    for spec in specs:
+        base = f"{spec.target}-{getattr(spec, 'kind', 'kill')}".replace("_", "-")
+        seen[base] = number = seen.get(base, 0) + 1
+        at_us = spec.at_s * _S
+        healed_us = at_us + spec.for_s * _S if spec.for_s or not isinstance(spec, BackendKill) else None
+        plan.faults.append(PlannedFault(base if number == 1 else f"{base}-{number}", spec, at_us, healed_us))
+    return plan
+
+
+def _draw_swarm(scenario: Scenario, swarm: Swarm, rng: random.Random) -> list[Fault]:
+    last_s = max(1, scenario.demand.duration_s - swarm.heal_before_end_s - swarm.longest_s)
+    drawn: list[Fault] = []
+    for _ in range(swarm.faults):
+        window = {"at_s": rng.randrange(last_s), "for_s": rng.randint(1, swarm.longest_s)}
+        target = rng.choice(swarm.targets)
+        share = rng.choice([0.05, 0.2, 0.5, 1.0])
+        if target == "wire":
+            line = rng.choice([line.name for line in scenario.station.lines])
+            kind = rng.choice(["drop", "delay", "duplicate", "cut", "flip_bits", "noise"])
+            drawn.append(WireFault(target="wire", line=line, kind=kind, share=share, **window))
+        elif target == "http":
+            client, host = rng.choice(_ROUTES)
+            kind = rng.choice(["request_lost", "reply_lost", "late", "duplicated", "reset"])
+            drawn.append(
+                HttpFault(target="http", client=client, host=host, kind=kind, share=share, delay_ms=800, **window)
+            )
+        elif target == "gateway":
+            drawn.append(
+                GatewayFault(target="gateway", kind=rng.choice(sorted(_GATEWAY_KINDS)), share=share, **window)
+            )
+        elif target == "tax":
+            drawn.append(TaxFault(target="tax", kind=rng.choice(["stall", "quota_exhausted", "login_lost"]), **window))
+        else:
+            drawn.append(
+                PrinterFault(target="printer", kind=rng.choice(["paper_out", "cover_open", "power_off"]), **window)
+            )
+    return drawn
+
+
+_ROUTES: Final = (
+    ("site", "backend-a.station"),
+    ("phone", "backend-a.station"),
+    ("backend-a", "api.mch.weixin.qq.com"),
+)
