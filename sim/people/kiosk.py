@@ -71,7 +71,9 @@ class Kiosk:
         )
         sales: list[dict[str, Any]] = answer["sales"] if isinstance(answer, dict) else answer
         for sale in sales:
-            if (sale["nozzle"], sale["sequence"]) == (nozzle, delivered.sequence):
+            # As at a real till: the driver names the pump, and the screen shows litres and money.
+            shown = (sale["nozzle"], sale["volume_ml"], sale["amount_fen"])
+            if shown == (nozzle, delivered.volume_ml, delivered.amount_fen):
                 return sale
         return None
 
