@@ -33,6 +33,9 @@ _OPEN = (
     .order_by(commands.c.id)
     .limit(_MOST)
 )
+_OWNER = select(commands.c.order_id).where(
+    commands.c.station == bindparam("of_station"), commands.c.id == bindparam("number")
+)
 _ONE = (
     select(commands)
     .where(commands.c.station == bindparam("of_station"), commands.c.id == bindparam("number"))
@@ -109,9 +112,7 @@ class Commands:
         """
 
         async def work(tx: Transaction) -> None:
-            found = await tx.first(
-                select(commands.c.order_id).where(commands.c.station == station, commands.c.id == number)
-            )
+            found = await tx.first(_OWNER, {"of_station": station, "number": number})
             if found is None:
                 raise ApiError(404, "unknown_command", f"station {station} has no command {number}", "id")
             # Locks are taken in one order everywhere: the order's row, then the command's.

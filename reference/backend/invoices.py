@@ -28,6 +28,12 @@ _LOCK = _ONE.with_for_update()
 _OF_SALE = select(invoices).where(invoices.c.sale_id == bindparam("of_sale"))
 _SALE = select(sales).where(sales.c.sale_id == bindparam("wanted"))
 _PAYMENT = select(payments).where(payments.c.out_trade_no == bindparam("number"))
+_PAID_BY = select(orders.c.out_trade_no).where(orders.c.order_id == bindparam("wanted"))
+_ISSUED = (
+    update(invoices)
+    .where(invoices.c.fapiao_apply_id == bindparam("wanted"))
+    .values(state="issued", number=bindparam("given"), issued_us=bindparam("now_us"))
+)
 _END = frozenset({"issued", "failed"})
 # The form itself is wrong; sending it again cannot help. Everything else (quota, credit line, lost log-in) may heal.
 _HOPELESS = frozenset({"PARAM_ERROR", "INVALID_REQUEST"})
@@ -135,7 +141,7 @@ class Invoices:
         station = await self.core.stations.row(tx, row.station)
         transaction_id = None
         if row.order_id is not None:
-            order = await tx.first(select(orders.c.out_trade_no).where(orders.c.order_id == row.order_id))
+            order = await tx.first(_PAID_BY, {"wanted": row.order_id})
             payment = await tx.first(_PAYMENT, {"number": order.out_trade_no}) if order is not None else None
             transaction_id = payment.transaction_id if payment is not None else None
         form = application_of(row, sale, station, transaction_id=transaction_id)
@@ -156,11 +162,12 @@ class Invoices:
         if row.state in _END:
             return True
         if report.state == "ISSUED" and report.number:
-            await tx.execute(
-                update(invoices)
-                .where(invoices.c.fapiao_apply_id == row.fapiao_apply_id)
-                .values(state="issued", number=report.number[:20], issued_us=self.core.clock_us())
-            )
+            issued = {
+                "wanted": row.fapiao_apply_id,
+                "given": report.number[:20],
+                "now_us": self.core.clock_us(),
+            }
+            await tx.execute(_ISSUED, issued)
             self._tell(tx, row)
             return True
         if report.state == "ISSUE_FAILED" and report.fapiao_id in {None, row.fapiao_id}:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import Any
 
 import msgspec
 from sqlalchemy import Row, and_, bindparam, or_, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from reference.backend.core import Core
 from reference.backend.database import Transaction
@@ -39,7 +41,8 @@ _FLOWING = (
         orders.c.nozzle == bindparam("number"),
         orders.c.holds_nozzle == 1,
         or_(
-            orders.c.state.in_(["AUTHORISED", "PAID"]),
+            orders.c.state == "AUTHORISED",
+            orders.c.state == "PAID",
             and_(orders.c.state == "CREATED", orders.c.mode == "postpay"),
         ),
     )
@@ -48,6 +51,17 @@ _FLOWING = (
 )
 # States in which the order's nozzle is its own.
 _HOLDING = frozenset({"CREATED", "AUTHORISED", "FUELLING"})
+
+
+@functools.cache
+def _move_of(names: tuple[str, ...]) -> ReturningUpdate[Any]:
+    """One statement for each set of columns that some move changes; there are a dozen."""
+    return (
+        update(orders)
+        .where(orders.c.order_id == bindparam("wanted"))
+        .values({name: bindparam(f"new_{name}") for name in names})
+        .returning(orders)
+    )
 
 
 class Orders:
@@ -112,13 +126,14 @@ class Orders:
             and (state in _HOLDING or (order.mode == "prepay" and state in {"PAYING", "PAID"}))
             else None
         )
-        statement = (
-            update(orders)
-            .where(orders.c.order_id == order.order_id)
-            .values(state=state, holds_nozzle=holds, updated_us=self.core.clock_us(), **values)
-            .returning(orders)
-        )
-        row = await tx.first(statement)
+        changes = {
+            "new_state": state,
+            "new_holds_nozzle": holds,
+            "new_updated_us": self.core.clock_us(),
+            **{f"new_{name}": value for name, value in values.items()},
+        }
+        statement = _move_of(tuple(name.removeprefix("new_") for name in changes))
+        row = await tx.first(statement, {"wanted": order.order_id, **changes})
         assert row is not None  # noqa: S101 - the caller holds the row's lock
         tx.notify(f"order/{order.order_id}")
         return row
