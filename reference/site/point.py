@@ -22,7 +22,6 @@ from reference.site.events import (
     NozzleLifted,
     NozzleReturned,
     PointState,
-    PriceSet,
     StateChanged,
 )
 from reference.site.intents import (
@@ -36,12 +35,11 @@ from reference.site.intents import (
     SetPrices,
     Stop,
 )
+from reference.site.pricing import PATIENCE_POLLS, TRIES_MOST, PriceKeeping
 from reference.site.witness import Filling, Witness
 
 __all__ = ["FuellingPointLogic"]
 
-PATIENCE_POLLS = 3  # unanswered wishes are repeated after this many polls
-TRIES_MOST = 5  # commands; some heads obey only the second RESET
 READ_TRIES_MOST = 6
 
 
@@ -57,7 +55,7 @@ class _Request:
     tries: int = 0
 
 
-class FuellingPointLogic(DeliveryCapture):
+class FuellingPointLogic(DeliveryCapture, PriceKeeping):
     """The logic of one fuelling point.
 
     Args:
@@ -100,8 +98,7 @@ class FuellingPointLogic(DeliveryCapture):
         self._reads: dict[tuple[Read, int], list[int]] = {}  # -> [polls since asked or -1, tries]
         self._request: _Request | None = None
         self._stop_polls: int | None = None
-        self._price_wishes: dict[int, int] = {}  # logical -> tries
-        self._price_polls = -1
+        self._init_prices()
         self._preset_left = True  # unknown until a RESET was seen to work
         self._lift_waits = False
         self._returned = False
@@ -133,16 +130,6 @@ class FuellingPointLogic(DeliveryCapture):
             self.busy = True
             return True
         return request is not None
-
-    def set_prices(self, prices_fen_per_l: Mapping[int, int]) -> bool:
-        """See `PumpDriver.set_prices`; logical numbers here."""
-        if any(logical not in self.nozzles for logical in prices_fen_per_l):
-            return False
-        self.prices.update(prices_fen_per_l)
-        self._price_wishes.update(dict.fromkeys(prices_fen_per_l, 0))
-        self._price_polls = -1
-        self.busy = True
-        return True
 
     # -- the link -----------------------------------------------------------------------------------------------
 
@@ -273,15 +260,6 @@ class FuellingPointLogic(DeliveryCapture):
             if phase is Phase.AUTHORISED and self.nozzle_out == 0:
                 self._stop_polls = -1  # hung up while the command was on the wire
 
-    def on_price_read(self, logical: int, price_fen_per_l: int, now_us: int) -> None:
-        """The unit price that the pump shows for a nozzle."""
-        self.pump_prices[logical] = price_fen_per_l
-        if logical not in self._price_wishes:
-            return
-        if price_fen_per_l == self.prices[logical]:
-            del self._price_wishes[logical]
-            self.emit(PriceSet(self.number, self.nozzles[logical], price_fen_per_l, True, now_us))
-
     # -- what to say next ---------------------------------------------------------------------------------------
 
     def next_intent(self, now_us: int) -> Intent | None:
@@ -317,33 +295,6 @@ class FuellingPointLogic(DeliveryCapture):
                 waited[:] = (0, waited[1] + 1)
                 return Reads((item,))
         return None
-
-    def _next_price(self, now_us: int) -> Intent | None:
-        if 0 <= self._price_polls < PATIENCE_POLLS:
-            return None
-        if self._price_polls >= PATIENCE_POLLS:
-            self._price_polls = -1
-            for logical in list(self._price_wishes):
-                # Only nozzles that the pump has spoken of since can have failed; others wait for their lift.
-                if logical == self.last_nozzle and self._price_wishes[logical] >= TRIES_MOST:
-                    del self._price_wishes[logical]
-                    shown = self.pump_prices.get(logical, 0)
-                    self.emit(PriceSet(self.number, self.nozzles[logical], shown, False, now_us))
-        due = self._prices_due()
-        if not due:
-            return None
-        for logical in due:
-            self._price_wishes[logical] += 1
-        self._price_polls = 0
-        self._reads[Read.STATUS, 0] = [-1, 0]  # a price counts when it has been read back
-        return SetPrices(tuple(self.prices.get(logical, 0) for logical in range(1, max(self.nozzles) + 1)))
-
-    def _prices_due(self) -> list[int]:
-        return [
-            logical
-            for logical, tries in self._price_wishes.items()
-            if tries == 0 or logical == self.last_nozzle
-        ]
 
     def _next_for_request(self, now_us: int) -> Intent | None:
         request = self._request
