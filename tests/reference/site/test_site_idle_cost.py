@@ -10,7 +10,7 @@ from reference.site.dart import DartDriver
 def test_idle_poll_costs_less_than_5_us_in_the_driver(fake, benchmark):
     driver = DartDriver(fake.config(4))
     line = fake.Line(driver, [fake.Pump(0x51 + k) for k in range(4)])
-    line.run(20_000_000)
+    line.run(20_030_000)
     wire = ControllerSide([0x51])
     eot = {0x51 + k: bytes((0x51 + k, 0x70, 0xFA)) for k in range(4)}
 
