@@ -182,7 +182,7 @@ def phone_latencies(events: Mapping[int, Iterable[tuple[int, str, Mapping[str, A
                     at[kind] = t_us
                     if kind == "phone.confirmed" and "phone.sheet" in at:
                         human.append(t_us - at["phone.sheet"])
-                case "phone.paid":
+                case "phone.paid" if kind not in at:
                     at[kind] = t_us
                     if "phone.confirmed" in at:
                         before = at["phone.sheet"] - at["phone.pay_tapped"]

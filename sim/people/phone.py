@@ -71,6 +71,7 @@ class PhoneApp:
         self._watcher: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._tries = 0
+        self._paid_order = ""
         self.order: dict[str, Any] = {}
 
     def tell(self, kind: str, **fields: Any) -> None:
@@ -271,7 +272,9 @@ class PhoneApp:
                 volume_ml=order.get("volume_ml", 0),
                 amount_fen=order.get("amount_fen", 0),
             )
-            if order["state"] in _PAID and before.get("state") not in _PAID:
+            # Once an order: a pre-paid one goes on from PAID to fuelling and comes back to a paid state at its end.
+            if order["state"] in _PAID and order_id != self._paid_order:
+                self._paid_order = order_id
                 self.tell("paid", order_id=order_id, amount_fen=order.get("paid_fen"))
         invoice = (order.get("invoice") or {}).get("state", "none")
         if invoice != (before.get("invoice") or {}).get("state", "none"):
