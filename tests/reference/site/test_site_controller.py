@@ -302,7 +302,7 @@ def test_an_order_that_comes_after_the_lift_starts_the_pump(world):
     assert w.backend.sales[1, 1]["order_id"] == "o1"
 
 
-@pytest.mark.requirement("fd-auth-01", "fd-auth-02")
+@pytest.mark.requirement("fd-auth.one-live-authorisation", "fd-auth.one-order-per-delivery")
 def test_two_orders_never_share_a_nozzle(world):
     w = world(lift_policy="order_required")
     w.run(3)
@@ -313,7 +313,7 @@ def test_two_orders_never_share_a_nozzle(world):
     assert [(n, r["ok"]) for n, r in w.backend.results] == [(1, True), (2, False), (3, False)]
 
 
-@pytest.mark.requirement("fc-sale-09")
+@pytest.mark.requirement("fc-sale.cancel-after-flow-is-refused")
 def test_cancel_before_and_after_fuel(world):
     w = world(lift_policy="order_required")
     w.run(3)
@@ -342,7 +342,7 @@ def test_cancel_before_and_after_fuel(world):
     assert [s["order_id"] for s in w.backend.sales.values()] == ["o2"]
 
 
-@pytest.mark.requirement("fd-auth-03")
+@pytest.mark.requirement("fd-auth.authorisation-expires")
 def test_an_authorisation_ends_by_itself(world):
     w = world(authorisation_ttl_us=20 * S)
     w.run(3)
@@ -358,7 +358,7 @@ def test_an_authorisation_ends_by_itself(world):
     assert len(w.truth()) == 1
 
 
-@pytest.mark.requirement("ha-14", "fd-pwr-07")
+@pytest.mark.requirement("ha.day-without-network-resyncs", "fd-pwr.buffered-sales-upload-in-order")
 @pytest.mark.parametrize(("policy", "sales"), [("authorise", 3), ("deny", 0)])
 def test_while_the_backend_is_away_the_policy_decides_and_everything_is_sent_afterwards(world, policy, sales):
     w = world(offline_policy=policy)
@@ -376,7 +376,7 @@ def test_while_the_backend_is_away_the_policy_decides_and_everything_is_sent_aft
     assert [key[1] for key in w.backend.sales] == list(range(1, sales + 1)), "oldest first"
 
 
-@pytest.mark.requirement("fc-sale-02", "fc-sale-07")
+@pytest.mark.requirement("fc-sale.repeated-upload-is-one-row", "fc-sale.lossy-transport-converges")
 def test_lost_replies_lead_to_the_same_key_again_on_the_other_instance(world):
     w = world()
     w.backend.lose_replies = 7
@@ -387,7 +387,7 @@ def test_lost_replies_lead_to_the_same_key_again_on_the_other_instance(world):
     assert {"backend-a.station", "backend-b.station"} <= set(w.backend.hosts)
 
 
-@pytest.mark.requirement("ha-01")
+@pytest.mark.requirement("ha.first-write-within-fifteen-seconds")
 def test_the_other_instance_takes_over_within_seconds(world):
     w = world()
     w.run(5)
@@ -398,7 +398,7 @@ def test_the_other_instance_takes_over_within_seconds(world):
     assert w.site.snapshot()["backend_up"]
 
 
-@pytest.mark.requirement("fc-sale-03")
+@pytest.mark.requirement("fc-sale.changed-content-is-refused")
 def test_another_content_under_the_same_key_is_kept_for_a_person_and_blocks_nothing(world):
     w = world()
     w.backend.sales[1, 1] = {"other": "content"}
@@ -461,7 +461,7 @@ def test_skipping_idle_polls_changes_no_sale_and_no_time(world, seed):
     ]
 
 
-@pytest.mark.requirement("fd-state-06")
+@pytest.mark.requirement("fd-state.fast-nozzle-cycle-keeps-deliveries-apart")
 @pytest.mark.parametrize("gap_us", [20_000, 100_000, 400_000])
 def test_a_nozzle_hung_up_and_lifted_again_at_once_makes_two_sales(world, gap_us):
     w = world()
@@ -475,7 +475,7 @@ def test_a_nozzle_hung_up_and_lifted_again_at_once_makes_two_sales(world, gap_us
     assert w.ledger() == w.truth()
 
 
-@pytest.mark.requirement("fd-pwr-13", "fd-state-15")
+@pytest.mark.requirement("fd-pwr.running-delivery-is-adopted", "fd-state.restart-rebuilds-state")
 def test_a_new_controller_adopts_what_runs_and_sells_it_once(world, tmp_path):
     w = world(journal=str(tmp_path / "site.sqlite3"))
     w.fill(5)

@@ -146,7 +146,7 @@ def test_price_is_programmed_into_an_empty_pump_before_the_first_sale(fake):
     assert rig.of(SaleCaptured)[0].price_fen_per_l == 812
 
 
-@pytest.mark.requirement("fd-link-11", "fd-link-12")
+@pytest.mark.requirement("fd-link.offline-after-k-missed-polls", "fd-link.failure-counter-resets")
 @pytest.mark.parametrize("flaps", [1, 20])
 def test_offline_after_exactly_k_missed_polls_each_time(fake, flaps):
     rig = Rig(fake, missed_polls_offline=5)
@@ -165,7 +165,7 @@ def test_offline_after_exactly_k_missed_polls_each_time(fake, flaps):
         assert len(rig.of(LineUp)) == flap + 2
 
 
-@pytest.mark.requirement("fd-link-13")
+@pytest.mark.requirement("fd-link.reads-before-commands-after-recovery")
 def test_after_a_lost_link_the_first_frames_read(fake):
     rig = Rig(fake)
     rig.run(5)
@@ -186,7 +186,9 @@ def test_after_a_lost_link_the_first_frames_read(fake):
     assert len(rig.sales()) == 1
 
 
-@pytest.mark.requirement("fd-link-13", "fc-sale-01")
+@pytest.mark.requirement(
+    "fd-link.reads-before-commands-after-recovery", "fc-sale.one-delivery-one-ledger-sale"
+)
 def test_a_sale_that_ends_while_the_link_is_lost_is_captured_once(fake):
     rig = Rig(fake)
     rig.run(5)
@@ -206,7 +208,7 @@ def test_a_sale_that_ends_while_the_link_is_lost_is_captured_once(fake):
     assert [s[1] for s in rig.sales()] == [12_000, 3_000]
 
 
-@pytest.mark.requirement("fd-pwr-14")
+@pytest.mark.requirement("fd-pwr.partial-sale-is-reconstructed")
 def test_a_delivery_that_was_never_seen_is_reconstructed_from_the_totaliser(fake):
     rig = Rig(fake)
     rig.run(5)
@@ -287,7 +289,7 @@ def test_restarts_at_any_moment_capture_each_delivery_once(fake):
     assert len(pump.truth) == 40
 
 
-@pytest.mark.requirement("fd-state-06")
+@pytest.mark.requirement("fd-state.fast-nozzle-cycle-keeps-deliveries-apart")
 def test_nozzle_down_and_up_again_within_one_poll_makes_two_sales(fake):
     rig = Rig(fake)
     rig.run(5)
@@ -415,7 +417,7 @@ def test_addresses_that_do_not_fit_into_the_period_are_refused_with_the_figure(f
         DartDriver(fake.config(8, baud=9600))
 
 
-@pytest.mark.requirement("fd-link-14")
+@pytest.mark.requirement("fd-link.poll-period-holds-at-full-line")
 def test_polls_stand_on_the_grid_and_never_spill_over(fake):
     rig = Rig(fake, count=4)
     rig.run(5)

@@ -123,7 +123,7 @@ for line in sys.stdin:
 """
 
 
-@pytest.mark.requirement("fd-pwr-10", "fc-sale-01")
+@pytest.mark.requirement("fd-pwr.repeated-upload-is-one-sale", "fc-sale.one-delivery-one-ledger-sale")
 def test_kill_9_around_the_write_loses_no_sale_and_doubles_none(tmp_path):
     rng = random.Random("kill -9")
     path = str(tmp_path / "site.sqlite3")

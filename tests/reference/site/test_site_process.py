@@ -99,7 +99,7 @@ async def start(path):
     return process
 
 
-@pytest.mark.requirement("fd-state-15", "fc-sale-01")
+@pytest.mark.requirement("fd-state.restart-rebuilds-state", "fc-sale.one-delivery-one-ledger-sale")
 @pytest.mark.parametrize("medium", ["tcp", "pty"])
 def test_a_sale_through_kill_9_and_a_clean_stop(fake, tmp_path, medium):
     async def scene():

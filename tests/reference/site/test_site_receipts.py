@@ -84,7 +84,7 @@ def desk():
     it.journal.close()
 
 
-@pytest.mark.requirement("prn-05")
+@pytest.mark.requirement("prn.receipt-content-equals-ledger")
 def test_receipts_come_out_in_order_with_the_figures_of_the_sale(desk):
     for sequence in (1, 2, 3):
         assert desk.add(sequence)
@@ -98,7 +98,7 @@ def test_receipts_come_out_in_order_with_the_figures_of_the_sale(desk):
     assert desk.journal.open_print_jobs() == []
 
 
-@pytest.mark.requirement("prn-01")
+@pytest.mark.requirement("prn.status-read-before-printing")
 @pytest.mark.parametrize(
     ("fault", "mend", "word"),
     [("paper_out", "load_paper", "paper"), ("open_cover", "close_cover", "cover")],
@@ -119,7 +119,9 @@ def test_a_printer_that_is_not_ready_gets_no_receipt_and_the_job_waits(desk, fau
     assert desk.spooler.problems == ()
 
 
-@pytest.mark.requirement("prn-02", "prn-03", "prn-04")
+@pytest.mark.requirement(
+    "prn.paper-out-reprints-whole-with-mark", "prn.reprints-are-numbered", "prn.lost-link-ends-declared"
+)
 @pytest.mark.parametrize("seed", range(6))
 def test_a_cut_off_receipt_is_printed_again_whole_and_marked_and_never_a_second_original(desk, seed):
     rng = random.Random(seed)
@@ -139,7 +141,7 @@ def test_a_cut_off_receipt_is_printed_again_whole_and_marked_and_never_a_second_
     assert len(desk.done) == 1
 
 
-@pytest.mark.requirement("prn-04")
+@pytest.mark.requirement("prn.lost-link-ends-declared")
 @pytest.mark.parametrize("wait_s", [0.001, 0.01, 0.2, 0.5])
 def test_power_lost_in_the_middle_gives_a_marked_reprint(desk, wait_s):
     desk.run(3)
@@ -155,7 +157,7 @@ def test_power_lost_in_the_middle_gives_a_marked_reprint(desk, wait_s):
     assert sum(p.reprint == 0 and p.amount_fen == 15_000 for p in desk.papers()) == 0
 
 
-@pytest.mark.requirement("prn-04")
+@pytest.mark.requirement("prn.lost-link-ends-declared")
 def test_a_restart_in_the_middle_reprints_with_the_mark(desk):
     desk.run(3)
     desk.add(7)
@@ -170,7 +172,7 @@ def test_a_restart_in_the_middle_reprints_with_the_mark(desk):
     assert desk.journal.open_print_jobs() == []
 
 
-@pytest.mark.requirement("prn-07")
+@pytest.mark.requirement("prn.queue-is-bounded-and-fuel-flows")
 def test_the_queue_is_bounded_and_a_dead_printer_stops_nothing():
     desk = Desk(limit=3)
     desk.cable = False
