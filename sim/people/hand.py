@@ -70,9 +70,10 @@ class DispenserHand:
             case FlowStopped(reason=reason) if reason in _OVER:
                 _succeed(waiting.stopped)
             case DeliveryEnded(delivery=delivery):
-                told = Delivered(
-                    delivery.nozzle_id, delivery.sequence, delivery.volume_ml, delivery.amount_fen
-                )
+                # The dispenser numbers deliveries per fuelling point; sites and ledgers count per nozzle.
+                point, logical = self._place[delivery.nozzle_id]
+                ordinal = point.nozzles[logical].count
+                told = Delivered(delivery.nozzle_id, ordinal, delivery.volume_ml, delivery.amount_fen)
                 self._last[event.fuelling_point] = told if delivery.volume_ml else None
                 _succeed(waiting.stopped)
                 _succeed(waiting.ended, self._last[event.fuelling_point])

@@ -36,7 +36,7 @@ class World(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What the driver reads off the pump after hanging up."""
+    """What the driver reads off the pump after hanging up. ``sequence`` counts the nozzle's deliveries from 1."""
 
     nozzle: int
     sequence: int

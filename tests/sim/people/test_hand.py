@@ -121,3 +121,11 @@ def test_the_price_is_the_pump_s(make) -> None:
     assert make().hand.price_fen_per_l(7) == 760
     with pytest.raises(KeyError):
         make().hand.lift(8)
+
+
+def test_deliveries_go_by_the_count_of_their_nozzle_not_of_the_fuelling_point(make) -> None:
+    pump = make()
+    pump.point.nozzles[1].count = 4  # the nozzle's count and the fuelling point's sequence are two things
+    delivered = pump.run(full_ml=10_000)[-1]
+    assert delivered.sequence == 5
+    assert pump.point.journal[-1].sequence == 1

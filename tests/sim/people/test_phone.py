@@ -224,6 +224,20 @@ def test_a_pre_paid_order_is_paid_first(rig: Rig) -> None:
     assert [e["state"] for e in rig.told("phone.state")] == ["CREATED", "PAYING", "PAID", "AUTHORISED"]
 
 
+def test_a_pre_paid_order_is_paid_once_on_the_screen(rig: Rig) -> None:
+    car = plan(prepaid=True, preset_fen=15_200)
+
+    def visit():
+        yield rig.phones.order(car, WHO, 5)
+        for state in ("FUELLING", "COMPLETED"):
+            yield rig.kernel.env.timeout(30 * S)
+            rig.backend.update(state=state)
+        return (yield rig.phones.pay(car, WHO, 5, DELIVERED))
+
+    assert rig.run(visit()) is True
+    assert len(rig.told("phone.paid")) == 1
+
+
 def test_the_code_at_the_pump_binds_the_unpaid_sale(rig: Rig) -> None:
     rig.backend.unpaid_sale = True
     car = plan(pay_by="scan_after", preset_fen=20_000)
@@ -314,7 +328,7 @@ def test_nobody_confirms_and_the_payment_stays_open(rig: Rig) -> None:
 
 
 class TestKiosk:
-    SALE: ClassVar = {"sale_id": "s9", "nozzle": 5, "sequence": 3, "amount_fen": 15_200}
+    SALE: ClassVar = {"sale_id": "s9", "nozzle": 5, "volume_ml": 20_000, "amount_fen": 15_200}
 
     def settle(self, rig: Rig, **changes: Any) -> bool:
         def visit():
@@ -323,7 +337,7 @@ class TestKiosk:
         return bool(rig.run(visit()))
 
     def test_the_sale_of_this_delivery_is_settled(self, rig: Rig) -> None:
-        rig.backend.sales = [{**self.SALE, "sale_id": "s8", "sequence": 2}, self.SALE]
+        rig.backend.sales = [{**self.SALE, "sale_id": "s8", "volume_ml": 19_990}, self.SALE]
         assert self.settle(rig, invoice="individual") is True
         (settled,) = rig.backend.settled
         assert settled == {
