@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from scenarios.model import Line, Station
-from sim.dispenser import DartDispenser, Dispenser, DispenserProfile, FuellingPoint, ModbusDispenser, Nozzle, Tank
+from sim.dispenser import (
+    DartDispenser,
+    Dispenser,
+    DispenserProfile,
+    FuellingPoint,
+    ModbusDispenser,
+    Nozzle,
+    Tank,
+)
 
 __all__ = ["Cabinet", "Equipment", "build_equipment"]
 
@@ -81,7 +90,7 @@ def _cabinets(name: str, line: Line, at: dict[int, FuellingPoint]) -> list[Cabin
         dispenser = Dispenser(at.values())
         return [Cabinet(name, line.name, dispenser, DartDispenser(dispenser, at), tuple(at))]
     # One Modbus unit a fuelling point: its block is the first of the unit.
-    framing = "tcp" if line.framing == "tcp" else "rtu"
+    framing: Literal["tcp", "rtu"] = "tcp" if line.framing == "tcp" else "rtu"
     cabinets = []
     for unit, point in at.items():
         dispenser = Dispenser([point])

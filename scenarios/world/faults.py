@@ -40,8 +40,16 @@ _GATEWAY_KINDS: Final[dict[str, dict[str, object]]] = {
     "callback_before_reply": {"kind": "callback-before-reply", "at": ("confirm",)},
     "signature_probe": {"kind": "callback-signature", "forgery": "probe"},
     "server_error": {"kind": "refuse", "code": "SYSTEM_ERROR", "at": ("prepay",)},
-    "timeout_after_commit": {"kind": "timeout", "at": ("prepay",), "after_commit": True, "delay_us": 20_000_000},
+    "timeout_after_commit": {
+        "kind": "timeout",
+        "at": ("prepay",),
+        "after_commit": True,
+        "delay_us": 20_000_000,
+    },
 }
+
+
+_GATEWAY_NAMES: Final[list[Any]] = sorted(_GATEWAY_KINDS)
 
 
 @dataclass(slots=True)
@@ -75,7 +83,9 @@ class FaultPlan:
     def wire(self, line: str) -> list[SimWireFault]:
         """The faults of one pump line."""
         return [
-            SimWireFault(kind=_WIRE_KINDS.get(fault.kind, fault.kind), **_common(planned), **_wire_extras(fault.kind))
+            SimWireFault(
+                kind=_WIRE_KINDS.get(fault.kind, fault.kind), **_common(planned), **_wire_extras(fault.kind)
+            )
             for planned, fault in self._of(WireFault)
             if fault.line == line
         ]
@@ -84,7 +94,11 @@ class FaultPlan:
         """The faults of the HTTP network."""
         return [
             SimHttpFault(
-                kind=fault.kind, client=fault.client, host=fault.host, delay_us=fault.delay_ms * 1_000, **_common(planned)
+                kind=fault.kind,
+                client=fault.client,
+                host=fault.host,
+                delay_us=fault.delay_ms * 1_000,
+                **_common(planned),
             )
             for planned, fault in self._of(HttpFault)
         ]
@@ -132,7 +146,7 @@ class FaultPlan:
         return tuple(planned.landing() for planned in self.faults)
 
 
-def _common(planned: PlannedFault) -> dict[str, object]:
+def _common(planned: PlannedFault) -> dict[str, Any]:
     share = getattr(planned.spec, "share", 1.0)
     window = planned.spec.for_s * _S
     return {
@@ -145,8 +159,12 @@ def _common(planned: PlannedFault) -> dict[str, object]:
     }
 
 
-def _wire_extras(kind: str) -> dict[str, int]:
-    return {"delay": {"delay_us": 60_000}, "duplicate": {"delay_us": 5_000}, "noise": {"every_us": 400_000}}.get(kind, {})
+def _wire_extras(kind: str) -> dict[str, Any]:
+    return {
+        "delay": {"delay_us": 60_000},
+        "duplicate": {"delay_us": 5_000},
+        "noise": {"every_us": 400_000},
+    }.get(kind, {})
 
 
 def plan_faults(scenario: Scenario, seed: str | int) -> FaultPlan:
@@ -174,23 +192,29 @@ def _draw_swarm(scenario: Scenario, swarm: Swarm, rng: random.Random) -> list[Fa
         share = rng.choice([0.05, 0.2, 0.5, 1.0])
         if target == "wire":
             line = rng.choice([line.name for line in scenario.station.lines])
-            kind = rng.choice(["drop", "delay", "duplicate", "cut", "flip_bits", "noise"])
+            kind: Any = rng.choice(["drop", "delay", "duplicate", "cut", "flip_bits", "noise"])
             drawn.append(WireFault(target="wire", line=line, kind=kind, share=share, **window))
         elif target == "http":
             client, host = rng.choice(_ROUTES)
             kind = rng.choice(["request_lost", "reply_lost", "late", "duplicated", "reset"])
             drawn.append(
-                HttpFault(target="http", client=client, host=host, kind=kind, share=share, delay_ms=800, **window)
+                HttpFault(
+                    target="http", client=client, host=host, kind=kind, share=share, delay_ms=800, **window
+                )
             )
         elif target == "gateway":
             drawn.append(
-                GatewayFault(target="gateway", kind=rng.choice(sorted(_GATEWAY_KINDS)), share=share, **window)
+                GatewayFault(target="gateway", kind=rng.choice(_GATEWAY_NAMES), share=share, **window)
             )
         elif target == "tax":
-            drawn.append(TaxFault(target="tax", kind=rng.choice(["stall", "quota_exhausted", "login_lost"]), **window))
+            drawn.append(
+                TaxFault(target="tax", kind=rng.choice(["stall", "quota_exhausted", "login_lost"]), **window)
+            )
         else:
             drawn.append(
-                PrinterFault(target="printer", kind=rng.choice(["paper_out", "cover_open", "power_off"]), **window)
+                PrinterFault(
+                    target="printer", kind=rng.choice(["paper_out", "cover_open", "power_off"]), **window
+                )
             )
     return drawn
 

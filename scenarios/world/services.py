@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import httpx
-from starlette.types import Receive, Scope, Send
 
-from protocols.wechatpay import Endpoint, refusal
 from scenarios.model import Services, Station
 from scenarios.world.faults import FaultPlan
 from scenarios.world.keys import RunKeys
 from scenarios.world.translate import latency_profile, scaled
 from sim.kernel import Kernel
 from sim.latency import LatencyProfile
-from sim.taxplatform import Seller, TaxFault, TaxPlatform
-from sim.wechatpay import GatewayProfile, RawRequest, WeChatPayGateway
+from sim.taxplatform import Seller, TaxFault, TaxPlatform, tax_platform_behind
+from sim.wechatpay import GatewayProfile, WeChatPayGateway
 
-__all__ = ["FAPIAO_PREFIX", "SimulatedServices", "build_services"]
-
-FAPIAO_PREFIX = "/v3/new-tax-control-fapiao"
-"""The invoice endpoints live on the payment platform's own host."""
+__all__ = ["SimulatedServices", "build_services"]
 
 _TAX_KINDS = {"stall": "stall", "quota_exhausted": "quota", "login_lost": "login-lost"}
 
@@ -44,7 +38,7 @@ def build_services(
     notify_client: httpx.AsyncClient,
     notify_url: str,
 ) -> SimulatedServices:
-    """Build both services and mount the invoice endpoints behind the gateway's host.
+    """Build both services; the invoice endpoints are mounted behind the gateway's host.
 
     The scenario states the gateway's whole share of one payment. Three eighths of it go to the prepay call and five to
     what lies between the payer's confirmation and the callback; the payer's own screen is no part of it.
@@ -77,38 +71,11 @@ def build_services(
     )
     plan.attach_report(gateway.faults.report)
 
-    def verify(method: str, target: str, headers: Mapping[str, str], body: bytes) -> str:
-        request = RawRequest(method, target, headers, body)
-        return gateway.gate.admit(request, Endpoint.FAPIAO, kernel.unix_us // 1_000_000).mchid
-
-    def sign(status: int, body: bytes, headers: Mapping[str, str]) -> Mapping[str, str]:
-        if status >= 400:
-            return {}
-        return gateway.signer.headers(gateway.signer.pick(headers.get("wechatpay-serial")), body)
-
-    def announce(
-        mchid: str, url: str, *, event_type: str, summary: str, resource: Mapping[str, object], subject: str
-    ) -> None:
-        account = gateway.accounts.get(mchid)
-        if account is None:
-            raise refusal(Endpoint.FAPIAO, "MCH_NOT_EXISTS")
-        gateway.notifier.announce(
-            account,
-            url,
-            event_type=event_type,
-            summary=summary,
-            resource=resource,
-            subject=subject,
-            original_type=None,
-        )
-
-    tax = TaxPlatform(
-        kernel,
+    tax = tax_platform_behind(
+        gateway,
         [Seller(merchant.account.mchid, station.name, station.taxpayer_id, f"{notify_url}/v1/notify/fapiao")],
-        verify_request=verify,
-        sign_reply=sign,
-        announce=announce,
         latency=latency_profile(services.tax_issue),
+        accept_latency=latency_profile(services.tax_accept),
         faults=[
             TaxFault(
                 kind=_TAX_KINDS[fault.kind],
@@ -120,11 +87,4 @@ def build_services(
         ],
     )
     plan.attach_report(tax.fault_report)
-    accept = latency_profile(services.tax_accept)
-
-    async def accepting(scope: Scope, receive: Receive, send: Send) -> None:
-        await gateway.pass_time(accept, "tax-accept")
-        await tax.app(scope, receive, send)
-
-    gateway.mount(FAPIAO_PREFIX, accepting)
     return SimulatedServices(gateway, tax)

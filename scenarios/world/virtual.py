@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import httpx
 
+from protocols.modbus import rtu_silence_us
 from reference.backend import Backend, BackendSettings, SqliteDatabase, create_backend
 from reference.site import SiteController
 from scenarios.demand import demand_profile, positions, start_of_day_us
@@ -235,7 +236,10 @@ class VirtualWorld:
             skip_idle_polls=self.options.skip_idle_polls,
         )
         self.plan.attach(bus.faults)
-        bus.attach(driver, name="site", master=True, poll_lead_us=bus.burst_us(_POLL_CHARACTERS[line.protocol]))
+        lead_us = bus.burst_us(_POLL_CHARACTERS[line.protocol])
+        if line.protocol == "modbus":
+            lead_us += rtu_silence_us(line.baud)  # a unit answers when it has heard the end of the frame
+        bus.attach(driver, name="site", master=True, poll_lead_us=lead_us)
         for cabinet in self.equipment.on_line(line.name):
             bus.attach(cabinet.machine, name=cabinet.name, addresses=cabinet.addresses)
 

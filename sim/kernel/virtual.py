@@ -37,7 +37,8 @@ class VirtualKernel(Kernel):
         super().__init__(seed, epoch_us=epoch_us, trace=trace)
         self.env = simpy.Environment(initial_time=0)
         self.loop: GuestLoop = GuestLoop(self.env)
-        self._next_collection_us: int | None = None
+        self._next_collection_us = _GC_PERIOD_US
+        self._frozen = False
 
     @property
     def now_us(self) -> int:
@@ -58,30 +59,29 @@ class VirtualKernel(Kernel):
             return
         collecting = gc.isenabled()
         gc.disable()
-        self._begin_collecting()
+        self._freeze()
         try:
             with self.loop.running():
-                self.env.run(until=until_us)
+                # Without an end there is nothing to measure collections by, and such runs are short.
+                while until_us is not None and self._next_collection_us < until_us:
+                    self._run_to(self._next_collection_us)
+                    gc.collect()
+                    self._next_collection_us += _GC_PERIOD_US
+                self._run_to(until_us)
         finally:
             if collecting:
                 gc.enable()
 
-    def _begin_collecting(self) -> None:
-        if self._next_collection_us is not None:
-            return
-        # What stands before the run is left out of later collections: there is a great deal of it, and it stays.
-        gc.collect()
-        gc.freeze()
-        self._plan_collection()
+    def _run_to(self, until_us: int | None) -> None:
+        if until_us is None or until_us > self.env.now:
+            self.env.run(until=until_us)
 
-    def _plan_collection(self) -> None:
-        self._next_collection_us = self.now_us + _GC_PERIOD_US
-        self.call_at(self._next_collection_us, self._collect)
-
-    def _collect(self) -> None:
-        gc.collect()
-        if self.env.peek() != simpy.core.Infinity:
-            self._plan_collection()
+    def _freeze(self) -> None:
+        """Leave what stands before the run out of collections: there is a great deal of it, and it stays."""
+        if not self._frozen:
+            self._frozen = True
+            gc.collect()
+            gc.freeze()
 
     def close(self) -> None:
         """Cancel what still runs on the guest loop and close it. The trace is complete before this is called."""

@@ -6,12 +6,13 @@ import asyncio
 import time
 from array import array
 from collections.abc import Callable
+from typing import Any
 
 import simpy
 from simpy.core import Infinity
 from simpy.events import NORMAL, Event, EventPriority
 
-from sim.kernel.base import Kernel
+from sim.kernel.base import Cancellable, Kernel
 from sim.kernel.trace import Trace
 
 __all__ = ["WallKernel"]
@@ -35,11 +36,15 @@ class _WallEnvironment(simpy.Environment):
         if self.stepping:
             super().schedule(event, priority, delay)
             return
-        # Never past an event that is still due, or time would have to run backwards for it.
-        self._now = max(self._now, min(self._elapsed_us(), self.peek()))
+        self.catch_up()
         super().schedule(event, priority, delay)
         if self._now + delay < self.armed_us:
             self._on_sooner()
+
+    def catch_up(self) -> None:
+        """Outside a step: set the time to now, but never past an event that is still due (time cannot run backwards)."""
+        if not self.stepping:
+            self._now = max(self._now, min(self._elapsed_us(), self.peek()))
 
 
 class WallKernel(Kernel):
@@ -67,6 +72,11 @@ class WallKernel(Kernel):
     def now_us(self) -> int:
         """Real microseconds since the kernel was made, by the monotonic clock."""
         return self._elapsed_us()
+
+    def call_at(self, at_us: int, fn: Callable[..., object], *args: Any) -> Cancellable:
+        """Call ``fn(*args)`` at an instant; measured from the environment's time, which may lag behind the clock."""
+        self.env.catch_up()
+        return Cancellable(self.env, max(0, int(at_us - self.env.now)), fn, args)
 
     def _arm(self) -> None:
         if self._timer is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -19,6 +20,10 @@ __all__ = ["Exchange"]
 
 _DEFAULT_TIMEOUT_S: Final = 60.0
 """How long a client without a time-out of its own waits for what will never come; then it is told, as by a dead peer."""
+
+
+CAUSE: Final[ContextVar[int | None]] = ContextVar("sim_net_cause", default=None)
+"""Number of the request that an application is serving, in the context that serves it."""
 
 
 class Exchange(httpx.AsyncByteStream):
@@ -53,6 +58,8 @@ class Exchange(httpx.AsyncByteStream):
         self._is_reported = False
         self._error: httpx.TransportError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._number = network.requests
+        self._cause = CAUSE.get()
         self._sent_us = network.now_us()
         self._arrived_us: int | None = None
         self._replied_us: int | None = None
@@ -112,7 +119,7 @@ class Exchange(httpx.AsyncByteStream):
             self._calls.append(call)
             if self._is_over:
                 call.disconnect()
-        self._network.serve(host, call, self if is_first else None)
+        self._network.serve(host, call, self if is_first else None, self._number)
 
     def scope(self) -> dict[str, Any]:
         """The ASGI scope of the request."""
@@ -246,6 +253,8 @@ class Exchange(httpx.AsyncByteStream):
                 "sent_us": self._sent_us,
                 "arrived_us": self._arrived_us,
                 "replied_us": self._replied_us,
+                "number": self._number,
+                "cause": self._cause,
             },
         )
 

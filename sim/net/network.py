@@ -15,7 +15,7 @@ import httpx
 from sim.kernel import Kernel, KernelError
 from sim.latency import LatencyProfile
 from sim.net.call import AppCall, AsgiApp
-from sim.net.exchange import Exchange
+from sim.net.exchange import CAUSE, Exchange
 from sim.net.faults import NO_STRIKE, HttpFault, HttpFaults
 
 __all__ = ["AppError", "Host", "Network", "NetworkError", "NetworkTransport", "Route"]
@@ -237,9 +237,11 @@ class Network:
             route = self._routes[key] = Route(client, self._hosts[name], latency, self._kernel)
         return route
 
-    def serve(self, host: Host, call: AppCall, exchange: Exchange | None) -> None:
-        """Run an application for a request that has arrived."""
-        task = self.loop.create_task(call.run(), context=host.context.copy())
+    def serve(self, host: Host, call: AppCall, exchange: Exchange | None, number: int) -> None:
+        """Run an application for request ``number``; what it asks of others meanwhile is caused by that."""
+        context = host.context.copy()
+        context.run(CAUSE.set, number)
+        task = self.loop.create_task(call.run(), context=context)
         host.tasks[task] = exchange
         task.add_done_callback(host.tasks.pop)
 
