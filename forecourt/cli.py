@@ -1,0 +1,202 @@
+"""The command ``forecourt``: one function a subcommand. Each parses, calls the layers below, and prints."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+import typer
+from rich.text import Text
+from typer.core import TyperGroup
+
+from forecourt.console import out, problem, progress
+from forecourt.explain import explain_name
+from forecourt.folders import evidence_folder
+from forecourt.guard import INTERRUPTED, BadInput, guarded
+from forecourt.tables import print_checks, print_figures, print_scenarios, print_verdicts
+from scenarios import ExitCode, LoadedScenario, ScenarioError, library_names, load
+
+__all__ = ["app", "main"]
+
+_EXIT_CODES: Final = (
+    "Exit codes: 0 conformant, 1 not conformant (or, for replay, another trace), 2 usage or configuration, "
+    "3 inconclusive, 4 harness error, 130 interrupted (143 by SIGTERM)."
+)
+_SEED: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class _Guarded(TyperGroup):
+    """Every command runs inside `guarded`, under test as on a terminal."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with guarded():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    cls=_Guarded,
+    help="An open harness for petrol-station systems: the whole chain from nozzle to invoice, judged.",
+    epilog=_EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ScenarioName = Annotated[
+    str,
+    typer.Argument(metavar="NAME|FILE", help="A shipped scenario (see `forecourt list`) or a YAML file."),
+]
+
+
+@app.command(epilog=_EXIT_CODES)
+def run(
+    scenario: ScenarioName,
+    seed: Annotated[str, typer.Option(help="Decides every draw; the same seed gives the same trace.")] = "1",
+    virtual_only: Annotated[
+        bool, typer.Option("--virtual-only", help="Only the modelled run, in virtual time.")
+    ] = False,
+    wall_only: Annotated[
+        bool, typer.Option("--wall-only", help="Only the measured run, on real sockets and processes.")
+    ] = False,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="Measure a backend of your own that follows the OpenAPI document; once for each instance. "
+            "Implies --wall-only: a process outside cannot live in virtual time.",
+        ),
+    ] = None,
+    out_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Where the evidence goes; must not hold anything yet. [default: evidence/NAME-SEED-N]",
+        ),
+    ] = None,
+) -> None:
+    """Run a scenario and judge it: in virtual time, then on real sockets and processes.
+
+    Ends with a table of verdicts and a folder of evidence: run.json, events.ndjson, captures, histograms, junit.xml
+    and report.html.
+    """
+    urls = tuple(_backend_url(url) for url in backend or [])
+    if virtual_only and (wall_only or urls):
+        other = "--wall-only" if wall_only else "--backend"
+        raise BadInput(f"--virtual-only and {other} exclude each other")
+    if not _SEED.fullmatch(seed):
+        raise BadInput(f"--seed {seed!r}: up to 64 letters, digits, dots, dashes and underscores")
+    loaded = _load(scenario)
+    if (wall_only or urls) and loaded.scenario.wall is None:
+        raise BadInput(f"{loaded.source}: has no `wall` part, so there is nothing to measure")
+    folder = evidence_folder(out_folder, loaded.scenario.name, seed)
+
+    from scenarios.runner import RunFailed, RunOptions, run_scenario
+
+    options = RunOptions(
+        seed=seed,
+        virtual=not (wall_only or urls),
+        wall=not virtual_only,
+        backend_urls=urls,
+        out=folder,
+    )
+    try:
+        with progress() as stages:
+            outcome = run_scenario(loaded, options, stages)
+    except RunFailed as error:
+        raise _failed(error) from None
+    console = out()
+    print_verdicts(console, outcome.results, outcome.verdict, outcome.exit_code, loaded.scenario)
+    figures: dict[str, object] = dict(outcome.figures)
+    if outcome.trace_hash is not None:
+        figures = {"trace": outcome.trace_hash, **figures}
+    print_figures(console, {**figures, "report": outcome.folder / "report.html"})
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command("list")
+def list_scenarios() -> None:
+    """List the shipped scenarios with one line each."""
+    print_scenarios(out(), [load(name).scenario for name in library_names()])
+
+
+@app.command()
+def explain(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="CHECK|REQUIREMENT", help="Slug of a check, a requirement or an area."),
+    ] = None,
+) -> None:
+    """Explain a check or a requirement; without a name, list the checks."""
+    if name is None:
+        print_checks(out())
+    else:
+        explain_name(out(), name)
+
+
+@app.command(epilog=_EXIT_CODES)
+def replay(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The evidence folder of an earlier run.")],
+) -> None:
+    """Run a folder's scenario again in virtual time and compare the hash of the trace: 0 the same, 1 another."""
+    from scenarios.runner import RunFailed
+    from scenarios.runner import replay as replay_folder
+
+    try:
+        with progress() as stages:
+            outcome = replay_folder(folder, stages)
+    except RunFailed as error:
+        raise _failed(error) from None
+    console = out()
+    console.print(Text(outcome.message), soft_wrap=True)
+    print_figures(console, {"expected": outcome.expected_hash, "trace": outcome.actual_hash})
+    raise typer.Exit(int(ExitCode.CONFORMANT if outcome.same else ExitCode.NON_CONFORMANT))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as installed
+
+    out().print(f"forecourt {installed('forecourt')}", highlight=False)
+
+
+def _load(name: str) -> LoadedScenario:
+    try:
+        return load(name)
+    except ScenarioError as error:
+        raise BadInput(str(error)) from None
+
+
+def _backend_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        usable = (
+            parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0)
+        )
+    except ValueError:
+        usable = False
+    if not usable:
+        raise BadInput(f"--backend {text!r}: expected a URL such as http://127.0.0.1:8080")
+    return text.rstrip("/")
+
+
+def _failed(error: Any) -> Exception:
+    """A run that could not be done: the person's configuration, or the harness itself."""
+    if error.exit_code == ExitCode.USAGE:
+        return BadInput(str(error))
+    problem(str(error), word="harness error")
+    return typer.Exit(error.exit_code)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        # Before or after a command: while modules load, or while the interpreter's own work ends.
+        problem("interrupted", word="stopped")
+        os._exit(INTERRUPTED)

@@ -1,0 +1,89 @@
+"""The edge of the program: whatever happens inside a command leaves as one clear message and a documented exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Final, NoReturn
+
+import typer
+
+from forecourt.console import problem
+from scenarios import ExitCode
+
+__all__ = ["INTERRUPTED", "TERMINATED", "BadInput", "Terminated", "guarded"]
+
+INTERRUPTED: Final = 128 + signal.SIGINT
+"""Exit code after Ctrl-C, as a shell reports it: 130."""
+
+TERMINATED: Final = 128 + signal.SIGTERM
+"""Exit code after SIGTERM, which is how a CI job is cancelled: 143."""
+
+
+class BadInput(Exception):  # noqa: N818 - it names what the person gave, and reads so where it is raised
+    """The person at the terminal gave something that cannot be used; the text tells them what."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM. It unwinds as Ctrl-C does, so that what was half-written is removed."""
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Run a command; turn its exceptions into a message and an exit code.
+
+    Raises:
+        typer.Exit: with the exit code, after the message went to standard error.
+    """
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    except BadInput as error:
+        problem(str(error))
+        raise typer.Exit(int(ExitCode.USAGE)) from None
+    except Terminated:
+        problem("stopped by SIGTERM; no evidence was written", word="stopped")
+        raise typer.Exit(TERMINATED) from None
+    except KeyboardInterrupt:
+        problem("interrupted; no evidence was written", word="stopped")
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # The reader (head, less) has gone: not an error. Python must not try to flush into the pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+    except Exception as error:
+        if _knows_its_code(error):
+            raise
+        _harness_error(error)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def _knows_its_code(error: Exception) -> bool:
+    """Typer's own exits and usage errors, whatever module this version of typer keeps them in."""
+    return isinstance(error, typer.Exit | typer.Abort) or (
+        hasattr(error, "exit_code") and hasattr(error, "show")
+    )
+
+
+def _harness_error(error: Exception) -> NoReturn:
+    """One line for the person, the traceback in a file for whoever mends it."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="forecourt-error-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        traceback.print_exception(error, file=file)
+    first = (str(error).strip().splitlines() or ["no message"])[0]
+    problem(f"{type(error).__name__}: {first}", word="harness error")
+    problem(f"the traceback is in {Path(file.name)}", word="harness error")
+    raise typer.Exit(int(ExitCode.HARNESS_ERROR)) from None
