@@ -16,6 +16,8 @@ __all__ = ["order_events"]
 
 _HEARTBEAT_S = 15.0
 _SHOWS_LIVE = frozenset({"CREATED", "AUTHORISED", "FUELLING", "PAID"})
+_NOT_DELIVERING = frozenset({"idle", "calling", "closed", "inoperative"})
+"""A nozzle in one of these shows nothing of this delivery: back in its boot it reads 0 while the sale is on its way."""
 
 
 async def order_events(core: Core, order: dict[str, Any]) -> AsyncIterator[bytes]:
@@ -43,7 +45,9 @@ async def order_events(core: Core, order: dict[str, Any]) -> AsyncIterator[bytes
                     yield b": still here\n\n"
             reading = heard.get(live_topic)
             if reading is not None and order["state"] in _SHOWS_LIVE:
-                yield _event("live", _live(reading))
+                live = _live(reading)
+                if str(live["state"]).lower() not in _NOT_DELIVERING:
+                    yield _event("live", live)
             if core.stopping or _ended(order):
                 return
             heard = await news.wait(hub.fallback_s or _HEARTBEAT_S)

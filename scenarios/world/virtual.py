@@ -19,6 +19,7 @@ from scenarios.world.faults import FaultPlan, PlannedFault, plan_faults
 from scenarios.world.keys import RunKeys
 from scenarios.world.services import SimulatedServices, build_services
 from scenarios.world.translate import latency_profile, site_config
+from scenarios.world.witness import Witness
 from sim.kernel import Trace, VirtualKernel
 from sim.latency import LatencyProfile
 from sim.net import Balancer, Network
@@ -114,6 +115,10 @@ class VirtualWorld:
         self.printer = Printer(CHINESE_80MM if scenario.station.printer == "generic-80mm" else CHINESE_58MM)
         self._wire()
         self.crowd = self._build_crowd()
+        self.witness = Witness()
+        self.kernel.trace.listen(self.witness)
+        self.site.on_command = self.witness.hear_commands(self.site.on_command, lambda: self.kernel.now_us)  # type: ignore[method-assign]
+        self.ended_us = 0
         self._schedule_faults()
 
     # --- building ---------------------------------------------------------------------------------------------
@@ -353,6 +358,7 @@ class VirtualWorld:
             kernel.run(min(end_us, kernel.now_us + _STEP_US))
             if on_progress is not None:
                 on_progress(min(0.99, kernel.now_us / total_us))
+        self.ended_us = kernel.now_us
         self.equipment.settle(kernel.now_us)
         if on_progress is not None:
             on_progress(1.0)

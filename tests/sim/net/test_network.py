@@ -54,6 +54,8 @@ def test_a_request_takes_both_legs_and_the_processing_delay(run, till, make_netw
         "sent_us": 0,
         "arrived_us": 10_000,
         "replied_us": 15_000,
+        "number": 1,
+        "cause": None,
     }
 
 

@@ -1,0 +1,317 @@
+"""The control API of a real world: hands on the nozzles, faults by hand, and a look at what each device knows.
+
+It is the harness's own door, open on loopback only. Amounts are fen, volumes millilitres, times microseconds of the world's clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from fastapi import FastAPI, HTTPException, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from sim.dispenser import FpEvent, FuellingPoint
+from sim.printer import receipt_png
+from sim.wires import LineServer
+
+if TYPE_CHECKING:
+    from scenarios.world.real import RealWorld
+
+__all__ = ["control_app"]
+
+_LONGEST_WAIT_MS: Final = 30_000
+
+Hand = Literal["lift", "squeeze", "release", "hang-up"]
+PrinterAct = Literal[
+    "paper-out", "load-paper", "open-cover", "close-cover", "jam", "clear-jam", "tear-off", "power-off", "power-on"
+]  # fmt: skip
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Squeeze(_Body):
+    """How hard, and when the customer's tank is full (None: never; the preset or the hand ends it)."""
+
+    flow_ml_per_min: Annotated[int, Field(ge=1, le=200_000)] = 35_000
+    full_ml: Annotated[int, Field(ge=10, le=2_000_000)] | None = None
+
+
+class Backends(_Body):
+    """Where callbacks go."""
+
+    urls: Annotated[list[Annotated[str, Field(pattern=r"^https?://")]], Field(max_length=16)]
+
+
+class _Watch:
+    """Counts what happens at each fuelling point, so that a client can wait for the next thing instead of asking again."""
+
+    def __init__(self, points: dict[int, FuellingPoint]) -> None:
+        self.versions = dict.fromkeys(points, 0)
+        self._changed = asyncio.Event()
+        for point in points.values():
+            point.listeners.append(self._heard)
+
+    def _heard(self, event: FpEvent) -> None:
+        self.versions[event.fuelling_point] += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def newer(self, number: int, than: int, wait_ms: int) -> None:
+        """Wait until the version of a point is above ``than``, at most ``wait_ms``."""
+        try:
+            async with asyncio.timeout(wait_ms / 1000):
+                while self.versions[number] <= than:
+                    await self._changed.wait()
+        except TimeoutError:
+            return
+
+
+class _Control:
+    """What the routes do."""
+
+    def __init__(self, world: RealWorld) -> None:
+        self.world = world
+        self.points = world.equipment.points
+        self.watch = _Watch(self.points)
+        self.places = {
+            nozzle.nozzle_id: (point, logical)
+            for point in self.points.values()
+            for logical, nozzle in point.nozzles.items()
+        }
+
+    @property
+    def now_us(self) -> int:
+        return self.world.kernel.now_us
+
+    def point(self, number: int) -> FuellingPoint:
+        if number not in self.points:
+            raise HTTPException(404, f"there is no fuelling point {number}")
+        return self.points[number]
+
+    def place(self, nozzle: int) -> tuple[FuellingPoint, int]:
+        if nozzle not in self.places:
+            raise HTTPException(404, f"there is no nozzle {nozzle}")
+        return self.places[nozzle]
+
+    def shown(self, point: FuellingPoint) -> dict[str, Any]:
+        now_us = self.now_us
+        out = None if point.nozzle_out is None else point.nozzles[point.nozzle_out].nozzle_id
+        nozzles = []
+        for logical, nozzle in point.nozzles.items():
+            volume_ml, amount_fen = point.totals(logical, now_us)
+            nozzles.append(
+                {
+                    "nozzle": nozzle.nozzle_id,
+                    "grade": nozzle.grade,
+                    "tank": nozzle.tank.tank_id,
+                    "price_fen_per_l": nozzle.price_fen_per_l,
+                    "total_volume_ml": volume_ml,
+                    "total_amount_fen": amount_fen,
+                }
+            )
+        last = point.last_delivery
+        return {
+            "fuelling_point": point.number,
+            "state": point.state.name,
+            "nozzle_out": out,
+            "flowing": point.flowing,
+            "version": self.watch.versions[point.number],
+            **asdict(point.reading(now_us)),
+            "nozzles": nozzles,
+            "last_delivery": None if last is None else asdict(last),
+        }
+
+    def act(self, nozzle: int, hand: Hand, squeeze: Squeeze | None) -> dict[str, Any]:
+        point, logical = self.place(nozzle)
+        now_us = self.now_us
+        if hand == "lift":
+            done = point.lift(logical, now_us)
+        elif point.nozzle_out != logical:
+            raise HTTPException(409, f"nozzle {nozzle} hangs in its boot")
+        elif hand == "squeeze":
+            wanted = squeeze or Squeeze()
+            point.set_tank_capacity(wanted.full_ml)
+            done = point.squeeze(now_us, wanted.flow_ml_per_min)
+        elif hand == "release":
+            point.release(now_us)
+            done = True
+        else:
+            done = point.hang_up(now_us)
+        return {"done": done, **self.shown(point)}
+
+    def power(self, name: str, *, on: bool) -> None:
+        cabinets = [
+            c for c in self.world.equipment.cabinets if c.name == name or c.name.startswith(f"{name}-")
+        ]
+        if not cabinets:
+            raise HTTPException(404, f"there is no dispenser {name!r}")
+        for cabinet in cabinets:
+            if cabinet.dispenser.powered == on:
+                continue
+            change = cabinet.dispenser.restore_power if on else cabinet.dispenser.cut_power
+            change(self.now_us)
+            if cabinet.machine.on_wake is not None:
+                cabinet.machine.on_wake()
+
+    def line(self, name: str, *, cut: bool) -> None:
+        server = self.world.lines.get(name)
+        if not isinstance(server, LineServer):
+            raise HTTPException(404, f"there is no line {name!r} that could be cut")
+        if cut:
+            server.cut()
+        else:
+            server.join()
+
+    def printer_act(self, act: PrinterAct) -> None:
+        printer, now_us = self.world.printer, self.now_us
+        acts: dict[PrinterAct, Callable[[], None]] = {
+            "paper-out": lambda: printer.paper_out(now_us),
+            "load-paper": lambda: printer.load_paper(None, now_us),
+            "open-cover": lambda: printer.open_cover(now_us),
+            "close-cover": lambda: printer.close_cover(now_us),
+            "jam": lambda: printer.jam_cutter(now_us),
+            "clear-jam": lambda: printer.clear_jam(now_us),
+            "tear-off": lambda: printer.tear_off(now_us),
+            "power-off": lambda: printer.power_off(now_us),
+            "power-on": lambda: printer.power_on(now_us),
+        }
+        acts[act]()
+
+    def printer_shown(self) -> dict[str, Any]:
+        printer = self.world.printer
+        return {
+            "powered": printer.powered,
+            "busy": printer.busy,
+            "paper_left_mm": printer.paper_left_mm,
+            "buffered_bytes": printer.buffered_bytes,
+            "discarded_bytes": printer.discarded_bytes,
+            "condition": asdict(printer.condition),
+            "receipts": len(printer.receipts),
+        }
+
+
+def control_app(world: RealWorld) -> FastAPI:
+    """The control API of a world; see its ``/docs``."""
+    control = _Control(world)
+    app = FastAPI(
+        title="Forecourt world control",
+        description="Hands on the nozzles, faults by hand, and what each device knows. Loopback only.",
+        version="1",
+    )
+    _hand_routes(app, control)
+    _device_routes(app, control)
+    _service_routes(app, control)
+    return app
+
+
+def _hand_routes(app: FastAPI, control: _Control) -> None:
+    @app.get("/points", tags=["dispensers"])
+    async def points() -> list[dict[str, Any]]:
+        """All fuelling points: state, display, totalisers, last delivery."""
+        return [control.shown(point) for point in control.points.values()]
+
+    @app.get("/points/{number}", tags=["dispensers"])
+    async def point(
+        number: int,
+        after: Annotated[int, Query(ge=-1)] = -1,
+        wait_ms: Annotated[int, Query(ge=0, le=_LONGEST_WAIT_MS)] = 0,
+    ) -> dict[str, Any]:
+        """One fuelling point. With ``after`` (a ``version`` seen before) and ``wait_ms`` it waits for the next change."""
+        found = control.point(number)
+        if wait_ms:
+            await control.watch.newer(number, after, wait_ms)
+        return control.shown(found)
+
+    @app.post("/nozzles/{nozzle}/{hand}", tags=["dispensers"])
+    async def act(nozzle: int, hand: Hand, squeeze: Squeeze | None = None) -> dict[str, Any]:
+        """Lift, squeeze, release or hang up. ``done`` says whether it had an effect; the point's new state follows."""
+        return control.act(nozzle, hand, squeeze)
+
+    @app.get("/deliveries", tags=["dispensers"])
+    async def deliveries() -> list[dict[str, Any]]:
+        """Every delivery in the dispensers' own journals."""
+        return [asdict(delivery) for point in control.points.values() for delivery in point.journal]
+
+    @app.get("/tanks", tags=["dispensers"])
+    async def tanks() -> list[dict[str, Any]]:
+        """What each tank has given out, by its own pulse counter."""
+        control.world.equipment.settle(control.now_us)
+        return [
+            {"tank": number, "grade": tank.grade, "drawn_ml": tank.drawn_ml}
+            for number, tank in control.world.equipment.tanks.items()
+        ]
+
+
+def _device_routes(app: FastAPI, control: _Control) -> None:
+    @app.post("/dispensers/{name}/power-{to}", status_code=204, tags=["dispensers"])
+    async def power(name: str, to: Literal["off", "on"]) -> None:
+        """Cut or restore a dispenser's mains."""
+        control.power(name, on=to == "on")
+
+    @app.post("/lines/{name}/{act}", status_code=204, tags=["lines"])
+    async def line(name: str, act: Literal["cut", "join"]) -> None:
+        """Cut a pump line, or join it again."""
+        control.line(name, cut=act == "cut")
+
+    @app.get("/lines", tags=["lines"])
+    async def lines() -> dict[str, str]:
+        """Where each line is reached."""
+        return dict(control.world.endpoints.lines)
+
+    @app.get("/printer", tags=["printer"])
+    async def printer() -> dict[str, Any]:
+        """The printer's condition."""
+        return control.printer_shown()
+
+    @app.post("/printer/{act}", status_code=204, tags=["printer"])
+    async def printer_act(act: PrinterAct) -> None:
+        """Paper, cover, cutter and power."""
+        control.printer_act(act)
+
+    @app.get("/printer/receipts", tags=["printer"])
+    async def receipts() -> list[dict[str, Any]]:
+        """Every receipt that left the printer, as text."""
+        return [{"text": receipt.text, "whole": receipt.whole} for receipt in control.world.printer.receipts]
+
+    @app.get("/printer/receipts/{number}.png", response_class=Response, tags=["printer"])
+    async def picture(number: Annotated[int, Path(ge=0)]) -> Response:
+        """A receipt as it looks; numbers start at 0."""
+        printed = control.world.printer.receipts
+        if number >= len(printed):
+            raise HTTPException(404, f"{len(printed)} receipts were printed")
+        return Response(receipt_png(printed[number]), media_type="image/png")
+
+
+def _service_routes(app: FastAPI, control: _Control) -> None:
+    @app.get("/instants", tags=["gateway"])
+    async def instants() -> dict[str, Any]:
+        """When prepay calls came and callbacks went, by out_trade_no; microseconds of CLOCK_MONOTONIC."""
+        return {"payments": control.world.instants.shown()}
+
+    @app.get("/backends", tags=["gateway"])
+    async def backends() -> Backends:
+        """Where callbacks go."""
+        return Backends(urls=list(control.world.backends))
+
+    @app.put("/backends", tags=["gateway"])
+    async def set_backends(body: Backends) -> Backends:
+        """Send callbacks to these backends from now on."""
+        control.world.set_backends(body.urls)
+        return body
+
+    @app.get("/lag", tags=["world"])
+    async def lag() -> dict[str, Any]:
+        """How late the world's own events ran: the harness's delay, microseconds."""
+        lags = sorted(control.world.kernel.lag_us)
+        return {
+            "events": len(lags),
+            "p99_us": lags[len(lags) * 99 // 100] if lags else None,
+            "maximum_us": lags[-1] if lags else None,
+        }
+
+    app.mount("/wechatpay", control.world.services.gateway.control_app)

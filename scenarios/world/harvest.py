@@ -1,0 +1,289 @@
+"""From a finished virtual run to the record that the oracles judge: each witness asked once, each in its own words."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from protocols.escpos import read_receipt
+from scenarios.record import (
+    Delivery,
+    GatewayTransaction,
+    Invoice,
+    JournalSale,
+    LedgerSale,
+    OperationCount,
+    Order,
+    Payment,
+    Receipt,
+    RunRecord,
+    TankDraw,
+)
+from scenarios.timings import live_observations, phone_latencies
+from scenarios.world.virtual import VirtualWorld
+from scenarios.world.witness import controlled_payments
+
+__all__ = ["harvest"]
+
+Row = Mapping[str, Any]
+
+_TAKEN: Final = frozenset({"SUCCESS", "REFUND"})
+_OPEN: Final = frozenset({"NEW", "PREPAID", "OPEN", "UNKNOWN", "PAYING", "NOTPAY"})
+
+
+def harvest(world: VirtualWorld) -> RunRecord:
+    """Read every witness of a finished run."""
+    tables = {
+        name: world.read_admin(name) for name in ("ledger", "orders", "payments", "refunds", "invoices")
+    }
+    ledger = _ledger(tables, world.kernel.epoch_us)
+    payments = _payments(tables)
+    invoices = _invoices(world, tables["invoices"])
+    receipts = _receipts(world, ledger)
+    latencies = phone_latencies(world.witness.cars.phone)
+    station = world.scenario.station.id
+    return RunRecord(
+        clock="virtual",
+        ended_us=world.ended_us,
+        deliveries=_deliveries(world),
+        journal=tuple(
+            JournalSale(
+                station=station,
+                nozzle=sale.nozzle,
+                sequence=sale.sequence,
+                volume_ml=sale.volume_ml,
+                amount_fen=sale.amount_fen,
+                price_fen_per_l=sale.price_fen_per_l,
+            )
+            for sale in world.site.journal.all_sales()
+        ),
+        ledger=ledger,
+        orders=tuple(
+            Order(
+                order_id=row["order_id"],
+                state=row["state"],
+                sale_id=row["sale_id"],
+                payable_fen=row["payable_fen"] or 0,
+                paid_fen=row["paid_fen"],
+                refunded_fen=row["refunded_fen"],
+            )
+            for row in tables["orders"]
+        ),
+        payments=payments,
+        gateway=tuple(
+            GatewayTransaction(
+                out_trade_no=order.out_trade_no,
+                state=str(order.state),
+                total_fen=order.total_fen,
+                paid_fen=order.total_fen if order.success_us is not None else 0,
+                refunded_fen=order.refunded_fen,
+            )
+            for order in world.services.gateway.ledger.orders
+        ),
+        invoices=invoices,
+        tank_draws=tuple(
+            TankDraw(tank=tank.tank_id, volume_ml=tank.drawn_ml) for tank in world.equipment.tanks.values()
+        ),
+        live=tuple(live_observations(world.witness.cars, station)),
+        receipts=receipts,
+        faults=world.plan.landings(),
+        operations=_operations(world, tables, receipts),
+        latencies_us={
+            "payment_controlled": tuple(controlled_payments(world.witness)),
+            "payment_end_to_end": latencies.payment_end_to_end,
+            "payment_human": latencies.payment_human,
+            "invoice_answered": latencies.invoice_answered,
+            "invoice_issued": latencies.invoice_issued,
+            "live_amount": latencies.live_amount,
+        },
+    )
+
+
+def _deliveries(world: VirtualWorld) -> tuple[Delivery, ...]:
+    """The dispensers' own journals. They count per fuelling point; a sale's key counts per nozzle, in the same order."""
+    counts: Counter[int] = Counter()
+    found = []
+    for point in world.equipment.points.values():
+        for delivery in point.journal:
+            counts[delivery.nozzle_id] += 1
+            found.append(
+                Delivery(
+                    station=world.scenario.station.id,
+                    nozzle=delivery.nozzle_id,
+                    sequence=counts[delivery.nozzle_id],
+                    grade=delivery.grade,
+                    tank=delivery.tank,
+                    volume_ml=delivery.volume_ml,
+                    amount_fen=delivery.amount_fen,
+                    price_fen_per_l=delivery.price_fen_per_l,
+                    started_us=delivery.started_us,
+                    ended_us=delivery.ended_us,
+                    end_total_volume_ml=delivery.end_total_volume_ml,
+                    end_total_amount_fen=delivery.end_total_amount_fen,
+                )
+            )
+    return tuple(found)
+
+
+def _ledger(tables: Mapping[str, list[dict[str, Any]]], epoch_us: int) -> tuple[LedgerSale, ...]:
+    """The ledger's sales, each with what its payment, settlement and refund rows say of it."""
+    order_sale = {row["order_id"]: row["sale_id"] for row in tables["orders"]}
+    paid: defaultdict[str, int] = defaultdict(int)
+    settled: dict[str, int] = {}
+    for row in tables["ledger"]:
+        sale_id = row["sale_id"] or order_sale.get(row["order_id"] or "")
+        if sale_id is None or row["kind"] not in {"payment", "settlement", "refund"}:
+            continue
+        paid[sale_id] += -row["amount_fen"] if row["kind"] == "refund" else row["amount_fen"]
+        settled[sale_id] = max(settled.get(sale_id, 0), row["recorded_us"] - epoch_us)
+    sales = []
+    for row in tables["ledger"]:
+        if row["kind"] not in {"sale", "correction"}:
+            continue
+        content = _content(row)
+        recorded_us = row["recorded_us"] - epoch_us
+        settled_us = settled.get(row["sale_id"])
+        sales.append(
+            LedgerSale(
+                sale_id=row["sale_id"],
+                station=row["station"],
+                nozzle=row["nozzle"],
+                sequence=row["sequence"],
+                volume_ml=row["volume_ml"],
+                amount_fen=row["amount_fen"],
+                price_fen_per_l=content.get("price_fen_per_l", 0),
+                paid_fen=paid[row["sale_id"]],
+                recorded_us=recorded_us,
+                # What was paid before is settled when the sale is on record.
+                settled_us=None if settled_us is None else max(settled_us, recorded_us),
+                corrects=None if row["corrects"] is None else row["sale_id"],
+            )
+        )
+    return tuple(sales)
+
+
+def _content(row: Row) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(row["content"])
+    return content
+
+
+def _payments(tables: Mapping[str, list[dict[str, Any]]]) -> tuple[Payment, ...]:
+    order_sale = {row["order_id"]: row["sale_id"] for row in tables["orders"]}
+    refunded: defaultdict[str, int] = defaultdict(int)
+    refunding: set[str] = set()
+    for row in tables["refunds"]:
+        if row["state"] == "SUCCESS":
+            refunded[row["out_trade_no"]] += row["amount_fen"]
+        elif row["state"] not in {"CLOSED", "ABNORMAL"}:
+            refunding.add(row["out_trade_no"])
+    payments = []
+    for row in tables["payments"]:
+        number = row["out_trade_no"]
+        taken = row["state"] in _TAKEN
+        authorised = row["amount_fen"] if taken else 0
+        payments.append(
+            Payment(
+                out_trade_no=number,
+                order_id=row["order_id"],
+                sale_id=order_sale.get(row["order_id"]),
+                authorised_fen=authorised,
+                captured_fen=authorised - refunded[number],
+                reversed_fen=0,
+                refunded_fen=refunded[number],
+                pending=row["state"] in _OPEN or number in refunding,
+            )
+        )
+    return tuple(payments)
+
+
+def _invoices(world: VirtualWorld, rows: Iterable[Row]) -> tuple[Invoice, ...]:
+    """Invoices as the tax platform has them, joined to the backend's by application number; what only one has shows as such."""
+    epoch_us = world.kernel.epoch_us
+    ours = {row["fapiao_apply_id"]: row for row in rows}
+    found = []
+    issued_at_platform: set[str] = set()
+    for (_, apply_id), application in world.services.tax.applications.items():
+        row = ours.get(apply_id)
+        for fapiao in application.fapiaos.values():
+            if not fapiao.number:
+                continue
+            issued_at_platform.add(apply_id)
+            known_issued = row is not None and row["issued_us"] is not None
+            found.append(
+                Invoice(
+                    sale_id=row["sale_id"] if row is not None else f"unknown application {apply_id}",
+                    colour="blue",
+                    state="issued",
+                    amount_fen=fapiao.net_fen + fapiao.tax_fen,
+                    number=fapiao.number,
+                    requested_us=(row["requested_us"] - epoch_us) if row is not None else 0,
+                    issued_us=(row["issued_us"] - epoch_us) if row is not None and known_issued else None,
+                )
+            )
+    for apply_id, row in ours.items():
+        if apply_id not in issued_at_platform:
+            found.append(
+                Invoice(
+                    sale_id=row["sale_id"],
+                    colour="blue",
+                    state=row["state"],
+                    amount_fen=row["amount_fen"],
+                    number=row["number"],
+                    requested_us=row["requested_us"] - epoch_us,
+                    issued_us=None if row["issued_us"] is None else row["issued_us"] - epoch_us,
+                )
+            )
+    return tuple(found)
+
+
+def _receipts(world: VirtualWorld, ledger: Iterable[LedgerSale]) -> tuple[Receipt, ...]:
+    by_key = {sale.key: sale.sale_id for sale in ledger if sale.corrects is None}
+    found = []
+    for paper in world.printer.receipts:
+        facts = read_receipt(paper.text)
+        if facts.station is None and facts.nozzle is None:
+            continue  # a blank strip, fed when the paper was changed
+        key = (facts.station or "", facts.nozzle or 0, facts.sequence or 0)
+        complete = paper.whole and facts.paid_fen is not None
+        found.append(
+            Receipt(
+                sale_id=by_key.get(key, f"unknown sale {key}"),
+                volume_ml=facts.volume_ml or 0,
+                amount_fen=facts.amount_fen or 0,
+                copy=facts.reprint > 0,
+                complete=complete,
+            )
+        )
+    return tuple(found)
+
+
+def _operations(
+    world: VirtualWorld, tables: Mapping[str, list[dict[str, Any]]], receipts: tuple[Receipt, ...]
+) -> tuple[OperationCount, ...]:
+    """How often each kind of operation was tried and succeeded. A kind that the scenario never asks for is left out."""
+    lifted = sum(
+        1 for car in world.witness.cars.cars.values() if any(name == "lifted" for name, _ in car.steps)
+    )
+    delivered = sum(len(point.journal) for point in world.equipment.points.values())
+    payments, refunds, invoices = tables["payments"], tables["refunds"], tables["invoices"]
+    settled = sum(1 for row in tables["ledger"] if row["kind"] == "settlement")
+    counts = [
+        OperationCount(kind="delivery", tried=lifted, succeeded=delivered),
+        OperationCount(
+            kind="payment", tried=len(payments), succeeded=sum(row["state"] in _TAKEN for row in payments)
+        ),
+        OperationCount(
+            kind="invoice", tried=len(invoices), succeeded=sum(row["state"] == "issued" for row in invoices)
+        ),
+        OperationCount(
+            kind="receipt", tried=delivered, succeeded=sum(not receipt.copy for receipt in receipts)
+        ),
+    ]
+    if world.scenario.demand.adoption < 1.0:
+        counts.append(OperationCount(kind="kiosk", tried=settled, succeeded=settled))
+    if refunds:
+        succeeded = sum(row["state"] == "SUCCESS" for row in refunds)
+        counts.append(OperationCount(kind="refund", tried=len(refunds), succeeded=succeeded))
+    return tuple(counts)
