@@ -135,7 +135,10 @@ class DartDriver(PolledLine[FuellingPointLogic]):
                 for transaction in transactions:
                     self._report(index, transaction, now_us)
                 logic.on_polled(now_us)
-                self._poll_next[index] = True  # there may be more where this came from
+                # There may be more where this came from; the figures of running fuel alone wait for the next slot, or
+                # they would be asked for twice in each.
+                if logic.busy or any(type(transaction) is not FilledReport for transaction in transactions):
+                    self._poll_next[index] = True
                 self._exchange_over(now_us, gap_us=self._ack_us, more=True)
             case Duplicate():
                 logic.on_answer()
