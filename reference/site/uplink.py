@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import httpx
 
 from reference.site.config import BackendConfig
+from reference.site.courier import Courier
 from reference.site.journal import Journal, Sale
 
 __all__ = ["BackendAway", "Uplink", "UplinkOwner"]
@@ -46,7 +47,7 @@ class UplinkOwner(Protocol):
 
 
 class Uplink:
-    """Four loops on one HTTP client.
+    """Four loops on one transport.
 
     Args:
         station: station id.
@@ -79,7 +80,7 @@ class Uplink:
         self._clock_us = clock_us
         self._headers = {"Authorization": f"Bearer {key}"}
         self._transport = transport
-        self._client: httpx.AsyncClient | None = None
+        self._courier: Courier | None = None
         self._current = 0
         self._moved = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -98,7 +99,7 @@ class Uplink:
         if not self._urls:
             self._owner.on_backend(False)
             return
-        self._client = httpx.AsyncClient(transport=self._transport, headers=self._headers)
+        self._courier = Courier(self._transport, self._headers)
         self._declare.set()
         self._sales.set()
         self._results.set()
@@ -118,9 +119,9 @@ class Uplink:
             task.cancel()
         results = await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        if self._courier is not None:
+            await self._courier.aclose()
+            self._courier = None
         for result in results:
             if isinstance(result, Exception):
                 raise result
@@ -274,16 +275,17 @@ class Uplink:
         self, method: str, path: str, body: dict[str, Any] | None, *, timeout_us: int | None = None
     ) -> httpx.Response:
         """Ask each instance once, beginning with the one that answered last. Raises BackendAway."""
-        client = self._client
-        if client is None:
+        courier = self._courier
+        if courier is None:
             raise BackendAway("the uplink is not started")
         limit_s = (timeout_us or self._config.request_timeout_us) / 1e6
         for _ in self._urls:
             used = self._current
-            url = f"{self._urls[used]}{self._path}{path}"
             try:
                 async with asyncio.timeout(limit_s):
-                    response = await client.request(method, url, json=body, timeout=limit_s)
+                    response = await courier.request(
+                        method, self._urls[used], self._path + path, body, timeout_s=limit_s
+                    )
             except (httpx.HTTPError, TimeoutError) as error:
                 self.trouble = f"{self._urls[used]}: {type(error).__name__} {error}".rstrip()
             else:
