@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["ChildError", "ChildProcess"]
+__all__ = ["ChildError", "ChildProcess", "die_with_parent"]
 
 _READY_LIMIT_S = 30.0
 """Importing the whole stack on a busy two-core machine takes about 3 s; ten times that is a hang."""
@@ -31,8 +31,11 @@ class ChildError(Exception):
     """A process did not come up; the message holds the end of its log."""
 
 
-def _die_with_parent() -> None:
-    """In the child, before exec: ask Linux to kill it when the harness dies, so that kill -9 leaves nothing behind."""
+def die_with_parent() -> None:
+    """In the child, before exec: ask Linux to kill it when the harness dies, so that kill -9 leaves nothing behind.
+
+    Linux takes "dies" to mean the thread that forked (prctl(2), ``PR_SET_PDEATHSIG``), so start processes from a thread that lives on.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -80,7 +83,8 @@ class ChildProcess:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=self._file,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
+            start_new_session=True,  # Ctrl-C at the terminal must not stop it behind our back
             limit=_LINE_LIMIT,
         )
         stdout = self._process.stdout

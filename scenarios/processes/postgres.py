@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from scenarios.processes.child import die_with_parent
+
 __all__ = ["PostgresError", "PostgresServer", "find_binaries"]
 
 _NEEDED: Final = ("initdb", "postgres", "pg_ctl")
@@ -219,6 +221,7 @@ class PostgresServer:
                 cwd=home,
                 env=_environment(),
                 start_new_session=True,  # Ctrl-C at the terminal must not stop it behind our back
+                preexec_fn=die_with_parent,
                 **identity.arguments(),  # type: ignore[call-overload]
             )
         url = f"postgresql://forecourt@127.0.0.1:{port}/forecourt"

@@ -31,9 +31,7 @@ from sim.wires import (
     Capture,
     LineServer,
     MachineServer,
-    Pace,
     SharedLine,
-    WireFaults,
     serve_line_tcp,
     serve_machine_tcp,
 )
@@ -44,9 +42,6 @@ HTTP_PORTS: Final = ("gateway", "platform", "payer", "callbacks", "control")
 """Names of the HTTP ports, as ``ports`` of `RealWorld` calls them; a line goes by its own name, the printer by ``printer``."""
 
 _HOST: Final = "127.0.0.1"
-_BITS_PER_CHARACTER: Final = {"dart": 11, "modbus": 10}
-"""DART is 8O1, the Modbus lines here are 8N1."""
-
 _CALLBACK_TRY_S: Final = 4.0
 """One try of the balancer at one backend; the gateway itself gives a callback 5 s."""
 
@@ -222,18 +217,13 @@ class RealWorld:
                 connection, _HOST, port, self._now_us, name=cabinets[0].name, capture=capture
             )
         else:
-            paced = line.framing != "tcp"
-            faults = WireFaults(
-                (), streams=self.kernel.streams, entity=line.name, emit=self.kernel.trace.emit
-            )
+            # Not paced: TCP has no character clock, and a driver that dials a TCP line counts on that.
             server = await serve_line_tcp(
                 SharedLine([cabinet.machine for cabinet in cabinets]),
                 _HOST,
                 port,
                 self._now_us,
                 name=line.name,
-                pace=Pace(line.baud, _BITS_PER_CHARACTER[line.protocol]) if paced else None,
-                faults=faults,
                 capture=capture,
             )
         self._stack.push_async_callback(server.aclose)

@@ -11,6 +11,7 @@ from sim.wires.faults import WireFault, WireFaultKind, WireFaults
 from sim.wires.host import Clock, Pace, StreamHost
 from sim.wires.link import VirtualLink
 from sim.wires.serial_line import PtyHost, SerialHost
+from sim.wires.shared import LineServer, SharedLine, serve_line_tcp
 from sim.wires.tcp import MachineClient, MachineServer, connect_machine_tcp, serve_machine_tcp
 from sim.wires.virtual import LinkAware, Port, VirtualWire
 
@@ -20,6 +21,7 @@ __all__ = [
     "CaptureError",
     "CapturedFrame",
     "Clock",
+    "LineServer",
     "LinkAware",
     "MachineClient",
     "MachineServer",
@@ -27,6 +29,7 @@ __all__ = [
     "Port",
     "PtyHost",
     "SerialHost",
+    "SharedLine",
     "StreamHost",
     "VirtualBus",
     "VirtualLink",
@@ -36,5 +39,6 @@ __all__ = [
     "WireFaults",
     "connect_machine_tcp",
     "read_capture",
+    "serve_line_tcp",
     "serve_machine_tcp",
 ]
