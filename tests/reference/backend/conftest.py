@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import random
@@ -364,22 +365,34 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+@contextlib.contextmanager
+def _own_database(server_url: str) -> Iterator[str]:
     """A database of our own, migrated; also on a server that `FORECOURT_DATABASE_URL` names."""
     name = f"forecourt_test_{os.getpid()}"
-    base, _, query = postgres_server.url.partition("?")
+    base, _, query = server_url.partition("?")
     url = base.rsplit("/", 1)[0] + f"/{name}" + (f"?{query}" if query else "")
 
     async def make() -> None:
-        await _execute(postgres_server.url, f'CREATE DATABASE "{name}"')
+        await _execute(server_url, f'CREATE DATABASE "{name}"')
         database = PostgresDatabase(url)
         await database.start()
         await database.stop()
 
     asyncio.run(make())
     yield url
-    asyncio.run(_execute(postgres_server.url, f'DROP DATABASE "{name}" WITH (FORCE)'))
+    asyncio.run(_execute(server_url, f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    with _own_database(postgres_server.url) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def container_url(postgres_container: Any) -> Iterator[str]:
+    with _own_database(postgres_container.url) as url:
+        yield url
 
 
 async def _execute(url: str, *statements: str) -> None:
@@ -439,10 +452,16 @@ def play_postgres(settings: BackendSettings, postgres_url: str) -> Play:
     return _player(settings, lambda: _emptied(postgres_url))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
+def play_container(settings: BackendSettings, container_url: str) -> Play:
+    return _player(settings, lambda: _emptied(container_url))
+
+
+@pytest.fixture(params=["sqlite", "postgresql", pytest.param("container", marks=pytest.mark.docker)])
 def play(request: pytest.FixtureRequest) -> Play:
-    name = "play_sqlite" if request.param == "sqlite" else "play_postgres"
-    return request.getfixturevalue(name)
+    """Every test of the store runs on each; `pytest -m docker` runs those on a PostgreSQL in a container."""
+    names = {"sqlite": "play_sqlite", "postgresql": "play_postgres", "container": "play_container"}
+    return request.getfixturevalue(names[request.param])
 
 
 @pytest.fixture
