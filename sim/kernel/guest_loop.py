@@ -1,8 +1,8 @@
 """An asyncio loop that lives as a guest inside a SimPy environment.
 
 asyncio has no public way to host a loop in a foreign clock; CPython itself names ``_run_once`` and the running-loop
-hooks as the parts an embedding loop uses (bpo-110771). They are the only private names touched here, and the tests run
-on every supported Python.
+hooks as the parts an embedding loop uses (bpo-110771). They, the queue of ready handles and a handle's ``_run`` are the
+only private names touched here, and the tests run on every supported Python.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sim.kernel.base import Cancellable, KernelError
 __all__ = ["GuestLoop"]
 
 _TURNS_LIMIT = 1_000_000
-"""Loop turns at one instant before the run is called stuck; a busy instant of a whole station takes a few hundred."""
+"""Callbacks at one instant before the run is called stuck; a busy instant of a whole station takes a few hundred."""
 
 _REAL_IO_LIMIT_S = 60.0
 """How long declared real I/O may stay silent before the run is called stuck (twice PostgreSQL's usual lock waits)."""
@@ -77,9 +77,12 @@ class GuestLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.TimerHandle:
         """Schedule on the host's heap, rounded to the microsecond."""
         handle = asyncio.TimerHandle(when, callback, args, self, context)
-        Cancellable(
-            self._env, int(max(0, round(when * 1_000_000) - self._env.now)), self._timer_due, (handle,)
-        )
+        now_us = self._env.now
+        delay_us = round(when * 1_000_000) - now_us
+        if delay_us <= 0:
+            # A deadline a fraction of a microsecond ahead must bring time forward, or a loop that waits for it never ends.
+            delay_us = 1 if when > self.time() else 0
+        Cancellable(self._env, int(delay_us), self._timer_due, (handle,))
         return handle
 
     def _timer_due(self, handle: asyncio.TimerHandle) -> None:
@@ -132,13 +135,21 @@ class GuestLoop(asyncio.SelectorEventLoop):
         """Run until no callback is ready and no declared real I/O is open."""
         self._wake = None
         self._pumping = True
+        ready = self._ready
         turns = 0
         try:
-            while self._ready or self._guest_selector.declared:
+            while True:
+                # What `_run_once` would do, without its look at timers and sockets: here there are none.
+                while ready and not self._guest_selector.declared:
+                    handle = ready.popleft()
+                    if not handle._cancelled:
+                        handle._run()
+                    turns += 1
+                    if turns > _TURNS_LIMIT:
+                        raise KernelError(f"the guest loop does not come to rest at {self._env.now} us")
+                if not self._guest_selector.declared:
+                    return
                 self._run_once()  # type: ignore[attr-defined]
-                turns += 1
-                if turns > _TURNS_LIMIT:
-                    raise KernelError(f"the guest loop does not come to rest at {self._env.now} us")
         finally:
             self._pumping = False
 

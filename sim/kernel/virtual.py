@@ -14,7 +14,7 @@ from sim.kernel.trace import Trace
 
 __all__ = ["VirtualKernel"]
 
-_GC_PERIOD_US = 300 * 1_000_000
+_GC_PERIOD_US = 1_200 * 1_000_000
 """Virtual time between garbage collections of a run: often enough for memory, rare enough for speed."""
 
 

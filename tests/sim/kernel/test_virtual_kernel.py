@@ -233,3 +233,27 @@ def test_guest_that_never_rests_is_named(monkeypatch, kernel):
     kernel.spawn(spins(), "spinner")
     with pytest.raises(KernelError, match="does not come to rest at 0 us"):
         kernel.run(1)
+
+
+def test_deadline_that_floats_leave_a_hair_ahead_still_passes(kernel):
+    """0.1 added three times is 0.30000000000000004: what is left of it rounds to no microsecond at all."""
+    rounds = []
+
+    async def waits():
+        await asyncio.sleep(0.3)
+        end = 0.1 + 0.1 + 0.1
+        while (left := end - kernel.loop.time()) > 0:
+            rounds.append(left)
+            assert len(rounds) < 5
+            await asyncio.sleep(left)
+        return kernel.now_us
+
+    results = []
+
+    def process():
+        results.append((yield kernel.task(waits())))
+
+    kernel.process(process())
+    kernel.run(1_000_000)
+    assert rounds
+    assert results == [300_001]
