@@ -39,7 +39,9 @@ class Courier:
                 self._urls[base + path] = url
         return url
 
-    async def request(self, method: str, base: str, path: str, body: Any, *, timeout_s: float) -> httpx.Response:
+    async def request(
+        self, method: str, base: str, path: str, body: Any, *, timeout_s: float
+    ) -> httpx.Response:
         """One request with its whole reply; ``body`` None sends none.
 
         Raises:
