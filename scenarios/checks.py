@@ -174,6 +174,21 @@ _CHECKS = (
         "Each write that was acknowledged before, during or after a kill is found in the ledger afterwards.",
     ),
     CheckInfo(
+        "replications.safe",
+        "MUST",
+        "Every further run under another seed is as safe",
+        "The scenario is run again under seeds derived from the run's. Their latencies are pooled with the first one's, so "
+        "that percentiles have enough samples; and each of them must hold the same conservation and exactly-once "
+        "checks. One failure in any of them fails.",
+    ),
+    CheckInfo(
+        "harness.idle-polls",
+        "MUST",
+        "Leaving idle polls out changes nothing",
+        "The scenario is run with every poll frame and once more without the polls that change nothing. Sales, orders, "
+        "payments, invoices, receipts and all their times must be equal; if they are not, the harness is broken.",
+    ),
+    CheckInfo(
         "harness.open-loop",
         "MUST",
         "The harness kept its own schedule",

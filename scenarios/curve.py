@@ -15,7 +15,7 @@ from scenarios.model import Scenario
 from scenarios.timings import CarLog, FloorFigures, floor_figures
 from sim.people import Crowd, PlainHand, PlainPhone, PlainTill, PlainWorld, StationFloor
 
-__all__ = ["CurvePoint", "PayMode", "curve", "plain_run"]
+__all__ = ["CurvePoint", "CurveTask", "PayMode", "curve", "curve_point", "curve_tasks", "plain_run"]
 
 PayMode = Literal["kiosk", "mini_program"]
 
@@ -62,22 +62,48 @@ def plain_run(
     return floor_figures(log, from_us=warm_up_s * 1_000_000, until_us=duration_us)
 
 
-def curve(scenario: Scenario, seed: str | int) -> Iterator[CurvePoint]:
-    """All points of a scenario's curve, one at a time (for a progress bar); nothing when it asks for none."""
+@dataclass(frozen=True, slots=True)
+class CurveTask:
+    """One point to draw; points are independent, so they can be drawn in any process."""
+
+    mode: PayMode
+    arrivals_per_hour: int
+    seed: str
+
+
+def curve_tasks(scenario: Scenario, seed: str | int) -> Iterator[CurveTask]:
+    """The points of a scenario's curve, in the order of the report; nothing when it asks for none."""
     asked = scenario.curve
     if asked is None:
         return
+    modes: tuple[PayMode, ...] = ("kiosk", "mini_program")
     for arrivals_per_hour in asked.arrivals_per_hour:
-        modes: tuple[PayMode, ...] = ("kiosk", "mini_program")
         for mode in modes:
             for number in range(asked.seeds):
-                run_seed = f"{seed}/curve/{number}"
-                figures = plain_run(
-                    scenario,
-                    run_seed,
-                    mode=mode,
-                    arrivals_per_hour=arrivals_per_hour,
-                    duration_s=asked.duration_s,
-                    warm_up_s=asked.warm_up_s,
-                )
-                yield CurvePoint(mode, arrivals_per_hour, run_seed, figures)
+                yield CurveTask(mode, arrivals_per_hour, f"{seed}/curve/{number}")
+
+
+def curve_point(scenario: Scenario, task: CurveTask) -> CurvePoint:
+    """Draw one point.
+
+    Raises:
+        ValueError: the scenario has no curve.
+    """
+    asked = scenario.curve
+    if asked is None:
+        raise ValueError(f"scenario {scenario.name} has no curve")
+    figures = plain_run(
+        scenario,
+        task.seed,
+        mode=task.mode,
+        arrivals_per_hour=task.arrivals_per_hour,
+        duration_s=asked.duration_s,
+        warm_up_s=asked.warm_up_s,
+    )
+    return CurvePoint(task.mode, task.arrivals_per_hour, task.seed, figures)
+
+
+def curve(scenario: Scenario, seed: str | int) -> Iterator[CurvePoint]:
+    """All points of a scenario's curve, one at a time."""
+    for task in curve_tasks(scenario, seed):
+        yield curve_point(scenario, task)

@@ -29,6 +29,7 @@ __all__ = [
     "Order",
     "Payment",
     "Receipt",
+    "Replication",
     "RunRecord",
     "SaleKey",
     "TankDraw",
@@ -243,6 +244,15 @@ class HarnessLag:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replication:
+    """One more run of the scenario under a seed of its own: its latencies, and which safety checks it broke."""
+
+    seed: str
+    failures: tuple[str, ...]
+    latencies_us: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """Everything the oracles see of one run on one clock."""
 
@@ -264,3 +274,7 @@ class RunRecord:
     failovers: tuple[FailoverTrial, ...] = ()
     writes: tuple[AcknowledgedWrite, ...] = ()
     harness: HarnessLag | None = None
+    replications: tuple[Replication, ...] = ()
+    """More runs under other seeds; the runner pools their latencies into ``latencies_us``."""
+    twin_differences: tuple[str, ...] | None = None
+    """What differs in a twin run without idle polls; None when there was no twin."""

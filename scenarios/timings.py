@@ -21,6 +21,9 @@ __all__ = [
     "phone_latencies",
 ]
 
+_SETTLES = frozenset({"COMPLETED", "REFUNDING"})
+"""States in which a pre-paid order has its sale."""
+
 _SHOWS_SALE = frozenset({"PAYABLE", "PAYING", "COMPLETED"})
 
 
@@ -36,6 +39,7 @@ class CarTimes:
     arrived_us: int
     pay_by: str
     invoice: str
+    prepaid: bool = False
     position_us: int | None = None
     fuelling_point: int | None = None
     nozzle: int | None = None
@@ -77,7 +81,7 @@ class CarLog:
 
     def _car(self, what: str, number: int, at_us: int, event: Mapping[str, Any]) -> None:
         if what == "arrived":
-            self.cars[number] = CarTimes(number, at_us, event["pay_by"], event["invoice"])
+            self.cars[number] = CarTimes(number, at_us, event["pay_by"], event["invoice"], event["prepaid"])
         car = self.cars[number]
         car.steps.append((what, at_us))
         if "queue" in event:
@@ -176,6 +180,7 @@ def phone_latencies(events: Mapping[int, Iterable[tuple[int, str, Mapping[str, A
     for phone in events.values():
         at: dict[str, int] = {}
         answered_yet = issued_yet = False
+        settled_us = 0
         for t_us, kind, event in phone:
             match kind:
                 case "phone.pay_tapped" | "phone.sheet" | "phone.confirmed":
@@ -187,8 +192,11 @@ def phone_latencies(events: Mapping[int, Iterable[tuple[int, str, Mapping[str, A
                     if "phone.confirmed" in at:
                         before = at["phone.sheet"] - at["phone.pay_tapped"]
                         end_to_end.append(before + t_us - at["phone.confirmed"])
+                case "phone.state" if event["state"] in _SETTLES:
+                    # A pre-paid order was PAID long before there was a sale to invoice.
+                    settled_us = t_us
                 case "phone.invoice" if event["state"] in {"issuing", "issued"}:
-                    since_us = t_us - at.get("phone.paid", t_us)
+                    since_us = t_us - max(at.get("phone.paid", t_us), settled_us)
                     if not answered_yet:
                         answered.append(since_us)
                         answered_yet = True

@@ -75,6 +75,8 @@ class Scenario(Part):
     swarm: Swarm | None = None
     settle_s: Annotated[int, Field(ge=0, le=86_400)] = 300
     """How long the run goes on after the last arrival and the last fault, for everything to settle."""
+    replications: Annotated[int, Field(ge=0, le=1_000)] = 0
+    """More virtual runs with seeds derived from the run's: their latencies are pooled, and each must be as safe."""
     checks: Annotated[tuple[Check, ...], Field(min_length=1)]
     wall: Wall | None = None
     curve: Curve | None = None

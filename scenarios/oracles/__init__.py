@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from scenarios.checks import REGISTRY, UnknownCheckError, suggest
-from scenarios.oracles import conservation, latency, liveness, sales
+from scenarios.oracles import conservation, latency, liveness, repetition, sales
 from scenarios.oracles.answer import Oracle
 from scenarios.record import RunRecord
 from scenarios.verdicts import CheckResult
@@ -33,6 +33,8 @@ ORACLES: Mapping[str, Oracle] = MappingProxyType(
         "latency.live-amount": latency.percentiles("latency.live-amount", "live_amount"),
         "failover.gap": latency.failover_gap,
         "failover.no-lost-write": latency.no_lost_write,
+        "replications.safe": repetition.replications_safe,
+        "harness.idle-polls": repetition.idle_polls,
         "harness.open-loop": latency.open_loop,
     }
 )

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import httpx
 
+from protocols.escpos import read_receipt
 from protocols.modbus import rtu_silence_us
 from reference.backend import Backend, BackendSettings, SqliteDatabase, create_backend
 from reference.site import SiteController
@@ -399,6 +400,15 @@ class VirtualWorld:
             self.kernel.run(self.kernel.now_us + 1_000_000)
         self.kernel.trace.enabled = was_enabled
         return rows
+
+    def receipts_us(self) -> dict[tuple[int, int], int]:
+        """(nozzle, sequence) of each receipt on paper -> when its cut was done."""
+        printed: dict[tuple[int, int], int] = {}
+        for paper in self.printer.receipts:
+            facts = read_receipt(paper.text)
+            if facts.nozzle is not None and facts.sequence is not None:
+                printed.setdefault((facts.nozzle, facts.sequence), paper.ended_us)
+        return printed
 
     def close(self) -> None:
         """Stop everything; the trace has ended before."""

@@ -1,0 +1,314 @@
+"""One run from the scenario file to the evidence folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from scenarios.checks import REGISTRY
+from scenarios.evidence import (
+    ClockRun,
+    CurveLine,
+    EvidenceError,
+    EvidenceFolder,
+    FaultLine,
+    Floor,
+    RunDocument,
+    check_lines,
+    overall,
+    segments,
+    write_histograms,
+)
+from scenarios.junit import junit_xml
+from scenarios.loader import LoadedScenario
+from scenarios.model import Scenario
+from scenarios.oracles import ORACLES
+from scenarios.record import Replication, RunRecord
+from scenarios.report import render_report
+from scenarios.runner.api import Progress, RunFailed, RunOptions, RunOutcome
+from scenarios.runner.timeline import pick_car, timeline
+from scenarios.runner.virtual import FarmResult, VirtualRun, farm_out, run_virtual
+from scenarios.statistics import minimum_samples
+from scenarios.timings import floor_figures
+from scenarios.verdicts import CheckResult, ExitCode, worst
+from sim.kernel import KernelError
+
+__all__ = ["forecourt_version", "run_scenario"]
+
+_MEASURED_ONLY: Final = frozenset({"failover.gap", "failover.no-lost-write", "harness.open-loop"})
+_MEASURED: Final = _MEASURED_ONLY | {
+    "latency.payment-controlled",
+    "latency.payment-end-to-end",
+    "latency.invoice-issued",
+    "latency.invoice-answered",
+}
+"""What is judged on the wall clock; all the rest needs witnesses that only the virtual world has."""
+
+_QUANTILES: Final = {"p95_us": 0.95, "p99_us": 0.99, "p999_us": 0.999}
+
+
+def forecourt_version() -> str:
+    """The installed version, or ``0`` in a bare checkout."""
+    try:
+        return version("forecourt")
+    except PackageNotFoundError:
+        return "0"
+
+
+@dataclass(slots=True)
+class _Judged:
+    """One clock's part of the run, on its way into the evidence."""
+
+    clock_run: ClockRun
+    results: list[CheckResult]
+    latencies_us: Mapping[str, tuple[int, ...]]
+    figures: dict[str, object] = field(default_factory=dict)
+
+
+def run_scenario(loaded: LoadedScenario, options: RunOptions, progress: Progress) -> RunOutcome:
+    """Run a scenario on the clocks that were asked for, judge it, and leave a complete evidence folder.
+
+    Raises:
+        RunFailed: nothing complete was written; the message says why and the exit code what kind of trouble it was.
+    """
+    scenario = loaded.scenario
+    started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        with EvidenceFolder(options.out) as folder:
+            (folder.path / "scenario.yaml").write_text(loaded.text, encoding="utf-8")
+            judged: list[_Judged] = []
+            curve: list[CurveLine] = []
+            if options.virtual:
+                part, curve = _virtual(scenario, options.seed, folder.path, progress)
+                judged.append(part)
+            environment = _environment()
+            if options.wall and scenario.wall is not None:
+                part, more = _measured(scenario, options, folder.path, progress)
+                environment |= more
+                judged.append(part)
+            if not judged:
+                raise RunFailed(f"{loaded.source}: nothing to run: it has no `wall` part", ExitCode.USAGE)
+            progress.stage("writing the report", 0.0)
+            document = _document(loaded, options.seed, started, judged, curve, environment)
+            for part in judged:
+                write_histograms(folder.path / "histograms", part.clock_run.clock, part.latencies_us)
+            html = render_report(
+                document,
+                {part.clock_run.clock: part.latencies_us for part in judged},
+                limits_us={check.check: check.limits for check in scenario.checks if check.limits},
+            )
+            target = folder.finish(document, report_html=html, junit_xml=junit_xml(document))
+            progress.stage("writing the report", 1.0)
+    except EvidenceError as error:
+        raise RunFailed(str(error), ExitCode.USAGE) from error
+    except KernelError as error:
+        raise RunFailed(f"the harness broke: {error}", ExitCode.HARNESS_ERROR) from error
+    figures: dict[str, object] = {}
+    for part in judged:
+        figures |= part.figures
+    trace = next((p.clock_run.trace_sha256 for p in judged if p.clock_run.clock == "virtual"), None)
+    results = tuple(result for part in judged for result in part.results)
+    return RunOutcome(results, document.verdict, document.exit_code, target, trace, figures)
+
+
+def _document(
+    loaded: LoadedScenario,
+    seed: str,
+    started: str,
+    judged: list[_Judged],
+    curve: list[CurveLine],
+    environment: dict[str, str],
+) -> RunDocument:
+    runs = [part.clock_run for part in judged]
+    verdict, code = overall(runs)
+    return RunDocument(
+        forecourt=forecourt_version(),
+        scenario=loaded.scenario.name,
+        scenario_sha256=loaded.sha256,
+        description=loaded.scenario.description,
+        seed=seed,
+        started_utc=started,
+        replay="forecourt replay FOLDER",
+        verdict=verdict,
+        exit_code=code,
+        runs=runs,
+        curve=curve,
+        environment=environment,
+    )
+
+
+def _judge(
+    scenario: Scenario, record: RunRecord, wanted: Callable[[str], bool]
+) -> tuple[list[CheckResult], list[str]]:
+    """Judge the checks of one clock. A tail percentile that the run was never going to have samples for is left out and said."""
+    results, notes = [], []
+    for check in scenario.checks:
+        if not wanted(check.check):
+            continue
+        limits = {**REGISTRY[check.check].limits, **check.limits}
+        if record.clock == "wall" and scenario.wall is not None:
+            expected = scenario.wall.duration_s * scenario.wall.payments_per_s
+            for name in [name for name in limits if name in _QUANTILES and len(limits) > 1]:
+                needed = minimum_samples(_QUANTILES[name])
+                if needed > expected * 1.1:
+                    del limits[name]
+                    notes.append(
+                        f"{check.check}: {name.removesuffix('_us')} needs {needed:,} samples; this measurement makes "
+                        f"about {expected:,}, so it is judged in virtual time only"
+                    )
+        results.append(ORACLES[check.check](record, limits))
+    return results, notes
+
+
+def _pooled(record: RunRecord, replications: tuple[Replication, ...]) -> RunRecord:
+    """The record with the latencies of all runs, in the order of the seeds."""
+    latencies = {
+        name: samples + tuple(value for one in replications for value in one.latencies_us.get(name, ()))
+        for name, samples in record.latencies_us.items()
+    }
+    return replace(record, replications=replications, latencies_us=latencies)
+
+
+def _virtual(
+    scenario: Scenario, seed: str, folder: Path, progress: Progress
+) -> tuple[_Judged, list[CurveLine]]:
+    full, skipped = run_virtual(scenario, seed, folder, progress.stage)
+    farm = farm_out(scenario, seed, progress.stage, workers=max(1, len(os.sched_getaffinity(0))))
+    record = _pooled(full.record, farm.replications)
+    results, notes = _judge(scenario, record, lambda slug: slug not in _MEASURED_ONLY)
+    hour_s = full.duration_us / 1_000_000
+    figures: dict[str, object] = {
+        "virtual time, every poll": f"{hour_s:,.0f} s in {full.cpu_s:.1f} s of one core ({hour_s / full.cpu_s:,.0f} x)",
+        "virtual time, idle polls skipped": (
+            f"{hour_s:,.0f} s in {skipped.cpu_s:.1f} s of one core ({hour_s / skipped.cpu_s:,.0f} x)"
+        ),
+    }
+    notes = [f"{name}: {value}" for name, value in figures.items()] + notes
+    notes.append(
+        "Times of this part are modelled: protocols, queues and stated service times, not this machine's speed."
+    )
+    if farm.replications:
+        notes.append(
+            f"Latencies are pooled over {len(farm.replications) + 1} runs under seeds derived from this one."
+        )
+    clock_run = ClockRun(
+        clock="virtual",
+        duration_us=full.duration_us,
+        trace_sha256=full.trace_hash,
+        verdict=worst(result.verdict for result in results),
+        checks=check_lines(results),
+        latencies=segments(record.latencies_us),
+        faults=_faults(record),
+        floor=_floor(full),
+        notes=notes,
+    )
+    return _Judged(clock_run, results, record.latencies_us, figures), _curve_lines(farm)
+
+
+def _faults(record: RunRecord) -> list[FaultLine]:
+    return [
+        FaultLine(
+            name=fault.name,
+            target=fault.target,
+            kind=fault.kind,
+            at_us=fault.at_us,
+            healed_us=fault.healed_us,
+            landed=fault.landed,
+        )
+        for fault in record.faults
+    ]
+
+
+def _floor(run: VirtualRun) -> Floor:
+    log = run.witness.cars
+    figures = floor_figures(log, until_us=max(run.duration_us, 1))
+    number = pick_car(run.witness)
+    return Floor(
+        arrived=figures.arrived,
+        served=figures.served,
+        balked=figures.balked,
+        reneged=figures.reneged,
+        served_per_hour=figures.served_per_hour,
+        position_us=figures.position_us,
+        station_us=figures.station_us,
+        paying_share=figures.paying_share,
+        longest_queue=figures.longest_queue,
+        queue=list(log.queue),
+        car=number,
+        timeline=[] if number is None else timeline(run.witness, number, run.receipts_us),
+    )
+
+
+def _curve_lines(farm: FarmResult) -> list[CurveLine]:
+    return [
+        CurveLine(
+            mode=point.mode,
+            arrivals_per_hour=point.arrivals_per_hour,
+            seed=point.seed,
+            served_per_hour=point.figures.served_per_hour,
+            position_us=point.figures.position_us,
+            station_us=point.figures.station_us,
+            paying_share=point.figures.paying_share,
+        )
+        for point in farm.curve
+    ]
+
+
+def _measured(
+    scenario: Scenario, options: RunOptions, folder: Path, progress: Progress
+) -> tuple[_Judged, dict[str, str]]:
+    from scenarios.measured import MeasureError, measure
+
+    logs = folder / "logs"
+    logs.mkdir()
+    try:
+        measured = asyncio.run(
+            measure(
+                scenario,
+                options.seed,
+                folder=logs,
+                backend_urls=list(options.backend_urls) or None,
+                progress=progress.stage,
+            )
+        )
+    except MeasureError as error:
+        raise RunFailed(str(error), ExitCode(error.exit_code)) from error
+    record = measured.record
+    failover = bool(record.failovers)
+    results, notes = _judge(
+        scenario,
+        record,
+        lambda slug: slug in _MEASURED and (failover or not slug.startswith("failover.")),
+    )
+    notes.append(
+        "Times of this part are measured on this machine, harness, load and system under test sharing its cores."
+    )
+    clock_run = ClockRun(
+        clock="wall",
+        duration_us=record.ended_us,
+        verdict=worst(result.verdict for result in results),
+        checks=check_lines(results),
+        latencies=segments(record.latencies_us),
+        faults=_faults(record),
+        notes=notes,
+    )
+    return _Judged(clock_run, results, record.latencies_us, dict(measured.figures)), dict(
+        measured.environment
+    )
+
+
+def _environment() -> dict[str, str]:
+    """What a reader needs to compare figures; no host name, no user, no path."""
+    return {
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": str(len(os.sched_getaffinity(0))) if sys.platform == "linux" else str(os.cpu_count() or 0),
+    }
