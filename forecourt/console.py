@@ -21,11 +21,20 @@ _PIPE_WIDTH: Final = 140
 _REDRAW_S: Final = 0.1
 
 
+class _Output(Console):
+    """A console whose reader may leave (``| head``): the rest is not shown, and the exit code stays that of the verdict."""
+
+    def on_broken_pipe(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())
+        os.close(nowhere)
+
+
 def _console(*, to_stderr: bool) -> Console:
     stream = sys.stderr if to_stderr else sys.stdout
     told = os.environ.get("COLUMNS", "")
     width = None if stream.isatty() or told.isdigit() else _PIPE_WIDTH
-    return Console(stderr=to_stderr, width=width, highlight=False, soft_wrap=False)
+    return _Output(stderr=to_stderr, width=width, highlight=False, soft_wrap=False)
 
 
 def out() -> Console:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import signal
-import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
@@ -49,15 +48,13 @@ def guarded() -> Iterator[None]:
         problem(str(error))
         raise typer.Exit(int(ExitCode.USAGE)) from None
     except Terminated:
+        _leave_asyncio_quiet()
         problem("stopped by SIGTERM; no evidence was written", word="stopped")
         raise typer.Exit(TERMINATED) from None
     except KeyboardInterrupt:
+        _leave_asyncio_quiet()
         problem("interrupted; no evidence was written", word="stopped")
         raise typer.Exit(INTERRUPTED) from None
-    except BrokenPipeError:
-        # The reader (head, less) has gone: not an error. Python must not try to flush into the pipe again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from None
     except Exception as error:
         if _knows_its_code(error):
             raise
@@ -68,6 +65,11 @@ def guarded() -> Iterator[None]:
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
     raise Terminated
+
+
+def _leave_asyncio_quiet() -> None:
+    """An interrupted run leaves coroutines where they stood; what asyncio has to say about that is no news."""
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
 
 
 def _knows_its_code(error: Exception) -> bool:

@@ -78,7 +78,7 @@ def print_verdicts(
         rows = [result for result in results if result.clock == clock]
         if not rows:
             continue
-        table = Table(title=title, title_justify="left", title_style="bold", expand=False, pad_edge=False)
+        table = Table(title=title, title_justify="left", title_style="bold", expand=False)
         table.add_column("verdict", no_wrap=True)
         table.add_column("check", no_wrap=True)
         table.add_column("what was seen", ratio=1)

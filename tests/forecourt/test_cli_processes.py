@@ -1,0 +1,106 @@
+"""The real command in real processes: signals, exit codes, and what is left behind. No test here waits for time to pass."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def start(*arguments: str, cwd: Path, **more) -> subprocess.Popen[str]:
+    environment = {**os.environ, "COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "forecourt", *arguments],
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    """Read its standard error line by line until one holds ``words``."""
+    assert process.stderr is not None
+    seen = ""
+    for line in process.stderr:
+        seen += line
+        if words in line:
+            return seen
+    raise AssertionError(f"never said {words!r}:\n{seen}")
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "SIGTERM")]
+)
+def test_a_signal_in_mid_run_ends_it_at_once_and_leaves_nothing(tmp_path, number, code, word):
+    with start("run", "kunming-peak", "--virtual-only", "--out", "here/evidence", cwd=tmp_path) as process:
+        read_until(process, "0 %")
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert out == ""
+    assert word in err
+    assert "Traceback" not in err
+    assert "Task was destroyed" not in err
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert not (tmp_path / "here" / "evidence").exists()
+
+
+def test_ctrl_c_outside_any_command_shows_no_traceback(tmp_path):
+    program = (
+        "import forecourt.cli as cli, signal\n"
+        "cli.app = lambda: signal.raise_signal(signal.SIGINT)\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 130
+    assert done.stderr == "stopped: interrupted\n"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; run the tests as another user")
+def test_a_closed_folder_is_told_before_the_run(tmp_path):
+    tmp_path.chmod(0o500)
+    with start("run", "smoke", "--out", "e", cwd=tmp_path) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "Permission denied" in err
+
+
+def test_a_folder_on_a_read_only_file_system_is_told_before_the_run(tmp_path):
+    """/proc refuses new folders to anyone, root included."""
+    with start("run", "smoke", "--out", "/proc/forecourt-evidence", cwd=tmp_path) as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "/proc/forecourt-evidence cannot be written" in err
+    assert out == ""
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path):
+    with start("explain", cwd=tmp_path) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
+def test_the_installed_script_is_this_program(tmp_path):
+    script = Path(sys.executable).with_name("forecourt")
+    done = subprocess.run([script, "version"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("forecourt ")
+
+
+@pytest.fixture
+def taken_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
