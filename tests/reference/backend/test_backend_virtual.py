@@ -9,7 +9,7 @@ import random
 import httpx
 import pytest
 
-from reference.backend import BackendSettings, SqliteDatabase, audit, create_backend
+from reference.backend import BackendSettings, PostgresDatabase, SqliteDatabase, audit, create_backend
 from sim.kernel import VirtualKernel
 from sim.net import Network
 from sim.taxplatform import Seller, tax_platform_behind
@@ -25,7 +25,7 @@ def keys():
     return platform, generate_merchant(platform)
 
 
-def story(keys, seed, *, cashier=False):
+def story(keys, seed, *, postgres_url=None):
     """One car from the nozzle to the invoice; gives (what the phone saw, the trace's hash)."""
     platform, merchant = keys
     kernel = VirtualKernel(seed, epoch_us=EPOCH_US)
@@ -45,6 +45,8 @@ def story(keys, seed, *, cashier=False):
         service_secret="service-secret-for-tests",
     ).with_merchant(merchant.credentials)
     database = SqliteDatabase()
+    if postgres_url is not None:
+        database = PostgresDatabase(postgres_url, real_io=kernel.real_io)
     backend = create_backend(
         settings,
         database=database,
@@ -113,6 +115,7 @@ def story(keys, seed, *, cashier=False):
     assert done.triggered, "the story did not end within a virtual minute"
     assert done.ok, done.value
     assert list(network.app_errors) == []
+    kernel.close()
     return seen
 
 
@@ -129,3 +132,12 @@ def test_paid_through_the_simulated_gateway_and_invoiced_by_push(keys):
 def test_the_same_seed_gives_the_same_story_to_the_microsecond(keys):
     assert story(keys, "s1") == story(keys, "s1")
     assert story(keys, "s1") != story(keys, "s2")
+
+
+def test_virtual_time_stands_still_while_a_real_postgresql_works(keys, postgres_url):
+    """The same story on a real server: the instants are those of the run in which the store takes no time at all."""
+
+    def instants(seen):
+        return [(at_us, order["state"], order["invoice"]["state"]) for at_us, order in seen]
+
+    assert instants(story(keys, "s1", postgres_url=postgres_url)) == instants(story(keys, "s1"))
