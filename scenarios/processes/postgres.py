@@ -221,7 +221,7 @@ class PostgresServer:
                 cwd=home,
                 env=_environment(),
                 start_new_session=True,  # Ctrl-C at the terminal must not stop it behind our back
-                preexec_fn=die_with_parent,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - it calls one system call and takes no lock
                 **identity.arguments(),  # type: ignore[call-overload]
             )
         url = f"postgresql://forecourt@127.0.0.1:{port}/forecourt"

@@ -1,0 +1,7 @@
+"""The measured half of a run: real sockets, real processes, open-loop load, kill -9."""
+
+from __future__ import annotations
+
+from scenarios.measured.run import MeasuredRun, MeasureError, measure
+
+__all__ = ["MeasureError", "MeasuredRun", "measure"]
