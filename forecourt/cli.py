@@ -25,6 +25,7 @@ _EXIT_CODES: Final = (
     "Exit codes: 0 conformant, 1 not conformant (or, for replay, another trace), 2 usage or configuration, "
     "3 inconclusive, 4 harness error, 130 interrupted (143 by SIGTERM)."
 )
+_ANSWER_S: Final = 5.0
 _SEED: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -92,6 +93,8 @@ def run(
     loaded = _load(scenario)
     if (wall_only or urls) and loaded.scenario.wall is None:
         raise BadInput(f"{loaded.source}: has no `wall` part, so there is nothing to measure")
+    for url in urls:
+        _must_answer(url)
     folder = evidence_folder(out_folder, loaded.scenario.name, seed)
 
     from scenarios.runner import RunFailed, RunOptions, run_scenario
@@ -156,6 +159,69 @@ def replay(
     raise typer.Exit(int(ExitCode.CONFORMANT if outcome.same else ExitCode.NON_CONFORMANT))
 
 
+@app.command(
+    epilog="Exit codes: 0 stopped by Ctrl-C or SIGTERM, 2 usage or configuration (a port in use), 4 a part broke down."
+)
+def serve(
+    station: ScenarioName,
+    seed: Annotated[str, typer.Option(help="Decides the latencies of the services.")] = "1",
+    control_port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port of the control API; 0 is any free one.")
+    ] = 0,
+    port: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=N",
+            help="Port of another part: backend-a, backend-b, printer, gateway, platform, payer, callbacks, or the "
+            "name of a pump line. All others take any free one.",
+        ),
+    ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL", help="A backend of your own in place of the reference; once an instance."
+        ),
+    ] = None,
+    logs: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the logs of all processes here.")
+    ] = None,
+    show_keys: Annotated[
+        bool,
+        typer.Option("--show-keys", help="Print the keys of station and administrator, made for this run."),
+    ] = False,
+) -> None:
+    """Start the station of a scenario on loopback ports, for trying things by hand; Ctrl-C stops it.
+
+    Devices, services, two backends and the site controller run as they do in a measured run, but nobody drives in:
+    lift a nozzle through the control API, print on the printer, or connect a driver to a pump line.
+    """
+    urls = tuple(_backend_url(url) for url in backend or [])
+    ports = {"control": control_port, **_ports(port or [])}
+    loaded = _load(station)
+    for url in urls:
+        _must_answer(url)
+
+    from forecourt.serve import serve_station
+
+    serve_station(loaded.scenario, seed=seed, ports=ports, backend_urls=urls, logs=logs, show_keys=show_keys)
+
+
+@app.command()
+def keys(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder; only its owner may read it.")],
+) -> None:
+    """Make the keys that a backend of your own shares with the simulated gateway (see --backend)."""
+    from scenarios.world.keys import save_run_keys, wall_keys
+
+    if folder.exists():
+        raise BadInput(f"{folder} already exists; keys are never overwritten")
+    try:
+        save_run_keys(folder, wall_keys())
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be written: {error.strerror or error}") from None
+    out().print(Text(f"wrote {', '.join(sorted(path.name for path in folder.iterdir()))} to {folder}"))
+
+
 @app.command()
 def version() -> None:
     """Print the version."""
@@ -182,6 +248,29 @@ def _backend_url(text: str) -> str:
     if not usable:
         raise BadInput(f"--backend {text!r}: expected a URL such as http://127.0.0.1:8080")
     return text.rstrip("/")
+
+
+def _must_answer(url: str) -> None:
+    """A backend that is not there is found now, not after everything else has been started."""
+    import httpx
+
+    try:
+        reply = httpx.get(f"{url}/healthz", timeout=_ANSWER_S, trust_env=False)
+    except httpx.HTTPError as error:
+        raise BadInput(f"--backend {url} does not answer: {str(error) or type(error).__name__}") from None
+    if not reply.is_success:
+        raise BadInput(f"--backend {url} answers {reply.status_code} to GET /healthz, where 200 is expected")
+
+
+def _ports(texts: list[str]) -> dict[str, int]:
+    """``NAME=NUMBER`` options as a mapping."""
+    ports: dict[str, int] = {}
+    for text in texts:
+        name, equals, number = text.partition("=")
+        if not equals or not name or not number.isdecimal() or int(number) > 65_535:
+            raise BadInput(f"--port {text!r}: expected NAME=NUMBER, for example printer=9100")
+        ports[name] = int(number)
+    return ports
 
 
 def _failed(error: Any) -> Exception:
