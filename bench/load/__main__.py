@@ -17,7 +17,7 @@ from pathlib import Path
 from bench.load.plan import LoadPlan, PlanError
 from bench.load.run import LoadRunError, run_locust
 from bench.load.summary import summarise, write_hdr
-from scenarios.load.schedule import draw_schedule
+from scenarios.loadgen.schedule import draw_schedule
 
 _EPOCH_S = 1_767_225_600  # 2026-01-01: keeps sequence numbers of later runs above those of earlier ones
 _SEQUENCES_PER_S = 1_000

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from scenarios.load.schedule import Arrival, ArrivalSchedule
+from scenarios.loadgen.schedule import Arrival, ArrivalSchedule
 
 __all__ = ["NOZZLES", "PRICE_FEN_PER_L", "LoadPlan", "PlanError", "PlannedPayment", "station_id"]
 

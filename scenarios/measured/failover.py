@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from scenarios.load.payments import Write
+from scenarios.loadgen.payments import Write
 from scenarios.measured.system import MeasuredSystem
 from scenarios.record import FailoverTrial
 

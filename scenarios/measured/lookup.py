@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import httpx
 
-from scenarios.load.payments import Write
+from scenarios.loadgen.payments import Write
 from scenarios.record import AcknowledgedWrite
 
 __all__ = ["Books", "BooksError", "look_up", "read_books"]

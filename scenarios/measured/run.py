@@ -15,9 +15,9 @@ from typing import Final
 
 import httpx
 
-from scenarios.load.client import AnyBackend, LoadError
-from scenarios.load.payments import LoadResult, PaymentLoad, Write
-from scenarios.load.schedule import draw_schedule
+from scenarios.loadgen.client import AnyBackend, LoadError
+from scenarios.loadgen.payments import LoadResult, PaymentLoad, Write
+from scenarios.loadgen.schedule import draw_schedule
 from scenarios.measured.cars import MeasuredCars
 from scenarios.measured.failover import Gap, Kill, failover_gap, failover_trial, kill_in_turn
 from scenarios.measured.foreign import ForeignError, foreign_backend

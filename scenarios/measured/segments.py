@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from scenarios.load.payments import PaymentSample
+from scenarios.loadgen.payments import PaymentSample
 from scenarios.world.instants import PaymentInstants
 
 __all__ = ["LatencySegments", "segments"]

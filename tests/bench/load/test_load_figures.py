@@ -8,7 +8,7 @@ from hdrh.histogram import HdrHistogram
 
 from bench.load import LoadFigures, LoadPlan, doubts, summarise
 from bench.load.summary import LAG_LIMIT_US, write_hdr
-from scenarios.load.schedule import draw_schedule
+from scenarios.loadgen.schedule import draw_schedule
 
 PLAN = LoadPlan(
     schedule=draw_schedule(1, per_s=20, duration_s=10, stations=1),

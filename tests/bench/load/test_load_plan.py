@@ -6,7 +6,7 @@ import pytest
 
 from bench.load import LoadPlan, PlanError
 from bench.load.plan import NOZZLES, station_id
-from scenarios.load.schedule import ArrivalSchedule, draw_schedule
+from scenarios.loadgen.schedule import ArrivalSchedule, draw_schedule
 
 
 def make_plan(**changes):

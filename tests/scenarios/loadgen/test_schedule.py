@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from scenarios.load.schedule import draw_schedule
+from scenarios.loadgen.schedule import draw_schedule
 
 
 def test_schedule_is_a_function_of_the_seed():

@@ -10,8 +10,8 @@ from typing import Any, Final, Literal
 
 import httpx
 
-from scenarios.load.client import Answer, AnyBackend, LoadError
-from scenarios.load.schedule import Arrival, ArrivalSchedule
+from scenarios.loadgen.client import Answer, AnyBackend, LoadError
+from scenarios.loadgen.schedule import Arrival, ArrivalSchedule
 
 __all__ = ["LoadResult", "PaymentLoad", "PaymentSample", "Write", "station_id"]
 
