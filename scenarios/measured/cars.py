@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import AsyncExitStack
@@ -27,6 +26,8 @@ _HURRY: Final = 20
 
 _FILL_ML: Final = 6_000
 _LONGEST_US: Final = 180_000_000
+_LINGER_US: Final = 4_000_000
+"""Phones listen this long after their car has gone: an invoice takes 3 s at most."""
 
 
 def hurried(profile: DemandProfile) -> DemandProfile:
@@ -103,13 +104,11 @@ class MeasuredCars:
                 self.outcomes[outcome] += 1
                 left -= 1
                 if not left:
-                    kernel.stop()
+                    kernel.call_later(_LINGER_US + 1_000_000, kernel.stop)
 
             for number in range(cars):
                 kernel.process(visit(number))
             await kernel.run(spread_us + _LONGEST_US)
-            # Invoices of the last ones may still be on their way.
-            await asyncio.sleep(3.0)
 
     async def _ports(self, kernel: WallKernel, stack: AsyncExitStack) -> dict[str, Any]:
         async def client(url: str) -> httpx.AsyncClient:
@@ -118,14 +117,18 @@ class MeasuredCars:
             )
 
         station = self._scenario.station
-        phones = [await client(url) for url in self._urls]
+        clients = [await client(url) for url in self._urls]
         till = None
         if station.cashiers:
             tills = [await client(url) for url in self._urls]
             till = Kiosk(kernel, tills, station_key=self._station_key, station=station.id)
+        phones = Phones(
+            kernel, clients, await client(self._endpoints.payer), station.id, linger_us=_LINGER_US
+        )
+        stack.push_async_callback(phones.aclose)
         return {
             "hand": RemoteHand(kernel, await client(self._endpoints.control), self._scenario),
-            "phone": Phones(kernel, phones, await client(self._endpoints.payer), station.id),
+            "phone": phones,
             "till": till,
         }
 

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import httpx
 
-from scenarios.load.payments import station_id
+from scenarios.loadgen.payments import station_id
 from scenarios.model import Scenario
 from scenarios.processes.child import ChildError, ChildProcess
 from scenarios.processes.postgres import PostgresServer
 from scenarios.world.keys import MERCHANT_FILE, RunKeys, save_run_keys
-from scenarios.world.real import Endpoints
+from scenarios.world.real import NOTIFY_URL, Endpoints
 from scenarios.world.translate import site_config
 
 __all__ = ["BackendProcess", "Foreign", "MeasuredSystem"]
@@ -95,6 +95,7 @@ class MeasuredSystem:
         foreign: somebody else's backend in the place of ours.
         ports: port by name, of the world (`scenarios.world.real.RealWorld`) and of ``backend-a`` and ``backend-b``; what is
             not named takes any free one.
+        devices_only: start the world alone, without site controller, backends and database.
 
     Attributes:
         endpoints: the world's ports, after `start`.
@@ -115,6 +116,7 @@ class MeasuredSystem:
         folder: Path,
         foreign: Foreign | None = None,
         ports: Mapping[str, int] | None = None,
+        devices_only: bool = False,
     ) -> None:
         self.scenario = scenario
         self.seed = str(seed)
@@ -124,6 +126,7 @@ class MeasuredSystem:
         self.database = "foreign" if foreign is not None else "none"
         self._foreign = foreign
         self._ports = {**(foreign.ports if foreign is not None else {}), **(ports or {})}
+        self._devices_only = devices_only
         self._logs = folder
         self._stack = AsyncExitStack()
         self._private = Path()
@@ -155,6 +158,9 @@ class MeasuredSystem:
         save_run_keys(self._private / "keys", self.keys)
         progress("starting the world", 0.1)
         await self._start_world()
+        if self._devices_only:
+            progress("all processes run", 1.0)
+            return
         if self._foreign is None:
             progress("starting the database", 0.3)
             database_url = self._start_database()
@@ -204,7 +210,7 @@ class MeasuredSystem:
             "merchant_file": f"keys/{MERCHANT_FILE}",
             "pay_url": self.endpoints.gateway,
             "wechat_url": self.endpoints.platform,
-            "notify_url": self.endpoints.callbacks,
+            "notify_url": NOTIFY_URL,
             "host": _HOST,
         }
         for name in _BACKENDS:

@@ -36,7 +36,11 @@ from sim.wires import (
     serve_machine_tcp,
 )
 
-__all__ = ["HTTP_PORTS", "Endpoints", "RealWorld"]
+__all__ = ["HTTP_PORTS", "NOTIFY_URL", "Endpoints", "RealWorld"]
+
+NOTIFY_URL: Final = "https://backend.station"
+"""What a backend gives the gateway as the base of its notify URLs. The gateway takes nothing but https (as WeChat Pay does), so
+this name stands for a proxy that ends TLS: whatever URL a merchant gave, callbacks go to the ``callbacks`` port and nowhere else."""
 
 HTTP_PORTS: Final = ("gateway", "platform", "payer", "callbacks", "control")
 """Names of the HTTP ports, as ``ports`` of `RealWorld` calls them; a line goes by its own name, the printer by ``printer``."""
@@ -56,7 +60,7 @@ class Endpoints:
         gateway: base URL of WeChat Pay, the invoice endpoints included.
         platform: base URL of the mini-program platform (``/sns/jscode2session``).
         payer: base URL of the payers' phones (``/payers/{openid}/confirm``).
-        callbacks: base URL that the gateway calls back at; it forwards to whichever backend lives.
+        callbacks: base URL of the balancer that callbacks go through; it forwards to whichever backend lives.
         control: base URL of the control API of hands and faults; ``/docs`` and ``/openapi.json`` describe it.
         lines: ``host:port`` of each pump line, by its name in the scenario.
         printer: ``host:port`` of the receipt printer (raw, as on port 9100).
@@ -96,6 +100,22 @@ class _Callbacks:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app: ASGIApp = self._balancer or JSONResponse({"code": "FAIL", "message": "no backend"}, 503)
         await app(scope, receive, send)
+
+
+class _TlsEnd(httpx.AsyncBaseTransport):
+    """The proxy that `NOTIFY_URL` stands for: same path, but on the callbacks port, so nobody can be called back outside."""
+
+    def __init__(self, inside_url: str, inner: httpx.AsyncHTTPTransport) -> None:
+        self._inside = httpx.URL(inside_url)
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        inside = self._inside
+        request.url = request.url.copy_with(scheme=inside.scheme, host=inside.host, port=inside.port)
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
 class RealWorld:
@@ -233,7 +253,9 @@ class RealWorld:
     def _build_services(self, callbacks_url: str) -> dict[str, ASGIApp]:
         limits = httpx.Limits(max_connections=500, max_keepalive_connections=100)
         client = httpx.AsyncClient(timeout=_CALLBACK_TRY_S, limits=limits, trust_env=False)
-        notify = httpx.AsyncClient(limits=limits, trust_env=False)
+        notify = httpx.AsyncClient(
+            transport=_TlsEnd(callbacks_url, httpx.AsyncHTTPTransport(limits=limits)), trust_env=False
+        )
         self._stack.push_async_callback(client.aclose)
         self._stack.push_async_callback(notify.aclose)
         self._callbacks = _Callbacks(client)
@@ -245,7 +267,7 @@ class RealWorld:
             FaultPlan(),
             self._keys,
             notify_client=notify,
-            notify_url=callbacks_url,
+            notify_url=NOTIFY_URL,
         )
         gateway = self.services.gateway
         self.instants = GatewayInstants(gateway.app, self.kernel)

@@ -349,6 +349,12 @@ class Phones:
         if app is not None:
             self._kernel.call_later(self._linger_us, self._hush, app)
 
+    async def aclose(self) -> None:
+        """Stop listening on every phone that is still in hand, so that HTTP clients can be closed."""
+        for app in self._apps.values():
+            await app.stop_watching()
+        self._apps.clear()
+
     def _hush(self, app: PhoneApp) -> None:
         self._kernel.task(app.stop_watching())
 
