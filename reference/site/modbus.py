@@ -214,6 +214,7 @@ class ModbusDriver(PolledLine[_ModbusPoint]):
         self._checks: list[deque[int]] = [deque() for _ in self.points]  # nozzles to read back
         self._tries = [0] * len(self.points)
         self._tokens = [0] * len(self.points)
+        self._images: list[tuple[int, ...]] = [()] * len(self.points)  # the point's registers as last read
         self.bad_replies = 0
         self.refusals = 0
         for logic in self.points:
@@ -260,8 +261,13 @@ class ModbusDriver(PolledLine[_ModbusPoint]):
             logic = self.points[index]
             match event:
                 case Registers(registers=registers):
+                    if registers is self._images[index] and self._may_skip(index):
+                        # What might have been left out altogether need not be looked at again.
+                        self._talking = False
+                        continue
                     logic.on_answer()
                     if len(registers) == POINT_COUNT:
+                        self._images[index] = registers
                         self._on_image(index, decode_point(registers), now_us)
                     elif len(registers) == NOZZLE_COUNT:
                         self._on_nozzle_block(index, registers, now_us)
