@@ -171,8 +171,10 @@ def farm_out(
             points = [pool.submit(curve_point, scenario, task) for task in tasks]
             _watch([*hours, *points], progress)
         except BaseException:
+            # `shutdown` forgets the processes, and the interpreter would wait for each one's whole hour when it ends.
+            working = list((pool._processes or {}).values())
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in list((pool._processes or {}).values()):
+            for process in working:
                 process.kill()
             raise
         return FarmResult(tuple(hour.result() for hour in hours), tuple(point.result() for point in points))
