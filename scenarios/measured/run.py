@@ -44,7 +44,7 @@ _WARM_UP_PER_S: Final = 10
 """Connections open and code paths warm before anything counts; the warm-up's payments are looked up but not timed."""
 
 _LEAD_US: Final = 2_000_000
-_DRAIN_S: Final = 4.0
+_DRAIN_S: Final = 20.0
 _FAILOVER_S: Final = 7_200
 """Longest schedule drawn for the failover part; it ends with the last trial."""
 
@@ -257,6 +257,7 @@ class _Measurement:
         gaps = [failover_gap(kill, found.failover.writes) for kill in found.kills]
         epoch_us = found.epoch_us
         samples = [*found.minute.samples, *found.failover.samples]
+        drivers = cars.latencies()
         record = RunRecord(
             clock="wall",
             ended_us=monotonic_us() - epoch_us,
@@ -271,7 +272,12 @@ class _Measurement:
                 ),
                 OperationCount(kind="car", tried=sent, succeeded=cars.outcomes["paid"]),
             ),
-            latencies_us={**latencies.as_record(), "live_amount": cars.latencies().live_amount},
+            latencies_us={
+                **latencies.as_record(),
+                # The load's payers confirm at once; only the cars have drivers.
+                "payment_human": drivers.payment_human,
+                "live_amount": drivers.live_amount,
+            },
             failovers=tuple(
                 failover_trial(kill, gap, epoch_us=epoch_us)
                 for kill, gap in zip(found.kills, gaps, strict=True)

@@ -27,7 +27,6 @@ class LatencySegments:
         payment_controlled: (pressed to prepay at the gateway) + (callback leaves to PAID on the phone): our own work,
             networks of the machine, the balancer and the phone's reading included.
         payment_end_to_end: pressed to PAID, less what the human took; the gateway's share is in it.
-        payment_human: sheet on the phone to the confirmation set out.
         invoice_answered: PAID to "issuing" or "issued" on the phone.
         invoice_issued: PAID to "issued" on the phone.
         unmatched: payments that were PAID, but of which the gateway saw no prepay or no callback (none is expected).
@@ -35,7 +34,6 @@ class LatencySegments:
 
     payment_controlled: list[int] = field(default_factory=list)
     payment_end_to_end: list[int] = field(default_factory=list)
-    payment_human: list[int] = field(default_factory=list)
     invoice_answered: list[int] = field(default_factory=list)
     invoice_issued: list[int] = field(default_factory=list)
     unmatched: int = 0
@@ -45,7 +43,6 @@ class LatencySegments:
         names = (
             "payment_controlled",
             "payment_end_to_end",
-            "payment_human",
             "invoice_answered",
             "invoice_issued",
         )
@@ -80,7 +77,6 @@ def _payment(
     human_us = 0
     if sample.pay_replied_us is not None and sample.confirmed_us is not None:
         human_us = sample.confirmed_us - sample.pay_replied_us
-        found.payment_human.append(human_us)
     if sample.paid_us is None:
         lost_us = max(0, cut_off_us - sample.intended_us)
         found.payment_end_to_end.append(lost_us)
