@@ -182,6 +182,13 @@ def serve(
             metavar="URL", help="A backend of your own in place of the reference; once an instance."
         ),
     ] = None,
+    devices_only: Annotated[
+        bool,
+        typer.Option(
+            "--devices-only",
+            help="No site controller, backend or database: pump lines and printer wait for a driver of yours.",
+        ),
+    ] = False,
     logs: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the logs of all processes here.")
     ] = None,
@@ -197,13 +204,23 @@ def serve(
     """
     urls = tuple(_backend_url(url) for url in backend or [])
     ports = {"control": control_port, **_ports(port or [])}
+    if devices_only and urls:
+        raise BadInput("--devices-only and --backend exclude each other")
     loaded = _load(station)
     for url in urls:
         _must_answer(url)
 
     from forecourt.serve import serve_station
 
-    serve_station(loaded.scenario, seed=seed, ports=ports, backend_urls=urls, logs=logs, show_keys=show_keys)
+    serve_station(
+        loaded.scenario,
+        seed=seed,
+        ports=ports,
+        backend_urls=urls,
+        devices_only=devices_only,
+        logs=logs,
+        show_keys=show_keys,
+    )
 
 
 @app.command()

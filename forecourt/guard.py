@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TextIO
 
 import typer
 
@@ -42,17 +43,20 @@ def guarded() -> Iterator[None]:
         typer.Exit: with the exit code, after the message went to standard error.
     """
     before = signal.signal(signal.SIGTERM, _terminate)
+    log = _Log(sys.stderr)
+    log.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    logging.getLogger().addHandler(log)
     try:
         yield
     except BadInput as error:
         problem(str(error))
         raise typer.Exit(int(ExitCode.USAGE)) from None
     except Terminated:
-        _leave_asyncio_quiet()
+        log.hush()
         problem("stopped by SIGTERM; no evidence was written", word="stopped")
         raise typer.Exit(TERMINATED) from None
     except KeyboardInterrupt:
-        _leave_asyncio_quiet()
+        log.hush()
         problem("interrupted; no evidence was written", word="stopped")
         raise typer.Exit(INTERRUPTED) from None
     except Exception as error:
@@ -61,15 +65,26 @@ def guarded() -> Iterator[None]:
         _harness_error(error)
     finally:
         signal.signal(signal.SIGTERM, before)
+        if log.level <= logging.CRITICAL:
+            logging.getLogger().removeHandler(log)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
     raise Terminated
 
 
-def _leave_asyncio_quiet() -> None:
-    """An interrupted run leaves coroutines where they stood; what asyncio has to say about that is no news."""
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
+class _Log(logging.StreamHandler[TextIO]):
+    """What the parts of a run log, on standard error; but a Ctrl-C that strikes in the middle of one is no news."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info is not None and isinstance(record.exc_info[1], KeyboardInterrupt):
+            self.hush()  # from here on everything unwinds
+        else:
+            super().emit(record)
+
+    def hush(self) -> None:
+        """Say nothing more: an interrupted run leaves coroutines where they stood, and asyncio would tell of each."""
+        self.setLevel(logging.CRITICAL + 1)
 
 
 def _knows_its_code(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -50,3 +51,25 @@ def test_exits_and_usage_errors_pass_through():
     assert code_of(typer.Exit(3)) == 3
     with pytest.raises(typer.BadParameter), guarded():
         raise typer.BadParameter("no")
+
+
+def test_the_log_of_a_run_is_shown_until_ctrl_c_strikes(capsys):
+    log = logging.getLogger("a.part")
+
+    def part_of_a_run():
+        log.warning("a callback was refused")
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            log.exception("a task crashed")
+            log.warning("and so did the next")
+            raise
+
+    with pytest.raises(typer.Exit), guarded():
+        part_of_a_run()
+    for handler in [h for h in logging.getLogger().handlers if type(h).__module__ == "forecourt.guard"]:
+        logging.getLogger().removeHandler(handler)  # it stays for the interpreter's last words
+    assert capsys.readouterr().err.splitlines() == [
+        "a.part: a callback was refused",
+        "stopped: interrupted; no evidence was written",
+    ]
