@@ -13,8 +13,7 @@ All times are integer microseconds on the host's clock.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 __all__ = [
     "NEED_DATA",
@@ -57,8 +56,7 @@ NEED_DATA: Final = NeedData()
 """What ``next_event()`` returns when the bytes so far hold no further event."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """Bytes due on the wire.
 
     Attributes:

@@ -7,8 +7,7 @@ end, so a request with an unknown function would go unanswered. Its checksum is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import fastcrc
 from pymodbus.framer.socket import FramerSocket
@@ -39,8 +38,7 @@ _tcp = FramerSocket(DecodePDU(False))
 _crc16 = fastcrc.crc16.modbus
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One frame without its envelope.
 
     Attributes:

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
+
 __all__ = ["Trace", "hash_trace_file"]
 
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+def _check_finite(value: Any) -> None:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is not JSON compliant")
+    elif isinstance(value, dict):
+        for part in value.values():
+            _check_finite(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _check_finite(part)
 
 
 class Trace:
@@ -45,16 +59,19 @@ class Trace:
 
         Raises:
             ValueError: a field is NaN or infinite.
-            TypeError: a field is not JSON-able.
+            TypeError: a field is not JSON-able, or a dictionary in it has keys that are no text.
         """
         if not self.enabled:
             return
         event = {"t_us": self._now_us(), "kind": kind, "entity": entity, **fields}
-        line = _encode(event) + "\n"
-        self._hash.update(line.encode())
+        line = _encode(event)
+        if b"null" in line:
+            _check_finite(event)  # the encoder writes null for what is no number
+        line += b"\n"
+        self._hash.update(line)
         self.count += 1
         if self._sink is not None:
-            self._sink.write(line)
+            self._sink.write(line.decode())
         for listener in self._listeners:
             listener(event)
 
