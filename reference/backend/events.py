@@ -16,8 +16,7 @@ __all__ = ["order_events"]
 
 _HEARTBEAT_S = 15.0
 _SHOWS_LIVE = frozenset({"CREATED", "AUTHORISED", "FUELLING", "PAID"})
-_NOT_DELIVERING = frozenset({"idle", "calling", "closed", "inoperative"})
-"""A nozzle in one of these shows nothing of this delivery: back in its boot it reads 0 while the sale is on its way."""
+"""While an order in one of these has no sale, the figures at its nozzle are its own. With a sale they are the next driver's."""
 
 
 async def order_events(core: Core, order: dict[str, Any]) -> AsyncIterator[bytes]:
@@ -32,6 +31,7 @@ async def order_events(core: Core, order: dict[str, Any]) -> AsyncIterator[bytes
         # Read again after subscribing: what changed in between would otherwise be missed.
         shown: dict[str, Any] = {}
         heard: dict[str, Any] = {order_topic: None}
+        most = (0, 0)
         while True:
             if order_topic in heard or not heard:
                 try:
@@ -43,11 +43,13 @@ async def order_events(core: Core, order: dict[str, Any]) -> AsyncIterator[bytes
                     yield _event("order", order)
                 elif not heard:
                     yield b": still here\n\n"
-            reading = heard.get(live_topic)
-            if reading is not None and order["state"] in _SHOWS_LIVE:
-                live = _live(reading)
-                if str(live["state"]).lower() not in _NOT_DELIVERING:
-                    yield _event("live", live)
+            if live_topic in heard and order["state"] in _SHOWS_LIVE and order["sale_id"] is None:
+                # The board's reading, not the message's: a message of another instance may have been overtaken.
+                reading = core.live.get(order["station"], order["nozzle"])
+                # One order is one delivery, and a meter never runs back: what is smaller is not its reading.
+                if reading is not None and reading.delivers and _grown(reading, most):
+                    most = (reading.volume_ml, reading.amount_fen)
+                    yield _event("live", _live(reading))
             if core.stopping or _ended(order):
                 return
             heard = await news.wait(hub.fallback_s or _HEARTBEAT_S)
@@ -66,9 +68,11 @@ def _ended(order: dict[str, Any]) -> bool:
     return order["state"] in FINAL or (order["state"] == "PAID" and order["mode"] == "postpay")
 
 
-def _live(reading: Any) -> dict[str, Any]:
-    if not isinstance(reading, LiveReading):
-        reading = LiveReading(*reading)
+def _grown(reading: LiveReading, most: tuple[int, int]) -> bool:
+    return reading.volume_ml >= most[0] and reading.amount_fen >= most[1]
+
+
+def _live(reading: LiveReading) -> dict[str, Any]:
     return {
         "nozzle": reading.nozzle,
         "state": reading.state,

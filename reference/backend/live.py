@@ -13,6 +13,8 @@ from reference.backend.notifier import Hub
 __all__ = ["LiveBoard", "LivePost", "LiveReading", "NozzleLive"]
 
 _FLOWING = frozenset({"FUELLING", "SUSPENDED_FUELLING"})
+_NOT_DELIVERING = frozenset({"IDLE", "CALLING", "CLOSED", "INOPERATIVE"})
+"""A nozzle in one of these shows nothing of a delivery: back in its boot it reads 0 while the sale is on its way."""
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 NozzleNumber = Annotated[int, Meta(ge=1, le=9999)]
@@ -49,6 +51,11 @@ class LiveReading(NamedTuple):
     def flows(self) -> bool:
         """True from the first fuel to the end of the delivery."""
         return self.volume_ml > 0 and self.state.upper() in _FLOWING
+
+    @property
+    def delivers(self) -> bool:
+        """True while the figures are those of a delivery that has not ended, even if the pump is out of reach."""
+        return self.state.upper() not in _NOT_DELIVERING
 
 
 class LiveBoard:

@@ -84,7 +84,7 @@ class Orders:
         volume_ml, amount_fen = row.volume_ml, row.amount_fen
         if row.state == "FUELLING":
             reading = self.core.live.get(row.station, row.nozzle)
-            if reading is not None and reading.flows:
+            if reading is not None and reading.delivers:
                 volume_ml, amount_fen = reading.volume_ml, reading.amount_fen
         state = row.invoice_state or ("requested" if row.title is not None else "none")
         return {

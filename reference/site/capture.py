@@ -39,6 +39,7 @@ class DeliveryCapture:
     pump_prices: dict[int, int]
     witnesses: dict[int, Witness]
     filling: Filling
+    running: Filling
     phase: Phase | None
     nozzle_out: int
     last_nozzle: int
@@ -51,6 +52,7 @@ class DeliveryCapture:
 
     def _init_capture(self) -> None:
         self.filling_block = -1
+        self.running = Filling(0, 0)
         self.delivery_open = False
         self.delivery_nozzle = 0
         self.flow_seen = False
@@ -71,6 +73,18 @@ class DeliveryCapture:
         self.started_us = now_us
         self.ended_with_nozzle_out = False
         self._lift_waits = False
+        self.running = Filling(0, 0)  # the display may still show the filling before
+
+    def _grow(self) -> bool:
+        """Take the display's figures for the running delivery's, and say if they are news.
+
+        A meter never runs back: figures smaller than those already heard are late or damaged and count for nothing.
+        """
+        before, now = self.running, self.filling
+        if now == before or now.volume_ml < before.volume_ml or now.amount_fen < before.amount_fen:
+            return False
+        self.running = now
+        return True
 
     def _flow(self, now_us: int) -> None:
         if not self.flow_seen:

@@ -333,15 +333,16 @@ class SiteController(AuthorisationDesk):
         for number, point in self.points.items():
             status = self.driver_of[number].status(number)
             state = str(status.state)
+            in_use = status.delivering if status.nozzle_out is None else status.nozzle_out
             for nozzle in point.nozzles:
-                mine = status.nozzle_out in (None, nozzle.nozzle)
-                active = mine and status.nozzle_out is not None
+                mine = in_use in (None, nozzle.nozzle)
+                delivers = status.delivering == nozzle.nozzle
                 readings.append(
                     {
                         "nozzle": nozzle.nozzle,
                         "state": state if mine else str(PointState.CLOSED),
-                        "volume_ml": status.volume_ml if active else 0,
-                        "amount_fen": status.amount_fen if active else 0,
+                        "volume_ml": status.volume_ml if delivers else 0,
+                        "amount_fen": status.amount_fen if delivers else 0,
                     }
                 )
         return readings

@@ -19,11 +19,16 @@ class SaleNotStored(Exception):  # noqa: N818 - reads as what happened
 
 @dataclass(frozen=True, slots=True)
 class PointStatus:
-    """A look at one fuelling point. ``nozzle_out`` is the station's nozzle number."""
+    """A look at one fuelling point. Nozzles are the station's numbers.
+
+    ``volume_ml`` and ``amount_fen`` are those of the running delivery at the nozzle ``delivering``; they never fall
+    while it lasts, and without one (None) they are 0.
+    """
 
     fuelling_point: int
     state: PointState
     nozzle_out: int | None
+    delivering: int | None
     volume_ml: int
     amount_fen: int
     missed_polls: int

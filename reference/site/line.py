@@ -109,8 +109,10 @@ class PolledLine(PumpDriver, Generic[Logic]):
             fuelling_point=fuelling_point,
             state=logic.state,
             nozzle_out=logic.nozzles.get(logic.nozzle_out),
-            volume_ml=logic.filling.volume_ml if flows else 0,
-            amount_fen=logic.filling.amount_fen if flows else 0,
+            # Which nozzle is out is unknown for a while after a lost link; which one delivers is not.
+            delivering=logic.nozzles.get(logic.delivery_nozzle or logic.nozzle_out) if flows else None,
+            volume_ml=logic.running.volume_ml if flows else 0,
+            amount_fen=logic.running.amount_fen if flows else 0,
             missed_polls=logic.misses,
         )
 

@@ -217,12 +217,11 @@ class FuellingPointLogic(DeliveryCapture, PriceKeeping):
 
     def on_filling(self, volume_ml: int, amount_fen: int, now_us: int) -> None:
         """Figures of the running or the last filling, as shown."""
-        changed = volume_ml != self.filling.volume_ml or amount_fen != self.filling.amount_fen
-        if changed:
+        if volume_ml != self.filling.volume_ml or amount_fen != self.filling.amount_fen:
             self.filling = Filling(volume_ml, amount_fen)
         self.filling_block = self._block
         self._answered(Read.FILLING, 0)
-        if changed and volume_ml and self.up and self.phase in DELIVERING:
+        if self.delivery_open and self.phase in DELIVERING and self._grow() and self.up:
             self._flow(now_us)
             nozzle = self.nozzles.get(self.delivery_nozzle)
             if nozzle is not None:
@@ -253,6 +252,8 @@ class FuellingPointLogic(DeliveryCapture, PriceKeeping):
             self._open_delivery(self.nozzle_out or self.last_nozzle, now_us)
         if phase is not Phase.AUTHORISED:
             self._flow(now_us)
+            if self.filling_block == self._block:
+                self._grow()  # the figures came before the status, in one block with it
         request = self._request
         if request is not None and self.up:
             self._request = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from reference.backend.events import order_events
 
 
@@ -50,6 +52,81 @@ def test_the_stream_shows_each_state_and_the_live_amount_and_ends(play_sqlite):
         assert states == ["CREATED", "AUTHORISED", "FUELLING", "PAYABLE", "PAYING", "PAID"]
         assert [data["volume_ml"] for name, data in seen if name == "live"] == [10, 2000, 3000]
         assert w.database.hub._waiting == {}
+
+    play_sqlite(scene)
+
+
+def _reading(volume_ml, state="FUELLING"):
+    return {"nozzle": 1, "state": state, "volume_ml": volume_ml, "amount_fen": volume_ml * 781 // 1000}
+
+
+async def _settle_down():
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.requirement("fd-met.live-values-grow-and-end-at-sale")
+def test_a_paid_order_that_waits_for_its_invoice_shows_nothing_of_the_next_driver(play_sqlite):
+    """The stream stays open for the invoice, and the nozzle is in use again: its figures are someone else's."""
+
+    async def scene(w):
+        await w.site("POST", "/sales", w.sale(), status=201)
+        order = await w.order(invoice={"title_type": "INDIVIDUAL", "name": "张三"})
+        asked = await w.pay(order)
+        w.gateway.pay(asked["out_trade_no"])
+        await w.notify(asked["out_trade_no"])
+        order = await w.show(order)
+        assert (order["state"], order["invoice"]["state"]) == ("PAID", "issuing")
+        seen, done = [], asyncio.Event()
+        stream = asyncio.create_task(collect(w.core, order, seen, done))
+        await _settle_down()
+        for volume_ml in (10, 2000):
+            body = {"at_us": w.now_us, "nozzles": [_reading(volume_ml)]}
+            await w.site("POST", "/nozzles/live", body, status=204)
+            await _settle_down()
+        w.core.stopping = True
+        w.database.hub.wake_all()
+        await asyncio.wait_for(done.wait(), 5)
+        await stream
+        assert [name for name, _ in seen] == ["order"]
+
+    play_sqlite(scene)
+
+
+@pytest.mark.requirement("fd-met.live-values-grow-and-end-at-sale")
+@pytest.mark.parametrize("way", ["smaller", "overtaken", "out_of_reach"])
+def test_figures_of_one_order_never_fall_on_its_phone(play_sqlite, way):
+    """A site that starts again, a message of another instance that comes late, a pump whose line is cut."""
+
+    async def scene(w):
+        order = await w.order()
+        seen, done = [], asyncio.Event()
+        stream = asyncio.create_task(collect(w.core, order, seen, done))
+        await _settle_down()
+        await w.answer_command("authorise")
+        for volume_ml in (2000, 3000):
+            w.now_us += 500_000
+            body = {"at_us": w.now_us, "nozzles": [_reading(volume_ml)]}
+            await w.site("POST", "/nozzles/live", body, status=204)
+            await _settle_down()
+        if way == "overtaken":
+            # Another process heard this before the second post, and its message is here only now.
+            w.database.hub.publish("live/KM01/1", [1, "FUELLING", 2500, 1952, w.now_us - 250_000, w.now_us])
+        else:
+            w.now_us += 500_000
+            reading = _reading(0) if way == "smaller" else _reading(3000, state="OFFLINE")
+            body = {"at_us": w.now_us, "nozzles": [reading]}
+            await w.site("POST", "/nozzles/live", body, status=204)
+        await _settle_down()
+        shown = [data["volume_ml"] for name, data in seen if name == "live"]
+        assert shown[:2] == [2000, 3000]
+        assert shown == sorted(shown)
+        if way == "out_of_reach":
+            assert (await w.show(order))["volume_ml"] == 3000
+        w.core.stopping = True
+        w.database.hub.wake_all()
+        await asyncio.wait_for(done.wait(), 5)
+        await stream
 
     play_sqlite(scene)
 

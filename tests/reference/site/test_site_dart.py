@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from protocols.dart import CommandCode, PumpStatus
+from protocols.dart import CommandCode, FilledReport, PumpStatus
 from reference.site.config import ConfigError
 from reference.site.dart import DartDriver
 from reference.site.driver import SaleNotStored
@@ -206,6 +206,60 @@ def test_a_sale_that_ends_while_the_link_is_lost_is_captured_once(fake):
     assert rig.sales() == [(11, 12_000, 9_000, ("recovered",))]
     rig.fill(300)
     assert [s[1] for s in rig.sales()] == [12_000, 3_000]
+
+
+@pytest.mark.requirement("fd-met.live-values-grow-and-end-at-sale")
+def test_figures_never_fall_while_the_link_is_lost_and_read_again(fake):
+    rig = Rig(fake)
+    rig.run(5)
+    rig.pump.lift()
+    rig.run(4)
+    shown = []
+
+    def watch(seconds):
+        for _ in range(10 * seconds):
+            rig.run(0.1)
+            status = rig.driver.status(1)
+            shown.append((status.delivering, status.volume_ml))
+
+    rig.pump.flow(500)
+    watch(2)
+    rig.line.cut = True
+    rig.pump.flow(300)
+    watch(6)
+    assert rig.driver.status(1).state is PointState.OFFLINE
+    rig.line.cut = False
+    watch(6)  # read before command: for a while nothing but the status is known
+    rig.pump.flow(200)
+    watch(2)
+    begun = [one for one in shown if one[0] is not None]
+    assert shown[-len(begun) :] == begun, "a delivery that has begun stays one"
+    assert {nozzle for nozzle, _ in begun} == {11}
+    assert [volume_ml for _, volume_ml in begun] == sorted(volume_ml for _, volume_ml in begun)
+    assert begun[-1] == (11, 10_000)
+
+
+@pytest.mark.requirement("fd-met.live-values-grow-and-end-at-sale")
+def test_a_smaller_figure_of_the_same_delivery_is_not_shown_and_the_next_one_starts_from_nothing(fake):
+    rig = Rig(fake)
+    rig.run(5)
+    rig.pump.lift()
+    rig.run(4)
+    rig.pump.flow(500)
+    rig.run(1)
+    rig.pump.report(FilledReport(volume_units=499, amount_units=3742))  # an old block, told once more
+    rig.run(1)
+    assert rig.driver.status(1).volume_ml == 5_000
+    assert [event.volume_ml for event in rig.of(LiveAmount)] == [5_000]
+    rig.pump.hang_up()
+    rig.run(4)
+    assert rig.driver.status(1).volume_ml == 0
+    rig.pump.lift()
+    rig.run(4)
+    rig.pump.flow(30)
+    rig.run(1)
+    assert (rig.driver.status(1).delivering, rig.driver.status(1).volume_ml) == (11, 300)
+    assert [sale[1] for sale in rig.sales()] == [5_000]
 
 
 @pytest.mark.requirement("fd-pwr.partial-sale-is-reconstructed")
