@@ -24,6 +24,7 @@ from scenarios.record import (
     OperationCount,
     Payment,
     Receipt,
+    Replication,
     RunRecord,
     TankDraw,
 )
@@ -131,11 +132,18 @@ def good_record() -> RunRecord:
         ),
         writes=(AcknowledgedWrite(key="w1", acknowledged_us=1, found=True),),
         harness=HarnessLag(lags_us=(500,) * 300),
+        replications=(
+            Replication(seed="1/replication/1", failures=(), latencies_us={}),
+            Replication(seed="1/replication/2", failures=(), latencies_us={}),
+        ),
+        twin_differences=(),
     )  # fmt: skip
 
 
 GOOD = good_record()
 NOT_JUDGED = {"latency.payment-human"}
+OPTIONAL = NOT_JUDGED | {"faults.landed", "replications.safe", "harness.idle-polls"}
+"""What a run may do without: faults, further seeds, a twin. Absent is NOT_APPLICABLE, never PASS."""
 
 
 @pytest.mark.parametrize("slug", ORACLES)
@@ -149,10 +157,7 @@ def test_a_good_record_passes(slug: str) -> None:
 @pytest.mark.parametrize("slug", ORACLES)
 def test_an_empty_record_never_passes(slug: str) -> None:
     result = judge(RunRecord(clock="wall", ended_us=0), slug)
-    allowed = {Verdict.INCONCLUSIVE}
-    if slug in NOT_JUDGED | {"faults.landed"}:
-        allowed = {Verdict.NOT_APPLICABLE}
-    assert result.verdict in allowed
+    assert result.verdict is (Verdict.NOT_APPLICABLE if slug in OPTIONAL else Verdict.INCONCLUSIVE)
 
 
 def swap(field: str, index: int, **changes: Any) -> Callable[[RunRecord], RunRecord]:
@@ -233,12 +238,36 @@ def samples(segment: str, *values: int) -> Callable[[RunRecord], RunRecord]:
         pytest.param("failover.gap", swap("failovers", 5, first_acknowledged_us=5 * 60 * SECOND + 15_000_001), "trial 6", id="gap"),
         pytest.param("failover.gap", swap("failovers", 5, first_acknowledged_us=None), "never saw", id="never"),
         pytest.param("failover.no-lost-write", swap("writes", 0, found=False), "write w1", id="lost-write"),
+        pytest.param("replications.safe", swap("replications", 1, failures=("seed 1/replication/2: totals.monotone: fell",)), "replication/2: totals", id="one-seed"),
+        pytest.param("replications.safe", swap("replications", 0, failures=tuple("abcde")), "a; b; c; and 2 more", id="many-failures"),
     ],
 )  # fmt: skip
 def test_a_broken_record_fails(slug: str, breaker: Callable[[RunRecord], RunRecord], said: str) -> None:
     result = judge(breaker(GOOD), slug)
     assert result.verdict is Verdict.FAIL, result.message
     assert re.search(said, result.message), result.message
+
+
+class TestTwin:
+    def test_any_difference_between_the_twins_is_the_harness_s_own_error(self) -> None:
+        result = judge(
+            replace(GOOD, twin_differences=("ledger differ", "receipts differ")), "harness.idle-polls"
+        )
+        assert result.verdict is Verdict.HARNESS_ERROR
+        assert "ledger differ; receipts differ" in result.message
+        assert result.figures["differences"] == 2
+
+    def test_differences_count_even_when_one_of_the_twins_delivered_nothing(self) -> None:
+        record = replace(GOOD, deliveries=(), twin_differences=("deliveries differ",))
+        assert judge(record, "harness.idle-polls").verdict is Verdict.HARNESS_ERROR
+
+    def test_equal_twins_in_which_nothing_happened_prove_nothing(self) -> None:
+        assert judge(replace(GOOD, deliveries=()), "harness.idle-polls").verdict is Verdict.INCONCLUSIVE
+
+    def test_no_twin_and_no_further_seed_are_not_applicable(self) -> None:
+        alone = replace(GOOD, twin_differences=None, replications=())
+        assert judge(alone, "harness.idle-polls").verdict is Verdict.NOT_APPLICABLE
+        assert judge(alone, "replications.safe").verdict is Verdict.NOT_APPLICABLE
 
 
 class TestInconclusive:
