@@ -89,9 +89,12 @@ class Framer:
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take bytes, return the items they complete, in order."""
+        items: list[Frame] = []
+        if not self.partial and self._bad_byte < 0 and _is_one_run(data):
+            _read_run(data, -1, items)
+            return items
         buffer = self._buffer
         buffer += data
-        items: list[Frame] = []
         while True:
             end = buffer.find(SF, self._search, _RUN_BYTES_MAX)
             if end < 0:
@@ -129,6 +132,11 @@ class Framer:
     def _cut(self, count: int) -> None:
         del self._buffer[:count]
         self._bad_byte = max(self._bad_byte - count, -1)
+
+
+def _is_one_run(data: bytes) -> bool:
+    """Whether a burst is exactly one run of bytes, which hardly a burst is not: then nothing needs to be kept."""
+    return 1 < len(data) <= _RUN_BYTES_MAX and data.find(SF) == len(data) - 1 and data[-2] != DLE
 
 
 def _read_run(raw: bytes, bad_byte: int, items: list[Frame]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from fastcrc import crc16
@@ -116,6 +117,7 @@ def checksum(data: bytes) -> int:
     return value
 
 
+@lru_cache(maxsize=4096)
 def encode_control(address: int, control: Control, tx: int = 0) -> bytes:
     """Three bytes on the wire.
 

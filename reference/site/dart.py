@@ -73,6 +73,7 @@ class DartDriver(PolledLine[FuellingPointLogic]):
         self._timing = timing
         # Every try is one exchange in a slot of its own, hence no automatic repetition.
         self._wire = ControllerSide(self.addresses, timing=timing, auto_retry=False)
+        self._worst_us = timing.exchange_us()
         self._ack_us = timing.turn_round_us + timing.chars_us(3)
         self._by_address = {address: index for index, address in enumerate(self.addresses)}
         self.bad_frames = 0
@@ -81,7 +82,7 @@ class DartDriver(PolledLine[FuellingPointLogic]):
 
     @property
     def _exchange_us(self) -> int:
-        return self._timing.exchange_us()
+        return self._worst_us
 
     @property
     def _wire_timer(self) -> int | None:
