@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,8 +17,11 @@ from sim.wires import MachineServer, serve_machine_tcp
 S = 1_000_000
 UNIT = 5
 
-MBPOLL = shutil.which("mbpoll")
-needs_mbpoll = pytest.mark.skipif(MBPOLL is None, reason="mbpoll is not installed: apt-get install mbpoll")
+
+@pytest.fixture
+def program(foreign) -> str:
+    found: str = foreign.program("mbpoll", install="apt-get install mbpoll")
+    return found
 
 
 class Served:
@@ -50,11 +52,10 @@ async def served(points) -> AsyncIterator[Served]:
         await bench.server.aclose()
 
 
-async def mbpoll(bench: Served, *arguments: str, expect: int = 0) -> str:
+async def mbpoll(program: str, bench: Served, *arguments: str, expect: int = 0) -> str:
     """Run mbpoll once with wire addresses (-0); returns what it printed."""
-    assert MBPOLL is not None
     process = await asyncio.create_subprocess_exec(
-        MBPOLL, "-m", "tcp", "-p", str(bench.server.port), "-a", str(UNIT), "-0", "-1", "-B", *arguments[:-1], "127.0.0.1", *arguments[-1].split(),
+        program, "-m", "tcp", "-p", str(bench.server.port), "-a", str(UNIT), "-0", "-1", "-B", *arguments[:-1], "127.0.0.1", *arguments[-1].split(),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
@@ -72,48 +73,50 @@ def values(output: str) -> dict[int, int]:
 
 
 @pytest.mark.foreign
-@needs_mbpoll
-def test_mbpoll_reads_a_running_delivery_and_authorises_the_next(make_point) -> None:
+def test_mbpoll_reads_a_running_delivery_and_authorises_the_next(program, make_point) -> None:
     async def run() -> None:
         async with served([make_point()]) as bench:
             point = bench.point
             point.lift(1, 0)
             # Command 3, AUTHORISE, written with function 06.
-            await mbpoll(bench, "-t", "4", "-r", "247", "3")
+            await mbpoll(program, bench, "-t", "4", "-r", "247", "3")
             assert point.state is FpState.STARTED
             point.squeeze(0, 33_000)
             last = (0, 0)
             for _ in range(3):
                 bench.wait(7 * S)
-                output = await mbpoll(bench, "-t", "4:int", "-r", "204", "-c", "2", "")
+                output = await mbpoll(program, bench, "-t", "4:int", "-r", "204", "-c", "2", "")
                 shown = values(output)
                 reading = point.reading(bench.now_us)
                 assert (shown[204], shown[206]) == (reading.volume_ml, reading.amount_fen)
                 assert (shown[204], shown[206]) > last
                 last = (shown[204], shown[206])
             # The same registers as input registers.
-            output = await mbpoll(bench, "-t", "3", "-r", "200", "-c", "4", "")
+            output = await mbpoll(program, bench, "-t", "3", "-r", "200", "-c", "4", "")
             assert values(output) == {200: int(FpState.FUELLING), 201: 1, 202: 5, 203: 760}
             point.hang_up(bench.now_us)
-            output = await mbpoll(bench, "-t", "4:int", "-r", "216", "-c", "2", "")
+            output = await mbpoll(program, bench, "-t", "4:int", "-r", "216", "-c", "2", "")
             assert values(output) == {216: point.journal[-1].volume_ml, 218: point.journal[-1].amount_fen}
             # Acknowledge with function 16.
-            await mbpoll(bench, "-t", "4:int", "-r", "240", "1")
+            await mbpoll(program, bench, "-t", "4:int", "-r", "240", "1")
             assert not point.unacknowledged
 
     asyncio.run(run())
 
 
 @pytest.mark.foreign
-@needs_mbpoll
-def test_mbpoll_understands_our_refusals(make_point) -> None:
+def test_mbpoll_understands_our_refusals(program, make_point) -> None:
     async def run() -> None:
         async with served([make_point()]) as bench:
             assert "Illegal data address" in await mbpoll(
-                bench, "-t", "4", "-r", "190", "-c", "2", "", expect=1
+                program, bench, "-t", "4", "-r", "190", "-c", "2", "", expect=1
             )
-            assert "Illegal data value" in await mbpoll(bench, "-t", "4", "-r", "247", "99", expect=1)
-            assert "Illegal function" in await mbpoll(bench, "-t", "0", "-r", "1", "-c", "1", "", expect=1)
+            assert "Illegal data value" in await mbpoll(
+                program, bench, "-t", "4", "-r", "247", "99", expect=1
+            )
+            assert "Illegal function" in await mbpoll(
+                program, bench, "-t", "0", "-r", "1", "-c", "1", "", expect=1
+            )
 
     asyncio.run(run())
 

@@ -1,0 +1,40 @@
+"""Foreign programs: tests that need one skip where it is missing, and fail where `FORECOURT_REQUIRE_FOREIGN` is 1."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+PEERS = Path(__file__).parent / "peers"
+
+
+class Foreign:
+    """Finds what pip cannot bring. Used by tests marked ``foreign``."""
+
+    def program(self, name: str, *, install: str) -> str:
+        """The path of a program; ``install`` is the command that brings it."""
+        return shutil.which(name) or self._missing(f"{name} is not installed: {install}")
+
+    def node(self, package: str) -> str:
+        """The path of ``node``, once an npm package of tests/peers/package.json is there as well."""
+        node = self.program("node", install="apt-get install nodejs npm")
+        if not (PEERS / "node_modules" / package / "package.json").is_file():
+            self._missing(
+                f"npm package {package} is not installed: npm ci --ignore-scripts --prefix tests/peers"
+            )
+        return node
+
+    @staticmethod
+    def _missing(reason: str) -> NoReturn:
+        if os.environ.get("FORECOURT_REQUIRE_FOREIGN") == "1":
+            pytest.fail(f"{reason} (FORECOURT_REQUIRE_FOREIGN=1)", pytrace=False)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def foreign() -> Foreign:
+    return Foreign()
