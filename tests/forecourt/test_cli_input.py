@@ -96,10 +96,11 @@ def test_absent_file(name):
         ("name: smoke", "name: [smoke", "broken YAML"),
         ("tank: 2}", "tank: 7}", "nozzle 2 draws from tank 7, but there is no such tank"),
         ("address: 81}", "address: 80}", "fuelling points 1 and 2 share address 80 on line 'pumps'"),
+        ("protocol: dart", "protocol: modbus\n      framing: tcp", "is one device"),
         ("arrivals_per_hour: 60", "arrival_per_hour: 60", "did you mean 'arrivals_per_hour'?"),
         ("arrivals_per_hour: 60", "arrivals_per_hour: many", "demand.arrivals_per_hour"),
     ],
-    ids=["yaml", "no tank", "one address twice", "misspelt", "wrong type"],
+    ids=["yaml", "no tank", "one address twice", "two devices on one connection", "misspelt", "wrong type"],
 )
 def test_bad_file_names_file_line_and_problem(tmp_path, old, new, message):
     path = tmp_path / "bad.yaml"
@@ -167,3 +168,20 @@ def test_replay_of_something_that_is_no_evidence(tmp_path):
     assert "absent" in refused("replay", str(tmp_path / "absent"))
     (tmp_path / "empty").mkdir()
     assert "run.json" in refused("replay", str(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize("port", ["printer", "printer=", "=1", "printer=x", "printer=65536", "printer=-1"])
+def test_ports_that_make_no_sense(port):
+    assert "expected NAME=NUMBER" in refused("serve", "smoke", "--port", port)
+
+
+def test_keys_are_made_once_for_their_owner_only(tmp_path):
+    result = cli.invoke(app, ["keys", "mine"])
+    assert result.exit_code == 0, result.output
+    files = sorted((tmp_path / "mine").iterdir())
+    assert [path.name for path in files] == ["gateway.json", "merchant.json", "secrets.json"]
+    assert {path.stat().st_mode & 0o077 for path in files} == {0}
+    before = [path.read_bytes() for path in files]
+    assert "never overwritten" in refused("keys", "mine")
+    assert [path.read_bytes() for path in files] == before
+    assert "PRIVATE" not in result.output

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -98,9 +97,3 @@ def test_the_installed_script_is_this_program(tmp_path):
     script = Path(sys.executable).with_name("forecourt")
     done = subprocess.run([script, "version"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("forecourt ")
-
-
-@pytest.fixture
-def taken_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]

@@ -1,0 +1,91 @@
+"""``forecourt serve`` in real processes: what it opens, what it refuses, and that nothing of it stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+
+def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "forecourt", "serve", *arguments],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "160", "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def read_table(process: subprocess.Popen[str]) -> dict[str, str]:
+    """What listens where, as the table on standard output says."""
+    places = {}
+    assert process.stdout is not None
+    for line in process.stdout:
+        cells = [cell.strip() for cell in line.strip().strip("│").split("│")]
+        if len(cells) == 3:
+            places[cells[0]] = cells[1]
+        if line.startswith("Ctrl-C"):
+            return places
+    raise AssertionError(process.stderr.read() if process.stderr else "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_devices_wait_for_a_driver_until_a_signal(tmp_path, number):
+    with start("smoke", "--devices-only", "--logs", "logs", cwd=tmp_path) as process:
+        places = read_table(process)
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert children
+        for name in ("line pumps", "printer"):
+            host, port = places[name].split(":")
+            assert host == "127.0.0.1"
+            socket.create_connection((host, int(port)), timeout=30).close()
+        with httpx.Client(base_url=places["control"], trust_env=False, timeout=30) as control:
+            lifted = control.post("/nozzles/2/lift").raise_for_status().json()
+            assert (lifted["nozzle_out"], lifted["state"]) == (2, "CALLING")
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert err.splitlines()[-1] == "stopped"
+    assert psutil.wait_procs(children, timeout=30)[1] == []
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["world.log"]
+
+
+def test_a_signal_while_it_starts_stops_it_too(tmp_path):
+    with start("smoke", cwd=tmp_path) as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert out == ""
+
+
+@pytest.mark.parametrize("name", ["control", "printer", "pumps", "gateway"])
+def test_a_port_in_use_is_told(tmp_path, name):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with start("smoke", "--devices-only", "--port", f"{name}={port}", cwd=tmp_path) as process:
+            out, err = process.communicate(timeout=60)
+    assert process.returncode == 2, err
+    assert out == ""
+    assert str(port) in err
+    assert "in use" in err
+    assert "Traceback" not in err
+
+
+def test_a_port_that_nothing_has_is_told(tmp_path):
+    with start("smoke", "--devices-only", "--port", "loudspeaker=0", cwd=tmp_path) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "no port is called 'loudspeaker'" in err
+    assert "printer" in err
