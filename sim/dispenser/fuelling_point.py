@@ -33,6 +33,7 @@ class FuellingPoint(Works):
         acknowledged_sequence: the last delivery that a controller has taken over (0 = none).
         listeners: called with each event.
         on_change: called after each operation, because `next_timer` may have changed; set by the owner.
+        timer_us: what `next_timer` says, for owners that ask at each burst.
 
     Raises:
         ValueError: no nozzles, a doubled logical number, or time that goes back.

@@ -48,7 +48,7 @@ class Dispenser:
         """The next instant (µs) at which something happens by itself, or None."""
         earliest: int | None = None
         for point in self._points:
-            timer = point.next_timer()
+            timer = point.timer_us  # asked for at each burst on a line: no call
             if timer is not None and (earliest is None or timer < earliest):
                 earliest = timer
         return earliest
@@ -57,7 +57,7 @@ class Dispenser:
         """Act on everything due at or before ``now_us``, over all fuelling points in order of time."""
         while (timer := self.next_timer()) is not None and timer <= now_us:
             for point in self._points:
-                if point.next_timer() == timer:
+                if point.timer_us == timer:
                     point.handle_timer(timer)
 
     def settle(self, now_us: int) -> None:

@@ -73,7 +73,7 @@ class Works:
         self._closed_us: int | None = None
         self._expires_us: int | None = None
         self._still_since_us = 0
-        self._timer_us: int | None = None
+        self.timer_us: int | None = None
         self._last_us = 0
         self._rate = 0
         self._stop_reason = ""
@@ -125,7 +125,7 @@ class Works:
 
     def next_timer(self) -> int | None:
         """The next instant (µs) at which something happens by itself, or None."""
-        return self._timer_us
+        return self.timer_us
 
     def handle_timer(self, now_us: int) -> None:
         """Act on everything due at or before ``now_us``, each at its own time."""
@@ -143,8 +143,8 @@ class Works:
             raise ValueError(
                 f"fuelling point {self.number}: time went back from {self._last_us} to {now_us} µs"
             )
-        while self._timer_us is not None and self._timer_us <= now_us:
-            at_us = self._last_us = self._timer_us
+        while self.timer_us is not None and self.timer_us <= now_us:
+            at_us = self._last_us = self.timer_us
             self._settle(at_us)
             if self._running is not None:
                 self._running_due(self._running, at_us)
@@ -301,13 +301,13 @@ class Works:
         """Set the flow from ``now_us`` on, and find the next instant at which something changes by itself."""
         running = self._running
         if running is None:
-            self._timer_us = self._expires_us
+            self.timer_us = self._expires_us
             return
         self._settle(now_us)
         timer = self._plan_flow(running, now_us)
         if self._closed_us is not None and self._closed_us < timer:
             timer = self._closed_us
-        self._timer_us = timer
+        self.timer_us = timer
 
     def _plan_flow(self, running: RunningDelivery, now_us: int) -> int:
         """Set the flow; return when it changes next, or when its absence times out."""
