@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -78,7 +79,7 @@ def print_verdicts(
         rows = [result for result in results if result.clock == clock]
         if not rows:
             continue
-        table = Table(title=title, title_justify="left", title_style="bold", expand=False)
+        table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
         table.add_column("verdict", no_wrap=True)
         table.add_column("check", no_wrap=True)
         table.add_column("what was seen", ratio=1)

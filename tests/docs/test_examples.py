@@ -39,6 +39,7 @@ class Reader:
             **os.environ,
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
             "COLUMNS": "110",
+            "NO_PROXY": "127.0.0.1",
             "PYTHONUNBUFFERED": "1",
         }
 
