@@ -131,6 +131,7 @@ class MeasuredSystem:
         self._stack = AsyncExitStack()
         self._private = Path()
         self.site: ChildProcess | None = None
+        self._world: ChildProcess | None = None
 
     @property
     def site_journal(self) -> Path:
@@ -186,8 +187,8 @@ class MeasuredSystem:
             "keys": "keys",
             "ports": {name: port for name, port in self._ports.items() if name not in _BACKENDS},
         }
-        world = self._child("world", "scenarios.processes.world", config)
-        self.endpoints = Endpoints.from_dict(await world.start())
+        self._world = self._child("world", "scenarios.processes.world", config)
+        self.endpoints = Endpoints.from_dict(await self._world.start())
 
     def _start_database(self) -> str:
         if self.scenario.backend.wall_storage == "sqlite":
@@ -238,6 +239,12 @@ class MeasuredSystem:
         for part in (*self.backends, self.site):
             if part is not None and not part.alive:
                 raise ChildError(f"{part.name} has ended; its log is {self._logs / part.name}.log")
+
+    async def stop_world(self) -> None:
+        """Stop the site controller and the world, and free their ports; the backends go on (somebody else may measure them)."""
+        for child in (self.site, self._world):
+            if child is not None:
+                await child.stop()
 
     async def stop(self) -> None:
         """Stop everything in the reverse order and remove the private folder. Harmless when called again."""

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 
+import psutil
 import pytest
 
 from scenarios.processes.child import ChildError, ChildProcess
@@ -66,3 +69,26 @@ def test_process_that_hangs_at_start_is_killed(tmp_path, monkeypatch):
 
     with pytest.raises(ChildError, match="took too long to start"):
         asyncio.run(main())
+
+
+def test_kill_9_of_the_harness_takes_its_processes_along(tmp_path):
+    harness = f"""
+import asyncio
+from pathlib import Path
+from scenarios.processes.child import ChildProcess
+
+async def main():
+    child = ChildProcess("backend-a", ["-c", {SERVES!r}], log=Path({str(tmp_path / "x.log")!r}))
+    await child.start()
+    print(child.pid, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+    process = subprocess.Popen([sys.executable, "-c", harness], stdout=subprocess.PIPE, text=True)
+    with process:
+        orphan = psutil.Process(int(process.stdout.readline()))
+        process.kill()
+        process.wait()
+    psutil.wait_procs([orphan], timeout=10)
+    assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
