@@ -32,6 +32,7 @@ _TICK_US: Final = 1000
 class _Writer(Protocol):
     def write(self, data: bytes) -> object: ...
     def abort(self) -> object: ...
+    def close(self) -> object: ...
 
 
 class Pace:
@@ -60,10 +61,11 @@ class Pace:
 
 
 class StreamHost(asyncio.Protocol):
-    """Hosts a machine on an asyncio transport, or on anything with ``write`` and ``abort`` (see `attach_writer`).
+    """Hosts a machine on an asyncio transport, or on anything with ``write``, ``abort`` and ``close`` (see `attach_writer`).
 
     The machine's timers run whether or not a connection stands; what it sends without one is lost. One host can serve
-    several connections one after the other; `stop` ends it.
+    several connections one after the other; `stop` ends it. A machine that says ``wants_close`` (its peer speaks another
+    protocol) gets its connection closed.
 
     Args:
         machine: the machine; the host sets its ``on_wake``.
@@ -182,6 +184,8 @@ class StreamHost(asyncio.Protocol):
             self._capture.record(now_us, self._peer_number, data)
         self.machine.receive_data(data, now_us)
         self.pump()
+        if self._writer is not None and getattr(self.machine, "wants_close", False):
+            self._writer.close()  # what is written already still goes out
 
     def _on_wake(self) -> None:
         if not self._is_woken:

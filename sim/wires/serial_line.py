@@ -50,6 +50,9 @@ class _PtyWriter:
             os.close(self._fd)
             self._host.connection_lost(None)
 
+    def close(self) -> None:
+        """A line stays: whoever is at its other end, there is nothing to hang up."""
+
     def _writable(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while self._waiting:

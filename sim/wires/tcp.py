@@ -50,7 +50,8 @@ async def serve_machine_tcp(
 ) -> MachineServer:
     """Listen; each connection is driven by the machine that ``make_machine()`` gives.
 
-    A factory may give the same machine again only after the earlier connection has ended.
+    A factory may give the same machine again only after the earlier connection has ended. A machine's ``close()``, if it
+    has one, is called when its connection has ended.
 
     Args:
         make_machine: called once for each connection.
@@ -75,6 +76,10 @@ async def serve_machine_tcp(
         def lost() -> None:
             hosts.remove(serving)
             serving.stop()
+            # A machine that was made for this connection may belong to a device, which can forget it now.
+            close: Callable[[], None] | None = getattr(serving.machine, "close", None)
+            if close is not None:
+                close()
 
         serving.on_lost = lost
         return serving

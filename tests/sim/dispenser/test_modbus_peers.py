@@ -170,3 +170,18 @@ def test_pymodbus_client_sells_over_a_real_socket(make_point) -> None:
                 assert gone.exception_code == 11
 
     asyncio.run(run())
+
+
+def test_a_web_browser_on_the_modbus_port_is_hung_up_on_and_no_connection_is_kept(make_point) -> None:
+    async def run() -> None:
+        async with served([make_point()]) as bench:
+            kept = len(bench.device._connections)
+            reader, writer = await asyncio.open_connection("127.0.0.1", bench.server.port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+            writer.close()
+            while bench.server.hosts:
+                await asyncio.sleep(0)
+            assert len(bench.device._connections) == kept
+
+    asyncio.run(run())

@@ -316,3 +316,33 @@ def test_a_stopped_host_leaves_no_timer_behind(scripted):
         return host._timer
 
     assert asyncio.run(play()) is None
+
+
+def test_a_machine_whose_peer_speaks_another_protocol_is_hung_up_on_and_forgotten_after_its_reply(scripted):
+    class Fastidious(type(scripted())):
+        wants_close = False
+        is_closed = False
+
+        def receive_data(self, data, now_us):
+            super().receive_data(data, now_us)
+            self._due.append(Outgoing(b"last words"))
+            self.wants_close = data == b"GET / HTTP/1.1\r\n"
+
+        def close(self):
+            self.is_closed = True
+
+    async def play():
+        machine = Fastidious()
+        server = await serve_machine_tcp(lambda: machine, "127.0.0.1", 0, clock)
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"proper")
+        assert await reader.readexactly(10) == b"last words"
+        assert not machine.is_closed
+        writer.write(b"GET / HTTP/1.1\r\n")
+        assert await reader.read() == b"last words"  # to the end of the stream
+        writer.close()
+        await until(lambda: machine.is_closed)
+        assert not server.hosts
+        await server.aclose()
+
+    asyncio.run(play())
