@@ -43,6 +43,8 @@ TCP_ANY_UNIT = 255
 
 _SHORTEST = {READ_HOLDING: 5, READ_INPUT: 5, WRITE_SINGLE: 5, WRITE_MULTIPLE: 6}
 
+_MOST = {READ_HOLDING: MAX_READ_COUNT, READ_INPUT: MAX_READ_COUNT, WRITE_MULTIPLE: MAX_WRITE_COUNT}
+
 _decoder = DecodePDU(True)
 
 
@@ -187,13 +189,15 @@ class ModbusServer:
         expected = shortest if function != WRITE_MULTIPLE or len(pdu) < shortest else shortest + pdu[5]
         if len(pdu) != expected:
             raise Refusal(ExceptionCode.ILLEGAL_DATA_VALUE)
+        # Before pymodbus looks: it reports a count that it does not like on standard error.
+        most = _MOST.get(function)
+        if most is not None and not 1 <= pdu[3] << 8 | pdu[4] <= most:
+            raise Refusal(ExceptionCode.ILLEGAL_DATA_VALUE)
         request = _decoder.decode(pdu)
         if request is None:
             raise Refusal(ExceptionCode.ILLEGAL_DATA_VALUE)
         address = request.address
         if function in {READ_HOLDING, READ_INPUT}:
-            if not 1 <= request.count <= MAX_READ_COUNT:
-                raise Refusal(ExceptionCode.ILLEGAL_DATA_VALUE)
             registers = self._bank.read(address, request.count, now_us)
             kind = ReadHoldingRegistersResponse if function == READ_HOLDING else ReadInputRegistersResponse
             return kind(registers=registers)
@@ -201,7 +205,7 @@ class ModbusServer:
         if function == WRITE_SINGLE:
             self._bank.write(address, values, now_us)
             return WriteSingleRegisterResponse(address=address, registers=values)
-        if not 1 <= request.count <= MAX_WRITE_COUNT or pdu[5] != 2 * request.count:
+        if pdu[5] != 2 * request.count:
             raise Refusal(ExceptionCode.ILLEGAL_DATA_VALUE)
         self._bank.write(address, values, now_us)
         return WriteMultipleRegistersResponse(address=address, count=request.count)
