@@ -69,8 +69,8 @@ class TextLine:
 
     def text(self, width_dots: int) -> str:
         """The line as plain text, moved to its place by blanks of one column each."""
-        body = "".join(cell.char for cell in self.cells)
-        return " " * (indent_dots(self.align, self.width_dots, width_dots) // 12) + body.rstrip()
+        body = "".join(cell.char for cell in self.cells).rstrip()
+        return " " * (indent_dots(self.align, self.width_dots, width_dots) // 12) + body if body else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,28 @@ def test_without_chinese_mode_or_font_the_same_bytes_are_other_letters() -> None
     assert "without a Chinese font" in surprises[0]
 
 
+def test_code_pages_that_clients_choose_by_themselves() -> None:
+    data = b"".join(
+        ESC + b"t" + bytes((number,)) + text.encode(page)
+        for number, page, text in (
+            (0, "cp437", "é"),
+            (15, "iso8859_7", "Ω"),
+            (19, "cp858", "€"),
+            (45, "cp1250", "ł"),
+            (46, "cp1251", "ж"),
+        )
+    )
+    receipt, surprises = printed(data + b"\n", EPSON_80MM_ETHERNET)
+    assert receipt.text == "éΩ€łж"
+    assert surprises == []
+
+
+def test_an_empty_line_shows_no_blanks_wherever_it_is_aligned() -> None:
+    receipt, _ = printed(ESC + b"a\x01a\n\nb\n")
+    assert [line.strip() and "text" for line in receipt.text.split("\n")] == ["text", "", "text"]
+    assert receipt.text.split("\n")[1] == ""
+
+
 def test_chinese_mode_comes_back_with_initialise() -> None:
     receipt, _ = printed(FS + b"." + ESC + b"@" + "油".encode("gb18030") + b"\n")
     assert receipt.text == "油"
