@@ -42,7 +42,8 @@ class PayerDesk:
     the merchant.
 
     ``jscode_app`` answers ``GET /sns/jscode2session`` (developers.weixin.qq.com): a ``js_code`` reads
-    ``js-<openid>``, or ``js-<openid>.<anything>`` for a further login, and works once.
+    ``js-<openid>``, or ``js-<openid>.<anything>`` for a further login, and works once. It also gives out what
+    ``GET /cgi-bin/token`` does, since common clients (wechatpy) ask for an access token before their first call.
     """
 
     def __init__(self, gateway: WeChatPayGateway) -> None:
@@ -52,7 +53,10 @@ class PayerDesk:
         route = Route("/payers/{openid}/{action}", self._act, methods=["POST"])
         self.app = Starlette(routes=[route])
         self.jscode_app = Starlette(
-            routes=[Route("/sns/jscode2session", self._jscode2session, methods=["GET"])]
+            routes=[
+                Route("/sns/jscode2session", self._jscode2session, methods=["GET"]),
+                Route("/cgi-bin/token", self._token, methods=["GET"]),
+            ]
         )
 
     def knows(self, openid: str) -> bool:
@@ -147,17 +151,35 @@ class PayerDesk:
             **fields,
         )
 
+    def _stranger(self, query: Mapping[str, str]) -> Response | None:
+        """The refusal of a mini-program that is none of ours, or None."""
+        accounts = [a for a in self._gateway.accounts.values() if query["appid"] in a.appids]
+        if not accounts:
+            return self._wx_error(40013, "invalid appid")
+        if query["secret"] not in {account.app_secret for account in accounts}:
+            return self._wx_error(40125, "invalid appsecret")
+        return None
+
+    async def _token(self, request: Request) -> Response:
+        query = request.query_params
+        if query.get("grant_type") != "client_credential":
+            return self._wx_error(40002, "invalid grant_type")
+        for name, errcode in (("appid", 41002), ("secret", 41004)):
+            if not query.get(name):
+                return self._wx_error(errcode, f"{name} missing")
+        # Nothing here asks for the token again: jscode2session goes by the secret.
+        return self._stranger(query) or _answer(
+            {"access_token": self._gateway.ids.nonce(136), "expires_in": 7200}
+        )
+
     async def _jscode2session(self, request: Request) -> Response:
         query = request.query_params
         gateway = self._gateway
         for name, errcode in (("appid", 41002), ("secret", 41004), ("js_code", 41008)):
             if not query.get(name):
                 return self._wx_error(errcode, f"{name} missing")
-        accounts = [a for a in gateway.accounts.values() if query["appid"] in a.appids]
-        if not accounts:
-            return self._wx_error(40013, "invalid appid")
-        if query["secret"] not in {account.app_secret for account in accounts}:
-            return self._wx_error(40125, "invalid appsecret")
+        if (refused := self._stranger(query)) is not None:
+            return refused
         code = query["js_code"]
         match = _JS_CODE.fullmatch(code)
         if match is None or code in self._used_codes:

@@ -264,6 +264,32 @@ def test_the_phone_checks_the_pay_sign(make_world) -> None:
     assert world.run(world.confirm(prepay_id, pay_sign=good)).status_code == 200
 
 
+def test_access_tokens_for_clients_that_ask_for_one_first(make_world) -> None:
+    world = make_world()
+    own = world.merchant.credentials
+    transport = httpx.ASGITransport(app=world.gateway.jscode_app)
+    weixin = httpx.AsyncClient(transport=transport, base_url="https://api.weixin.qq.com")
+    good = {"grant_type": "client_credential", "appid": own.appid, "secret": own.app_secret}
+
+    async def story() -> list[dict[str, Any]]:
+        return [
+            (await weixin.get("/cgi-bin/token", params=good | change)).json()
+            for change in (
+                {},
+                {"grant_type": "x"},
+                {"appid": ""},
+                {"secret": ""},
+                {"appid": "wxother"},
+                {"secret": "x"},
+            )
+        ]
+
+    token, *refusals = world.run(story())
+    assert token["expires_in"] == 7200
+    assert len(token["access_token"]) > 100
+    assert [refusal["errcode"] for refusal in refusals] == [40002, 41002, 41004, 40013, 40125]
+
+
 def test_login_by_js_code(make_world) -> None:
     world = make_world(switches=Switches(require_login=True))
     own = world.merchant.credentials
