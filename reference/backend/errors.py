@@ -76,6 +76,10 @@ def install_error_handlers(app: FastAPI) -> None:
     async def http(request: Request, error: Exception) -> Response:
         del request
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+        if (
+            error.status_code == 400
+        ):  # FastAPI's word for a body that is not even text; one refusal for all bad bodies
+            return refusal(422, "invalid", "the body is not JSON")
         words = {404: "not_found", 405: "method_not_allowed", 401: "unauthorised"}
         headers = dict(error.headers) if error.headers else None
         code = words.get(error.status_code, "refused")

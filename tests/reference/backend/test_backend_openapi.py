@@ -108,3 +108,26 @@ def test_nothing_that_the_document_allows_makes_the_service_fail(store, request)
         assert await w.violations() == []
 
     play(scene)
+
+
+def test_a_body_that_is_not_even_text_is_refused_as_the_document_says(play_sqlite):
+    async def scene(w):
+        await w.order()  # somebody is logged in
+        document = w.backends[0].app.openapi()
+        for path, methods in sorted(document["paths"].items()):
+            for method, operation in sorted(methods.items()):
+                if "requestBody" not in operation:
+                    continue
+                tag = "site" if "/stations/" in path else "admin" if "/admin/" in path else "phone"
+                key = KEYS.get(tag, w.tokens["zhang-real"])
+                response = await w.clients[0].request(
+                    method.upper(),
+                    path.format(station="KM01", order_id="x", sale_id="x", number=1),
+                    content=b"\xff\xfe{",
+                    headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+                )
+                assert str(response.status_code) in operation["responses"], (path, response.text)
+                assert 400 <= response.status_code < 500
+                assert set(response.json()) == {"code", "message", "field"}, path
+
+    play_sqlite(scene)
