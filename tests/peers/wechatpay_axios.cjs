@@ -18,7 +18,7 @@ requests(async ([path, method, ...rest]) => {
     const { status, data } = await wechatpay.chain(path)[method](...rest);
     return { status, data };
   } catch (error) {
-    if (!error.response) throw error;
+    if (!error.response || error.response.status < 400) throw error; // a 2xx that it did not believe
     return { status: error.response.status, data: error.response.data };
   }
 });
