@@ -64,6 +64,10 @@ class DeliveryCapture:
     def _line_up(self, now_us: int) -> None:
         raise NotImplementedError
 
+    def _before_sale(self, logical: int, now_us: int) -> None:
+        """A sale of this nozzle is about to be handed over."""
+        raise NotImplementedError
+
     # -- while fuel flows ---------------------------------------------------------------------------------------
 
     def _open_delivery(self, logical: int, now_us: int) -> None:
@@ -265,6 +269,7 @@ class DeliveryCapture:
         more: bool = False,
     ) -> None:
         watched = self.delivery_open and "reconstructed" not in flags
+        self._before_sale(logical, now_us)
         self.emit(
             SaleCaptured(
                 fuelling_point=self.number,

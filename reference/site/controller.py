@@ -229,7 +229,15 @@ class SiteController(AuthorisationDesk):
         held = self.held.get(event.nozzle)
         if held is not None and not held.live:
             self.hold(replace(held, live=True))
+        elif held is None:
+            self._stop_unheld(event.fuelling_point)
         self.lifted.pop(event.fuelling_point, None)
+
+    def _stop_unheld(self, fuelling_point: int) -> None:
+        """Found authorised after a lost link, and whom it was for has gone. Fuel that flows is sold, to whoever pays."""
+        driver = self.driver_of[fuelling_point]
+        if driver.status(fuelling_point).delivering is None:
+            driver.stop(fuelling_point)
 
     def _on_not_delivered(self, event: AuthoriseRefused | DeliveryVoid) -> None:
         """The pump did not deliver. An order keeps its claim on the nozzle until its time is over."""

@@ -91,7 +91,11 @@ class _ModbusPoint(FuellingPointLogic):
         self.emit(DeliveryVoid(self.number, nozzle, now_us))
 
     def _close_delivery(self) -> None:
-        self.ended_with_nozzle_out = bool(self.nozzle_out) and not self._lift_waits
+        if self.recovering or not self._lift_waits:
+            # A nozzle found out after a lost link is taken for the one of the delivery that has ended meanwhile: only
+            # a lift that was seen calls, so nobody gets more than the preset without a new one.
+            self.ended_with_nozzle_out = bool(self.nozzle_out)
+            self._lift_waits = False
         self.delivery_open = self.flow_seen = False
         self.delivery_nozzle = 0
 
@@ -155,6 +159,8 @@ class _ModbusPoint(FuellingPointLogic):
                 self._close_delivery()
             if own_sale and judgement.filling is None and judgement.missing is None:
                 self.emit(DeliveryVoid(self.number, nozzle, now_us))
+        elif self.recovering and logical == self.nozzle_out:
+            self._close_delivery()
 
     def _offer(
         self,
@@ -168,6 +174,7 @@ class _ModbusPoint(FuellingPointLogic):
         more: bool,
     ) -> None:
         reconstructed = flags[:1] == ("reconstructed",)
+        self._before_sale(logical, now_us)
         self.emit(
             SaleCaptured(
                 fuelling_point=self.number,

@@ -97,6 +97,7 @@ class FuellingPointLogic(DeliveryCapture, PriceKeeping):
         self._block = 0
         self._reads: dict[tuple[Read, int], list[int]] = {}  # -> [polls since asked or -1, tries]
         self._request: _Request | None = None
+        self._doubt = 0  # logical nozzle of an authorisation that was said and never answered
         self._stop_polls: int | None = None
         self._init_prices()
         self._preset_left = True  # unknown until a RESET was seen to work
@@ -138,6 +139,9 @@ class FuellingPointLogic(DeliveryCapture, PriceKeeping):
         self.misses += 1
         if self.misses == self.limit and (self.up or self.recovering):
             self.up = self.recovering = False
+            if self._request is not None and self._request.said is Authorise:
+                # Unknown, not failed: the pump may have obeyed. What it does when it is back will tell.
+                self._doubt, self._request = self._request.logical, None
             self._drop_request("link lost", now_us)
             self._stop_polls = None
             self._reads.clear()
@@ -250,10 +254,13 @@ class FuellingPointLogic(DeliveryCapture, PriceKeeping):
         if not self.delivery_open:
             self._returned = False
             self._open_delivery(self.nozzle_out or self.last_nozzle, now_us)
+        if self.recovering:
+            self._lift_waits = False  # the lift that was just read is the one that this delivery serves
         if phase is not Phase.AUTHORISED:
             self._flow(now_us)
             if self.filling_block == self._block:
                 self._grow()  # the figures came before the status, in one block with it
+        self._settle_doubt(now_us, obeyed=True)
         request = self._request
         if request is not None and self.up:
             self._request = None
@@ -345,6 +352,20 @@ class FuellingPointLogic(DeliveryCapture, PriceKeeping):
             nozzle = self.nozzles.get(request.logical, 0)
             self.emit(AuthoriseRefused(self.number, nozzle, reason, now_us))
 
+    def _settle_doubt(self, now_us: int, *, obeyed: bool) -> None:
+        logical, self._doubt = self._doubt, 0
+        if not logical:
+            return
+        nozzle = self.nozzles[logical]
+        if obeyed:
+            self.emit(Authorised(self.number, nozzle, now_us))
+        else:
+            self.emit(AuthoriseRefused(self.number, nozzle, "link lost", now_us))
+
+    def _before_sale(self, logical: int, now_us: int) -> None:
+        if logical == self._doubt:
+            self._settle_doubt(now_us, obeyed=True)
+
     def _proceed(self, now_us: int) -> None:
         """After anything changed: finish recovery or capture when their readings are complete."""
         if not self._reads and self.phase is not None:
@@ -369,6 +390,7 @@ class FuellingPointLogic(DeliveryCapture, PriceKeeping):
     def _line_up(self, now_us: int) -> None:
         self.recovering = False
         self.up = True
+        self._settle_doubt(now_us, obeyed=False)
         self._show(now_us)
         self.emit(LineUp(self.number, now_us))
         wrong = [logical for logical, price in self.pump_prices.items() if price != self.prices[logical]]

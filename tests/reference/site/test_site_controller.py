@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from reference.site import SiteConfig, SiteController
-from sim.dispenser import Dispenser, FuellingPoint, Nozzle, Tank
+from sim.dispenser import Dispenser, FpState, FuellingPoint, Nozzle, Tank
 from sim.dispenser.dart import DartDispenser
 from sim.dispenser.modbus import ModbusDispenser
 from sim.kernel import VirtualKernel
@@ -289,6 +289,61 @@ def test_an_order_waits_for_the_lift_and_its_preset_and_number_go_with_it(world)
     w.fill(110)  # the order is spent
     w.run(40)
     assert len(w.backend.sales) == 1
+
+
+@pytest.mark.requirement("fd-link.reads-before-commands-after-recovery")
+@pytest.mark.parametrize("deaf_at_ms", range(0, 1_500, 125))
+def test_an_authorisation_whose_answer_is_lost_is_unknown_and_its_sale_is_the_order_s(world, deaf_at_ms):
+    """The pump obeys and the controller does not hear it: what the pump does afterwards tells, not the silence."""
+    w = world(points=1)
+    driver = w.plug.driver
+    hear = driver.receive_data
+    deaf = []
+
+    def receive_data(data, now_us):
+        if not deaf:
+            hear(data, now_us)
+
+    driver.receive_data = receive_data
+    w.at(2, lambda: w.backend.command("authorise", nozzle=1, order_id="o1", preset_fen=6_000))
+    w.at(5 + deaf_at_ms / 1000, deaf.append, True)
+    w.at(9 + deaf_at_ms / 1000, deaf.clear)
+    w.fill(5, seconds=25)
+    w.run(60)
+    (sale,) = w.backend.sales.values()
+    (delivered,) = w.points[0].journal
+    assert (sale["order_id"], sale["amount_fen"]) == ("o1", delivered.amount_fen)
+    assert w.site.held == {}
+    w.fill(62, seconds=10)
+    w.run(40)
+    assert [one["order_id"] for one in w.backend.sales.values()] == ["o1", None]
+
+
+@pytest.mark.requirement("fd-link.reads-before-commands-after-recovery")
+def test_an_authorisation_in_doubt_whose_order_has_gone_is_stopped(world):
+    w = world(points=1, offline_policy="deny", lift_policy="order_required")
+    driver = w.plug.driver
+    hear = driver.receive_data
+    deaf = [True]
+
+    def receive_data(data, now_us):
+        # From the moment in which the pump obeys, nothing is heard of it.
+        if not (deaf and w.points[0].state is FpState.STARTED):
+            hear(data, now_us)
+
+    driver.receive_data = receive_data
+    w.at(2, lambda: w.backend.command("authorise", nozzle=1, order_id="o1"))
+    w.at(5, lambda: w.points[0].lift(1, w.kernel.now_us))
+    w.run(8)
+    assert w.points[0].state is FpState.STARTED
+    w.backend.command("cancel", nozzle=1, order_id="o1")
+    w.run(2)
+    assert dict(w.backend.results)[2]["ok"]
+    deaf.clear()
+    w.run(10)
+    assert w.points[0].state not in {FpState.AUTHORISED, FpState.STARTED}
+    assert w.site.held == {}
+    assert w.backend.sales == {}
 
 
 def test_an_order_that_comes_after_the_lift_starts_the_pump(world):
