@@ -14,7 +14,7 @@ Trace events have the entity ``car/<number>``:
 ``car.filled``      the flow has stopped
 ``car.hung_up``     the nozzle is back: volume_ml, amount_fen, sequence
 ``car.capped``      the cap is closed, the driver turns to paying
-``car.pay_started`` begins to pay: ``where`` is phone or kiosk
+``car.pay_started`` begins to pay: ``where`` is phone or kiosk; a driver whose phone fails goes on to the kiosk
 ``car.till_queue``  stands at the till's queue
 ``car.till``        a cashier turns to this driver
 ``car.till_done``   the cashier has booked it: ``ok``
@@ -40,6 +40,8 @@ __all__ = ["Car"]
 _Walk = Generator[Event, Any, Any]
 # A driver who squeezes and gets nothing for so long hangs up and drives to another station.
 _NO_FUEL_US = 90_000_000
+# Nobody drives off while staff look on: one whose sale is not there yet stands in line once more.
+_TURNS_AT_THE_TILL = 3
 # The order goes out while the driver opens the cap: at the middle of the preparing step.
 _ORDER_AT = 2
 
@@ -140,7 +142,10 @@ class Car:
             # Nothing to do for the driver; the phone follows what becomes of the order.
             self._phone.pay(plan, self.who, nozzle, delivered)
             return "paid"
-        paid = yield from (self._pay_on_phone if plan.on_phone else self._pay_inside)(nozzle, delivered)
+        paid = plan.on_phone and (yield from self._pay_on_phone(nozzle, delivered))
+        for _ in range(_TURNS_AT_THE_TILL):
+            if not paid:
+                paid = yield from self._pay_inside(nozzle, delivered)
         return "paid" if paid else "unpaid"
 
     def _fuel(self, nozzle: int) -> _Walk:

@@ -143,8 +143,8 @@ class PhoneApp:
         """Give the order up; a refusal (it is too late) is not an error."""
         try:
             self._show(await self._api.call("POST", f"/v1/orders/{self.order['order_id']}/cancel", json={}))
-        except ApiError as error:
-            self.tell("trouble", what=f"cancel: {error.code}")
+        except (ApiError, Unreachable) as error:
+            self.tell("trouble", what=f"cancel: {error}")
         await self.stop_watching()
 
     async def wait_until(self, states: frozenset[str], within_us: int) -> bool:
@@ -304,7 +304,8 @@ class Phones:
         clients: one HTTP client for each backend instance, as phones reach it.
         payer: HTTP client of the payer control API.
         station: station id.
-        ready_us: how long a driver waits for an order to be ready (authorised, or the sale found).
+        ready_us: how long a driver waits for an order to be ready (authorised, or pre-paid and settled).
+        sale_us: how long a driver who has fuelled on an order waits for what there is to pay.
         linger_us: how long a phone goes on listening after its car has gone (for the invoice).
     """
 
@@ -316,6 +317,7 @@ class Phones:
         station: str,
         *,
         ready_us: int = 60_000_000,
+        sale_us: int = 600_000_000,
         linger_us: int = 600_000_000,
     ) -> None:
         self._kernel = kernel
@@ -323,6 +325,7 @@ class Phones:
         self._payer = payer
         self._station = station
         self._ready_us = ready_us
+        self._sale_us = sale_us
         self._linger_us = linger_us
         self._apps: dict[int, PhoneApp] = {}
 
@@ -375,10 +378,19 @@ class Phones:
     async def _pay(self, app: PhoneApp, plan: CarPlan, nozzle: int, delivered: Delivered) -> bool:
         if plan.prepaid:
             return await app.wait_until(frozenset({"COMPLETED", "REFUNDING", "REFUNDED"}), self._ready_us)
+        if await self._pay_delivered(app, plan, nozzle, delivered):
+            return True
+        # The driver will pay inside, so the order must let go of the sale; if it was paid after all, this shows.
+        if app.state and app.state not in _DEAD | _PAID:
+            await app.cancel()
+            await app.refresh()
+        return app.state in _PAID
+
+    async def _pay_delivered(self, app: PhoneApp, plan: CarPlan, nozzle: int, delivered: Delivered) -> bool:
         try:
             if plan.pay_by == "scan_after" and not await self._bind(app, nozzle, delivered):
                 return False
-            if not await app.wait_until(frozenset({"PAYABLE", "PAYING"}), self._ready_us):
+            if not await app.wait_until(frozenset({"PAYABLE", "PAYING"}), self._sale_us):
                 app.tell("trouble", what=f"pay: never payable, still {app.state}")
                 return False
         except (ApiError, Unreachable) as error:

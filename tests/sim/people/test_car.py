@@ -35,10 +35,10 @@ class Yard:
         self.floor = StationFloor(self.world.env, spots, cashiers=cashiers)
         self.hand: Any = PlainHand(self.world.env, dict.fromkeys(range(1, positions + 1), 760))
         self.phone: Any = PlainPhone(self.world.env)
+        self.till: Any = PlainTill(self.world.env)
 
     def send(self, plan: CarPlan) -> Any:
-        till = PlainTill(self.world.env)
-        car = Car(self.world, self.floor, plan, hand=self.hand, phone=self.phone, till=till)
+        car = Car(self.world, self.floor, plan, hand=self.hand, phone=self.phone, till=self.till)
         return self.world.env.process(car.run())
 
     def steps(self, number: int = 1) -> list[tuple[str, float]]:
@@ -126,12 +126,30 @@ def test_an_order_that_is_refused_ends_the_visit() -> None:
     assert "lifted" not in dict(yard.steps())
 
 
-def test_a_payment_that_fails_is_told() -> None:
-    yard = Yard()
+@pytest.mark.parametrize(("cashiers", "outcome"), [(1, "paid"), (0, "unpaid")])
+def test_a_driver_whose_phone_fails_pays_inside(cashiers: int, outcome: str) -> None:
+    yard = Yard(cashiers=cashiers)
     yard.phone.pay = lambda plan, who, nozzle, delivered: yard.world.env.timeout(5 * S, False)
     process = yard.send(replace(PLAN, pay_by="scan_after"))
     yard.world.env.run()
-    assert process.value == "unpaid"
+    assert process.value == outcome
+    where = [event["where"] for event in yard.events if event["kind"] == "car.pay_started"]
+    assert where == ["phone", "kiosk"][: 1 + cashiers]
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome", "turns"), [([False, True], "paid", 2), ([False] * 9, "unpaid", 3)]
+)
+def test_a_driver_whose_sale_is_not_there_yet_stands_in_line_again_and_not_for_ever(
+    answers: list[bool], outcome: str, turns: int
+) -> None:
+    yard = Yard()
+    left = list(answers)
+    yard.till.settle = lambda plan, who, nozzle, delivered: yard.world.env.timeout(S, left.pop(0))
+    process = yard.send(PLAN)
+    yard.world.env.run()
+    assert process.value == outcome
+    assert len(answers) - len(left) == turns
 
 
 @pytest.mark.parametrize(("field", "value"), [("preset_ml", 20_000), ("preset_fen", 15_200)])
