@@ -64,6 +64,7 @@ class Backend:
     def kill(self) -> None:
         """Drop dead, as by kill -9: nothing is finished, nothing is told. For drills inside one process."""
         self.core.outbox.kill()
+        self.core.live.close()
 
     async def stop(self) -> None:
         """End streams and long polls, finish running tasks, close the store."""

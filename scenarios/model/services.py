@@ -129,7 +129,10 @@ Fault = Annotated[
 class Swarm(Part):
     """Faults drawn from the seed: each run takes a subset of the kinds, as a swarm test does."""
 
-    targets: Annotated[tuple[Literal["wire", "http", "gateway", "tax", "printer"], ...], Field(min_length=1)]
+    targets: Annotated[
+        tuple[Literal["wire", "http", "gateway", "tax", "printer", "backend"], ...], Field(min_length=1)
+    ]
+    """``backend`` kills an instance and revives it at the end of the window."""
     faults: Annotated[int, Field(ge=1, le=1_000)]
     longest_s: Annotated[int, Field(ge=1, le=86_400)]
     heal_before_end_s: _Second = 120

@@ -195,7 +195,7 @@ def _draw_swarm(scenario: Scenario, swarm: Swarm, rng: random.Random) -> list[Fa
             kind: Any = rng.choice(["drop", "delay", "duplicate", "cut", "flip_bits", "noise"])
             drawn.append(WireFault(target="wire", line=line, kind=kind, share=share, **window))
         elif target == "http":
-            client, host = rng.choice(_ROUTES)
+            client, host = rng.choice(_routes(scenario.backend.instances))
             kind = rng.choice(["request_lost", "reply_lost", "late", "duplicated", "reset"])
             drawn.append(
                 HttpFault(
@@ -210,17 +210,20 @@ def _draw_swarm(scenario: Scenario, swarm: Swarm, rng: random.Random) -> list[Fa
             drawn.append(
                 TaxFault(target="tax", kind=rng.choice(["stall", "quota_exhausted", "login_lost"]), **window)
             )
-        else:
+        elif target == "printer":
             drawn.append(
                 PrinterFault(
                     target="printer", kind=rng.choice(["paper_out", "cover_open", "power_off"]), **window
                 )
             )
+        else:
+            instance = chr(ord("a") + rng.randrange(scenario.backend.instances))
+            drawn.append(BackendKill(target="backend", instance=instance, **window))
     return drawn
 
 
-_ROUTES: Final = (
-    ("site", "backend-a.station"),
-    ("phone", "backend-a.station"),
-    ("backend-a", "api.mch.weixin.qq.com"),
-)
+def _routes(instances: int) -> list[tuple[str, str]]:
+    """(client, host) of the ways on which HTTP faults are drawn."""
+    names = [f"backend-{chr(ord('a') + number)}" for number in range(instances)]
+    inward = [(client, f"{name}.station") for name in names for client in ("site", "phone", "kiosk")]
+    return [*inward, ("gateway", "backend.station"), *((name, "api.mch.weixin.qq.com") for name in names)]

@@ -73,6 +73,8 @@ class _Instance:
     host: str
     backend: Backend
     landed: int = 0
+    down: int = 0
+    """How many faults keep it dead now: two windows may overlap."""
 
 
 class VirtualWorld:
@@ -320,11 +322,17 @@ class VirtualWorld:
         act(self.kernel.now_us)
 
     def _kill(self, instance: _Instance) -> None:
+        instance.down += 1
+        if instance.down > 1:
+            return
         instance.landed += 1
         self.network.kill(instance.host)
         instance.backend.kill()
 
     def _revive(self, instance: _Instance) -> None:
+        instance.down -= 1
+        if instance.down:
+            return
         instance.backend = self._new_backend(instance.name, life=instance.landed)
         self.network.restore(instance.host, instance.backend.app)
         self.kernel.spawn(instance.backend.start(), f"start {instance.name}")
