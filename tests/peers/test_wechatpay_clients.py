@@ -1,6 +1,6 @@
-"""Unmodified npm clients pay, query, close, refund and verify callbacks through the CONNECT proxy, on real TLS.
+"""Unmodified clients pay, query, close, refund, verify callbacks and log in through the CONNECT proxy, on real TLS.
 
-They check what PyPI's wechatpayv3 does not: wechatpay-axios-plugin wants all signature headers, a known serial and a time
+The npm ones check what PyPI's wechatpayv3 does not: wechatpay-axios-plugin wants all signature headers, a known serial and a time
 within five minutes on every 2xx. Neither reads HTTPS_PROXY, so Node gets an agent for the proxy (proxy_agent.cjs).
 """
 
@@ -15,6 +15,8 @@ from typing import Any
 
 import httpx
 import pytest
+from wechatpy import WeChatClient
+from wechatpy.exceptions import WeChatClientException
 
 from protocols.wechatpay.trust import private_pem, public_pem
 from sim.kernel import WallKernel
@@ -30,8 +32,6 @@ from sim.wechatpay import (
 
 OPENID = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
 NOTIFY_URL = "https://shop.test/notify"
-
-pytestmark = pytest.mark.foreign
 
 
 class Shop:
@@ -121,6 +121,7 @@ async def open_shop(folder: Path, **switches: Any) -> AsyncIterator[Shop]:
     )
     await shop.proxy.add("api.mch.weixin.qq.com", shop.gateway.app)
     await shop.proxy.add("payer.sim", shop.gateway.payer_app)
+    await shop.proxy.add("api.weixin.qq.com", shop.gateway.jscode_app)
     running = asyncio.create_task(kernel.run(3_600_000_000))
     try:
         yield shop
@@ -132,6 +133,7 @@ async def open_shop(folder: Path, **switches: Any) -> AsyncIterator[Shop]:
         await kernel.close()
 
 
+@pytest.mark.foreign
 def test_wechatpay_node_v3_pays_refunds_and_verifies_callbacks(start_node, tmp_path) -> None:
     order = {
         "description": "KM01 3号枪 92#",
@@ -193,6 +195,7 @@ def test_wechatpay_node_v3_pays_refunds_and_verifies_callbacks(start_node, tmp_p
     asyncio.run(run())
 
 
+@pytest.mark.foreign
 def test_wechatpay_axios_plugin_finds_every_header_in_order_and_refuses_what_is_forged(
     start_node, tmp_path
 ) -> None:
@@ -244,5 +247,30 @@ def test_wechatpay_axios_plugin_finds_every_header_in_order_and_refuses_what_is_
                 assert "error" in answer, forgery
                 assert shop.gateway.faults.report()[forgery]["landed"] == 1
             assert (await node.ask(query))["data"]["trade_state"] == "SUCCESS"
+
+    asyncio.run(run())
+
+
+def test_wechatpy_logs_a_phone_in_after_it_has_got_its_access_token(tmp_path, monkeypatch) -> None:
+    for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "https_proxy", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def log_in(shop: Shop) -> None:
+        own = shop.merchant.credentials
+        client = WeChatClient(own.appid, own.app_secret)
+        session = client.wxa.code_to_session(f"js-{OPENID}")
+        assert session["openid"] == OPENID
+        with pytest.raises(WeChatClientException) as again:
+            client.wxa.code_to_session(f"js-{OPENID}")
+        assert again.value.errcode == 40029
+        with pytest.raises(WeChatClientException) as stranger:
+            WeChatClient(own.appid, "wrong").wxa.code_to_session("js-x")
+        assert stranger.value.errcode == 40125
+
+    async def run() -> None:
+        async with open_shop(tmp_path) as shop:
+            monkeypatch.setenv("HTTPS_PROXY", shop.proxy.url)
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(shop.bundle))
+            await asyncio.to_thread(log_in, shop)
 
     asyncio.run(run())
