@@ -90,7 +90,9 @@ class Line(Part):
         if self.protocol == "dart" and self.framing == "tcp":
             raise ValueError("framing 'tcp' is for Modbus lines; a DART line is serial")
         if self.framing == "tcp" and len(self.points) > 1:
-            raise ValueError("a line with framing 'tcp' is one device: give each fuelling point a line of its own")
+            raise ValueError(
+                "a line with framing 'tcp' is one device: give each fuelling point a line of its own"
+            )
         return self
 
 
