@@ -280,3 +280,17 @@ def test_power_off_breaks_connections_and_refuses_new_ones_until_it_is_back() ->
             assert await here.peer(lambda network: network.paper_status()) == 2
 
     run(main())
+
+
+def test_replies_do_not_wait_for_acknowledgements() -> None:
+    async def main() -> None:
+        async with site() as here:
+            reader, writer = await asyncio.open_connection("127.0.0.1", here.server.port)
+            writer.write(status_query(1))
+            await reader.readexactly(1)
+            (connection,) = here.server._connections
+            sock = connection._transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            writer.close()
+
+    run(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -195,3 +196,22 @@ def test_impossible_setups_are_named(ca: CertificateAuthority) -> None:
         await proxy.stop()
 
     asyncio.run(main())
+
+
+def test_the_body_of_a_reply_does_not_wait_behind_its_head(ca: CertificateAuthority) -> None:
+    """Head and body are two writes; with Nagle's algorithm the second waits for the peer's delayed acknowledgement."""
+    seen: list[bool] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        transport = send.__self__.transport
+        sock = transport.get_extra_info("socket")
+        seen.append(bool(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+        await app_saying("n")(scope, receive, send)
+
+    async def story(proxy: ConnectProxy) -> None:
+        await proxy.add("n.test", app)
+        async with client(ca, proxy) as http:
+            assert (await http.get("https://n.test/")).status_code == 200
+
+    run(ca, story)
+    assert seen == [True]
