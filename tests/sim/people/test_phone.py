@@ -325,6 +325,44 @@ def test_nobody_confirms_and_the_payment_stays_open(rig: Rig) -> None:
 
     assert rig.run(visit()) is False
     assert any("still PAYING" in event["what"] for event in rig.told("phone.trouble"))
+    # The driver will pay inside, so the order has let go of the sale.
+    assert rig.backend.order["state"] == "CANCELLED"
+
+
+def test_a_payment_that_shows_only_after_the_driver_gave_up_is_a_payment(rig: Rig) -> None:
+    rig.backend.unpaid_sale = True
+    rig.backend.paid = lambda: None  # type: ignore[method-assign]
+    act = rig.backend.act
+
+    async def too_late(request: Request) -> Response:
+        if request.path_params["verb"] == "cancel":
+            rig.backend.update(state="PAID", paid_fen=15_200)
+            return JSONResponse({"code": "already_paid", "message": "the order is paid"}, 409)
+        return await act(request)
+
+    rig.backend.app.routes[7].app = Starlette(
+        routes=[Route("/v1/orders/{id}/{verb}", too_late, methods=["POST"])]
+    )
+
+    def visit():
+        return (yield rig.phones.pay(plan(pay_by="scan_after"), WHO, 5, DELIVERED))
+
+    assert rig.run(visit()) is True
+
+
+def test_a_driver_who_has_fuelled_on_an_order_waits_minutes_for_the_sum(rig: Rig) -> None:
+    """The pump's line is lost at the end of the delivery: the order can only be paid, so there is nothing else to do."""
+
+    def visit():
+        yield rig.phones.order(plan(), WHO, 5)
+        rig.backend.update(state="FUELLING")
+        rig.kernel.call_later(
+            200 * S, lambda: rig.backend.update(state="PAYABLE", amount_fen=15_200, volume_ml=20_000)
+        )
+        return (yield rig.phones.pay(plan(), WHO, 5, DELIVERED))
+
+    assert rig.run(visit()) is True
+    assert rig.told("phone.pay_tapped")[0]["t_us"] >= 200 * S
 
 
 class TestKiosk:
