@@ -96,9 +96,7 @@ class Commands:
         end = loop.time() + wait_ms / 1000
         with hub.subscribe(f"commands/{station}") as news:
             while True:
-                found = await self.core.db.run(
-                    lambda tx: tx.rows(_OPEN, {"of_station": station, "after": after})
-                )
+                found = await self.core.db.single(_OPEN, {"of_station": station, "after": after})
                 left = end - loop.time()
                 if found or left <= 0 or self.core.stopping:
                     return [_command(row) for row in found]

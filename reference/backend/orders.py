@@ -75,7 +75,8 @@ class Orders:
 
     async def view(self, order_id: str, openid: str | None = None) -> dict[str, Any]:
         """An order as the API shows it. Raises `ApiError` 404 if it is not there, or is another phone's."""
-        row = await self.core.db.run(lambda tx: tx.first(_VIEW, {"wanted": order_id}))
+        rows = await self.core.db.single(_VIEW, {"wanted": order_id})
+        row = rows[0] if rows else None
         if row is None or (openid is not None and row.openid != openid):
             raise ApiError(404, "unknown_order", f"there is no order {order_id}", "order_id")
         return self._shown(row)

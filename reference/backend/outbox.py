@@ -12,6 +12,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import bindparam, func, select, update
 
@@ -25,29 +26,36 @@ __all__ = ["Outbox", "Task"]
 _log = logging.getLogger("reference.backend.outbox")
 _WAKE = "outbox"
 _IDLE_S = 60.0
+_NEVER_US = 1 << 62
 
 _DUE = (
-    select(outbox)
+    select(outbox.c.id)
     .where(outbox.c.done_us.is_(None), outbox.c.due_us <= bindparam("now_us"))
     .order_by(outbox.c.due_us, outbox.c.id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
+    .cte("due")
+    # Else PostgreSQL may look for due tasks once for each row that it joins, and lock more than was asked for.
+    .prefix_with("MATERIALIZED", dialect="postgresql")
 )
 _CLAIM = (
     update(outbox)
-    .where(outbox.c.id == bindparam("task_id"))
+    .where(outbox.c.id.in_(select(_DUE.c.id)))
     .values(due_us=bindparam("lease_us"), claim=bindparam("mine"), attempts=outbox.c.attempts + 1)
+    .returning(outbox.c.id, outbox.c.task_key, outbox.c.topic, outbox.c.subject, outbox.c.attempts)
 )
 _NEXT = select(func.min(outbox.c.due_us)).where(outbox.c.done_us.is_(None))
 _DONE = (
     update(outbox)
     .where(outbox.c.id == bindparam("task_id"), outbox.c.claim == bindparam("mine"))
     .values(done_us=bindparam("now_us"), claim=None, last_error=None)
+    .returning(outbox.c.id)
 )
 _AGAIN = (
     update(outbox)
     .where(outbox.c.id == bindparam("task_id"), outbox.c.claim == bindparam("mine"))
     .values(due_us=bindparam("again_us"), claim=None, last_error=bindparam("error"))
+    .returning(outbox.c.id)
 )
 _HURRY = (
     update(outbox)
@@ -89,6 +97,8 @@ class Outbox:
         self.handlers: dict[str, Handler] = {}
         self._running: dict[asyncio.Task[None], None] = {}
         self._loop_task: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+        self._planned_us = _NEVER_US
 
     async def put(
         self, tx: Transaction, topic: str, subject: str, *, key: str | None = None, delay_us: int = 0
@@ -106,20 +116,23 @@ class Outbox:
                 "created_us": now_us,
             },
         )
-        tx.notify(_WAKE)
+        tx.notify(_WAKE, now_us + delay_us)
 
     async def hurry(self, tx: Transaction, key: str) -> None:
         """Let a waiting task run now."""
-        await tx.execute(_HURRY, {"key": key, "now_us": self.core.clock_us()})
-        tx.notify(_WAKE)
+        now_us = self.core.clock_us()
+        await tx.execute(_HURRY, {"key": key, "now_us": now_us})
+        tx.notify(_WAKE, now_us)
 
     def start(self) -> None:
         """Begin to work off tasks in the background."""
         if self._loop_task is None:
+            self.core.db.hub.listeners.append(self._hear)
             self._loop_task = asyncio.create_task(self._work(), name=f"outbox-{self.core.instance}")
 
     async def stop(self) -> None:
         """Finish what is running (bounded by the call time-out), claim nothing new."""
+        self._deafen()
         if self._loop_task is not None:
             self._loop_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -134,6 +147,7 @@ class Outbox:
 
     def kill(self) -> None:
         """Cancel everything at once; claimed tasks are left to their lease."""
+        self._deafen()
         for task in (self._loop_task, *self._running):
             if task is not None:
                 task.cancel()
@@ -147,11 +161,28 @@ class Outbox:
             count += 1
         return count
 
+    def _hear(self, topic: str, due_us: Any) -> None:
+        """A task is due then. Only what is due before the next look into the table wakes the worker."""
+        if topic == _WAKE and due_us < self._planned_us:
+            self._planned_us = due_us
+            self._news.set()
+
+    def _deafen(self) -> None:
+        if self._hear in self.core.db.hub.listeners:
+            self.core.db.hub.listeners.remove(self._hear)
+
     async def _work(self) -> None:
-        with self.core.db.hub.subscribe(_WAKE) as news:
-            while True:
-                pause_s = await self._round()
-                await news.wait(pause_s)
+        while True:
+            self._planned_us = _NEVER_US
+            longest_s = await self._round()
+            end_us = self.core.clock_us() + round(longest_s * 1_000_000)
+            # What was heard during the round stands: it may have been written after the round had looked.
+            self._planned_us = min(self._planned_us, end_us)
+            while (pause_us := self._planned_us - self.core.clock_us()) > 0:
+                self._news.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause_us / 1_000_000):
+                        await self._news.wait()
 
     async def _round(self) -> float:
         """Start what is due and can be started; how long to wait at most."""
@@ -164,7 +195,7 @@ class Outbox:
                 running.add_done_callback(self._finished)
             if room <= 0:
                 return _IDLE_S  # the next to finish wakes us
-            due_us = await self.core.db.run(_next_due)
+            due_us = (await self.core.db.single(_NEXT))[0][0]
         except StoreUnavailableError as error:
             _log.warning("%s: outbox waits: %s", self.core.instance, error)
             return 0.5
@@ -179,21 +210,16 @@ class Outbox:
         if not running.cancelled() and running.exception() is not None:
             _log.error("outbox task crashed", exc_info=running.exception())
         if was_full:
-            self.core.db.hub.publish(_WAKE, lazy=True)
+            self._hear(_WAKE, 0)
 
     async def _claim(self, most: int) -> list[Task]:
         mine = self.core.ids.text(16)
-
-        async def claim(tx: Transaction) -> list[Task]:
-            now_us = self.core.clock_us()
-            tasks = []
-            for row in await tx.rows(_DUE, {"now_us": now_us, "most": most}):
-                lease_us = now_us + round(self.core.settings.lease_s * 1_000_000)
-                await tx.execute(_CLAIM, {"task_id": row.id, "lease_us": lease_us, "mine": mine})
-                tasks.append(Task(row.id, row.task_key, row.topic, row.subject, row.attempts + 1, mine))
-            return tasks
-
-        return await self.core.db.run(claim)
+        now_us = self.core.clock_us()
+        lease_us = now_us + round(self.core.settings.lease_s * 1_000_000)
+        values = {"now_us": now_us, "most": most, "lease_us": lease_us, "mine": mine}
+        rows = await self.core.db.single(_CLAIM, values)
+        tasks = [Task(row.id, row.task_key, row.topic, row.subject, row.attempts, mine) for row in rows]
+        return sorted(tasks, key=lambda task: task.id)  # the rows come in any order
 
     async def _run(self, task: Task) -> None:
         error: str | None = None
@@ -208,22 +234,17 @@ class Outbox:
             _log.exception("%s: task %s failed", self.core.instance, task.key)
             again_us, error = self._backoff_us(task), f"{type(problem).__name__}: {problem}"
         with contextlib.suppress(StoreUnavailableError):  # then the lease brings it back
-            await self.core.db.run(lambda tx: self._settle(tx, task, again_us, error))
+            await self._settle(task, again_us, error)
 
-    async def _settle(self, tx: Transaction, task: Task, again_us: int | None, error: str | None) -> None:
+    async def _settle(self, task: Task, again_us: int | None, error: str | None) -> None:
         mark = {"task_id": task.id, "mine": task.claim}
         if again_us is None:
-            await tx.execute(_DONE, {**mark, "now_us": self.core.clock_us()})
+            await self.core.db.single(_DONE, {**mark, "now_us": self.core.clock_us()})
         else:
-            await tx.execute(_AGAIN, {**mark, "again_us": again_us, "error": error})
-            tx.notify(_WAKE)
+            await self.core.db.single(_AGAIN, {**mark, "again_us": again_us, "error": error})
+            self.core.db.hub.publish(_WAKE, again_us)
 
     def _backoff_us(self, task: Task) -> int:
         """1 s, 2 s, 4 s ... 60 s, and up to half as much again by chance, so that instances do not march in step."""
         base_us: int = min(60, 1 << min(task.attempt - 1, 6)) * 1_000_000
         return self.core.clock_us() + base_us + self.core.ids.below(base_us // 2)
-
-
-async def _next_due(tx: Transaction) -> int | None:
-    row = await tx.first(_NEXT)
-    return row[0] if row is not None else None

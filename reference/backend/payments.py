@@ -38,6 +38,7 @@ _PREPAID = (
     update(payments)
     .where(payments.c.out_trade_no == bindparam("number"))
     .values(prepay_id=bindparam("given"), prepay_us=bindparam("now_us"))
+    .returning(payments.c.out_trade_no)
 )
 _CLOSE = (
     update(payments)
@@ -155,7 +156,7 @@ class Payments:
                 raise ApiError(502, "gateway_refused", f"the gateway refused: {error.code}") from error
             now_us = self.core.clock_us()
             values = {"number": payment.out_trade_no, "given": prepay_id, "now_us": now_us}
-            await self.core.db.run(lambda tx, values=values: tx.execute(_PREPAID, values))  # type: ignore[misc]
+            await self.core.db.single(_PREPAID, values)
             return prepay_id
         raise AssertionError("unreachable")
 
@@ -314,7 +315,8 @@ class Payments:
 
     async def _query(self, task: Task) -> int | None:
         """The declared schedule of queries, until the outcome is known."""
-        payment = await self.core.db.run(lambda tx: tx.first(_ONE, {"number": task.subject}))
+        found = await self.core.db.single(_ONE, {"number": task.subject})
+        payment = found[0] if found else None
         if payment is None or payment.state != "OPEN":
             return None
         report = await self.core.gateway.query(task.subject)

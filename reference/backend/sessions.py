@@ -55,10 +55,10 @@ class Sessions:
         digest = _digest(bearer(request))
         known = self._cache.get(digest)
         if known is None:
-            row = await self.core.db.run(lambda tx: tx.first(_BY_TOKEN, {"digest": digest}))
-            if row is None:
+            rows = await self.core.db.single(_BY_TOKEN, {"digest": digest})
+            if not rows:
                 raise ApiError(401, "unauthorised", "log in first")
-            known = (row.openid, row.expires_us)
+            known = (rows[0].openid, rows[0].expires_us)
             self._remember(digest, *known)
         if known[1] <= self.core.clock_us():
             raise ApiError(401, "unauthorised", "the session has ended: log in again")
