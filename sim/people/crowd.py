@@ -63,7 +63,8 @@ class Crowd:
     def _arrive(self) -> Generator[Event, Any, None]:
         env, seed = self._world.env, self._world.streams.seed
         for number, at_us in arrivals(self._profile, seed, **self._when):
-            yield env.timeout(at_us - env.now)
+            # The first may have come before the doors were open: it has waited outside.
+            yield env.timeout(max(0, at_us - env.now))
             self.arrived += 1
             env.process(self._visit(number))
         self._arriving = False
