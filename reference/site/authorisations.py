@@ -102,6 +102,8 @@ class AuthorisationDesk:
         number = self.point_of[nozzle]
         driver = self.driver_of[number]
         status = driver.status(number)
+        if status.state is PointState.OFFLINE:
+            return  # what the pump made of it is unknown; looked at again when the line is up
         if held.live and status.state in TAKEN:
             if status.state not in FLOWING and status.volume_ml == 0:
                 driver.stop(number)  # what comes of it, void or sale, releases the nozzle

@@ -202,9 +202,13 @@ class SiteController(AuthorisationDesk):
         state = self.driver_of[event.fuelling_point].status(event.fuelling_point).state
         for nozzle in self.points[event.fuelling_point].nozzles:
             held = self.held.get(nozzle.nozzle)
-            if held is not None and held.live and state not in TAKEN:
+            if held is None:
+                continue
+            if held.live and state not in TAKEN:
                 # It ended without flow while nobody listened (a sale would have spent it).
                 self._withdraw(held)
+            elif held.expires_us <= self.clock_us():
+                self._expire(nozzle.nozzle)
         self.uplink.live_changed()
 
     def _on_line_down(self, event: LineDown) -> None:

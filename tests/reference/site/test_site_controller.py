@@ -319,6 +319,51 @@ def test_an_authorisation_whose_answer_is_lost_is_unknown_and_its_sale_is_the_or
     assert [one["order_id"] for one in w.backend.sales.values()] == ["o1", None]
 
 
+@pytest.mark.requirement("fc-sale.one-delivery-one-ledger-sale")
+def test_a_delivery_whose_authorisation_runs_out_while_the_line_is_lost_is_still_the_order_s(world):
+    """The time to begin is over, but it had begun: nobody can see that while the line is lost."""
+    w = world(points=1, authorisation_ttl_us=20 * S)
+    driver = w.plug.driver
+    hear = driver.receive_data
+    deaf = []
+
+    def receive_data(data, now_us):
+        if not deaf:
+            hear(data, now_us)
+
+    driver.receive_data = receive_data
+    w.at(2, lambda: w.backend.command("authorise", nozzle=1, order_id="o1"))
+    w.fill(5, seconds=25)
+    w.at(15, deaf.append, True)
+    w.at(45, deaf.clear)
+    w.run(60)
+    (sale,) = w.backend.sales.values()
+    assert sale["order_id"] == "o1"
+    assert w.site.held == {}
+
+
+def test_a_claim_that_runs_out_while_the_line_is_lost_does_not_hold_the_nozzle_for_ever(world):
+    w = world(points=1, authorisation_ttl_us=20 * S)
+    driver = w.plug.driver
+    hear = driver.receive_data
+    deaf = []
+
+    def receive_data(data, now_us):
+        if not deaf:
+            hear(data, now_us)
+
+    driver.receive_data = receive_data
+    w.at(2, lambda: w.backend.command("authorise", nozzle=1, order_id="o1"))
+    w.at(10, deaf.append, True)
+    w.at(45, deaf.clear)
+    w.run(60)
+    assert w.site.held == {}
+    w.backend.command("authorise", nozzle=1, order_id="o2")
+    w.fill(65, seconds=10)
+    w.run(40)
+    assert [sale["order_id"] for sale in w.backend.sales.values()] == ["o2"]
+
+
 @pytest.mark.requirement("fd-link.reads-before-commands-after-recovery")
 def test_an_authorisation_in_doubt_whose_order_has_gone_is_stopped(world):
     w = world(points=1, offline_policy="deny", lift_policy="order_required")
