@@ -28,6 +28,8 @@ def broken(run: VirtualRun) -> list[str]:
         pytest.param(1, id="seed-1"),
         pytest.param(4, id="authorisation-obeyed-while-the-line-was-lost"),
         pytest.param(40, id="preset-reached-with-the-nozzle-out-after-a-lost-line"),
+        pytest.param(125, id="first-car-in-the-first-second"),
+        pytest.param(127, id="authorisation-runs-out-while-the-line-is-lost"),
     ],
 )
 def test_a_swarm_of_faults_breaks_nothing(swarm: Scenario, seed: int) -> None:
@@ -38,6 +40,6 @@ def test_a_swarm_of_faults_breaks_nothing(swarm: Scenario, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(100, 140))
+@pytest.mark.parametrize("seed", [seed for seed in range(100, 142) if seed not in {125, 127}])
 def test_forty_more_swarms_break_nothing(swarm: Scenario, seed: int) -> None:
     assert broken(run_once(swarm, str(seed), skip_idle_polls=True)) == []
