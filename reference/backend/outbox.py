@@ -195,7 +195,7 @@ class Outbox:
                 running.add_done_callback(self._finished)
             if room <= 0:
                 return _IDLE_S  # the next to finish wakes us
-            due_us = (await self.core.db.single(_NEXT))[0][0]
+            due_us: int | None = (await self.core.db.single(_NEXT))[0][0]
         except StoreUnavailableError as error:
             _log.warning("%s: outbox waits: %s", self.core.instance, error)
             return 0.5
