@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scenarios.measured.loop import run_to_end
 from scenarios.measured.run import MeasuredRun, MeasureError, measure
 
-__all__ = ["MeasureError", "MeasuredRun", "measure"]
+__all__ = ["MeasureError", "MeasuredRun", "measure", "run_to_end"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
 import sys
@@ -265,12 +264,12 @@ def _curve_lines(farm: FarmResult) -> list[CurveLine]:
 def _measured(
     scenario: Scenario, options: RunOptions, folder: Path, progress: Progress
 ) -> tuple[_Judged, dict[str, str]]:
-    from scenarios.measured import MeasureError, measure
+    from scenarios.measured import MeasureError, measure, run_to_end
 
     logs = folder / "logs"
     logs.mkdir()
     try:
-        measured = asyncio.run(
+        measured = run_to_end(
             measure(
                 scenario,
                 options.seed,
