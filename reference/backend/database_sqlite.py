@@ -1,7 +1,6 @@
 """SQLite on one connection, in the caller's thread: nothing is awaited, so a run in virtual time repeats exactly.
 
-Statements are SQLAlchemy's, compiled once and run on `sqlite3` itself: all columns are integers and texts, so there is
-nothing to convert, and a statement costs a tenth of what it does through the whole library. A payment has about eighty.
+Statements are SQLAlchemy's, compiled once and run on `sqlite3` itself: see `reference.backend.plans`.
 """
 
 from __future__ import annotations
@@ -9,16 +8,15 @@ from __future__ import annotations
 import sqlite3
 from collections import namedtuple
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from sqlalchemy import ClauseElement, Connection, Executable, Table, create_engine, event
+from sqlalchemy import Connection, Executable, Table, create_engine, event
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import StaticPool
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from reference.backend.database import Database, Rows, StoreUnavailableError, Transaction
-from reference.backend.migrations import upgrade_connection
 from reference.backend.notifier import Hub
+from reference.backend.plans import Plan, Plans
 
 __all__ = ["SqliteDatabase"]
 
@@ -27,58 +25,18 @@ T = TypeVar("T")
 _DIALECT = sqlite.dialect(paramstyle="named")
 # Takes the write lock at once: a later upgrade from reader to writer could not be waited for.
 _BEGIN = "BEGIN IMMEDIATE"
-# The service has about a hundred statements; a stray one built on the fly must not pile up.
-_PLAN_LIMIT = 1_000
-
-
-class _Plan(NamedTuple):
-    sql: str
-    constants: dict[str, Any]
-    row: list[Any]  # the row type, made when the first row has told its columns
-
-
-class _Plans:
-    """Compiled statements. Keys hold the statement itself, so no two can be confused."""
-
-    def __init__(self) -> None:
-        self._plans: dict[Any, _Plan] = {}
-
-    def of(self, statement: Executable) -> _Plan:
-        plan = self._plans.get(statement)
-        return plan if plan is not None else self._keep(statement, cast("ClauseElement", statement))
-
-    def insert(self, table: Table, names: tuple[str, ...], *, ignore: bool) -> _Plan:
-        key = (table, names, ignore)
-        plan = self._plans.get(key)
-        if plan is not None:
-            return plan
-        statement = sqlite.insert(table).inline()
-        return self._keep(key, statement.on_conflict_do_nothing() if ignore else statement, list(names))
-
-    def _keep(self, key: Any, statement: ClauseElement, names: list[str] | None = None) -> _Plan:
-        compiled = cast("SQLCompiler", statement.compile(dialect=_DIALECT, column_keys=names))
-        if "POSTCOMPILE" in str(compiled):
-            raise NotImplementedError(f"a list in a statement has no fixed text: {compiled}")
-        given = {name for bind, name in compiled.bind_names.items() if bind.required}
-        every = compiled.construct_params(_check=False)
-        constants = {name: value for name, value in every.items() if name not in given}
-        plan = _Plan(str(compiled), constants, [])
-        if len(self._plans) >= _PLAN_LIMIT:
-            self._plans.clear()
-        self._plans[key] = plan
-        return plan
 
 
 class _SqliteTransaction(Transaction):
     dialect = "sqlite"
 
-    def __init__(self, connection: sqlite3.Connection, plans: _Plans) -> None:
+    def __init__(self, connection: sqlite3.Connection, plans: Plans) -> None:
         super().__init__()
         self._connection = connection
         self._plans = plans
 
-    def _run(self, plan: _Plan, values: Mapping[str, Any] | None) -> sqlite3.Cursor:
-        return self._connection.execute(plan.sql, {**plan.constants, **(values or {})})
+    def _run(self, plan: Plan, values: Mapping[str, Any] | None) -> sqlite3.Cursor:
+        return self._connection.execute(plan.sql, plan.named(values))
 
     async def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Rows:
         plan = self._plans.of(statement)
@@ -118,7 +76,7 @@ class SqliteDatabase(Database):
         self._users = 0
         self._connection: Connection | None = None
         self._raw: sqlite3.Connection | None = None
-        self._plans = _Plans()
+        self._plans = Plans(_DIALECT)
         self._busy = False
 
     async def start(self) -> None:
@@ -126,6 +84,9 @@ class SqliteDatabase(Database):
         self._users += 1
         if self._connection is not None:
             return
+        # Alembic takes long to load, and an instance on PostgreSQL has no use for it here.
+        from reference.backend.migrations.upgrade import upgrade_connection
+
         # Not for threads of ours, which do not exist: a test client may run its loop in another thread.
         engine = create_engine(
             f"sqlite+pysqlite:///{self._path}",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
+import asyncpg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from reference.backend import sales as sales_module
 from reference.backend.gateway import TradeReport
@@ -86,7 +86,7 @@ def test_the_same_key_with_other_content_is_refused_and_alarmed(play):
 def test_broken_the_ledger_refuses_to_be_changed(play, statement):
     async def scene(w):
         await w.site("POST", "/sales", w.sale(), status=201)
-        with pytest.raises((DBAPIError, sqlite3.Error), match="append-only"):
+        with pytest.raises((asyncpg.PostgresError, sqlite3.Error), match="append-only"):
             await w.database.run(lambda tx: tx.execute(text(statement)))
         (row,) = (await w.admin("ledger"))["rows"]
         assert row["amount_fen"] == 9600
