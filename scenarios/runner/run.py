@@ -135,7 +135,7 @@ def _document(
         description=loaded.scenario.description,
         seed=seed,
         started_utc=started,
-        replay="forecourt replay FOLDER",
+        replay=f"forecourt run {loaded.source} --seed {seed}",
         verdict=verdict,
         exit_code=code,
         runs=runs,
