@@ -215,7 +215,7 @@ class PostgresDatabase(Database):
                 await _roll_back(connection)
                 raise
             except BaseException:
-                connection.terminate()  # cancelled in mid-statement: nobody will wait for a ROLLBACK
+                _cut(connection)  # cancelled in mid-statement: nobody will wait for a ROLLBACK
                 raise
             try:
                 await connection.execute("COMMIT")
@@ -236,7 +236,7 @@ class PostgresDatabase(Database):
         try:
             yield connection
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            if connection.is_closed():
+            if _is_closed(connection):
                 raise _BrokenError(f"{type(error).__name__}: {error}") from error
             raise
         finally:
@@ -255,7 +255,19 @@ async def _roll_back(connection: Any) -> None:
     try:
         await connection.execute("ROLLBACK")
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        connection.terminate()  # the server rolls back by itself
+        _cut(connection)  # the server rolls back by itself
+
+
+def _is_closed(connection: Any) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True  # the pool has taken it back already, which it does when one dies
+
+
+def _cut(connection: Any) -> None:
+    if not _is_closed(connection):
+        connection.terminate()
 
 
 async def _revision(connection: Any) -> str | None:

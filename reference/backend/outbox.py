@@ -180,9 +180,11 @@ class Outbox:
             self._planned_us = min(self._planned_us, end_us)
             while (pause_us := self._planned_us - self.core.clock_us()) > 0:
                 self._news.clear()
-                with contextlib.suppress(TimeoutError):
+                try:
                     async with asyncio.timeout(pause_us / 1_000_000):
                         await self._news.wait()
+                except TimeoutError:
+                    break  # whatever the clock says: it may have been set back
 
     async def _round(self) -> float:
         """Start what is due and can be started; how long to wait at most."""
