@@ -17,7 +17,7 @@ def log_of(*events: tuple[int, str, dict[str, Any]]) -> CarLog:
 
 
 VISIT = (
-    (0, "car.arrived", {"pay_by": "card", "invoice": "none"}),
+    (0, "car.arrived", {"pay_by": "card", "invoice": "none", "prepaid": False}),
     (0, "car.queued", {"queue": 1}),
     (10 * S, "car.position", {"fuelling_point": 3, "nozzle": 5, "queue": 0}),
     (50 * S, "car.hung_up", {"sequence": 9, "volume_ml": 1, "amount_fen": 1}),
