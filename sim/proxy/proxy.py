@@ -189,16 +189,29 @@ class ConnectProxy:
             route.task = asyncio.create_task(route.server.serve(sockets=[listener]), name=f"asgi-{host}")
             await route.server.listening.wait()
 
-    async def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - inside a coroutine there always is one
+    def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not a coroutine: the task must be known to `stop` before its first step, and a task that is cancelled before
+        # its first step never reaches a `finally` of its own, so the connection is cut when the task has ended.
+        if self._server is None:
+            writer.transport.abort()
+            return
+        task = asyncio.create_task(self._serve_and_close(reader, writer), name="proxy-client")
         self._tasks[task] = None
-        try:
-            # `stop` cancels; a stream handler that ends as cancelled makes asyncio 3.11 log an error, so it just ends.
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._serve(reader, writer)
-        finally:
+
+        def ended(task: asyncio.Task[None]) -> None:
             self._tasks.pop(task, None)
+            writer.transport.abort()
+            if not task.cancelled() and (error := task.exception()) is not None:
+                task.get_loop().call_exception_handler(
+                    {"message": "the proxy failed to serve a connection", "exception": error, "task": task}
+                )
+
+        task.add_done_callback(ended)
+
+    async def _serve_and_close(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._serve(reader, writer)
+        finally:
             await _close(writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -404,11 +404,22 @@ async def _execute(url: str, *statements: str) -> None:
         await connection.close()
 
 
-async def _emptied(url: str) -> Database:
-    """The database without rows. Only a superuser can silence the ledger's trigger, and only for its own session."""
+async def _empty(url: str) -> None:
+    """Delete all rows. Only a superuser can silence the ledger's trigger, and only for its own session."""
     deletes = [f"DELETE FROM {table.name}" for table in metadata.sorted_tables]
     await _execute(url, "SET session_replication_role = replica", *deletes)
+
+
+async def _emptied(url: str) -> Database:
+    await _empty(url)
     return PostgresDatabase(url)
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_url: str) -> str:
+    """The database that this process's tests share, without what an earlier test left in it."""
+    asyncio.run(_empty(postgres_url))
+    return postgres_url
 
 
 Play = Callable[..., None]

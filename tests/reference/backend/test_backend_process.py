@@ -120,10 +120,10 @@ def test_a_port_in_use_is_said(start):
 
 
 @pytest.mark.requirement("fc-sale.lossy-transport-converges")
-def test_of_two_processes_one_is_killed_and_no_acknowledged_sale_is_lost(start, postgres_url):
+def test_of_two_processes_one_is_killed_and_no_acknowledged_sale_is_lost(start, empty_postgres_url):
     (first, a), (_, b) = (
-        start(database_url=postgres_url, instance="a"),
-        start(database_url=postgres_url, instance="b"),
+        start(database_url=empty_postgres_url, instance="a"),
+        start(database_url=empty_postgres_url, instance="b"),
     )
     assert put_station(a["url"]).status_code == 200
     base = int(time.time())  # other tests have used this database

@@ -134,10 +134,10 @@ def test_the_same_seed_gives_the_same_story_to_the_microsecond(keys):
     assert story(keys, "s1") != story(keys, "s2")
 
 
-def test_virtual_time_stands_still_while_a_real_postgresql_works(keys, postgres_url):
+def test_virtual_time_stands_still_while_a_real_postgresql_works(keys, empty_postgres_url):
     """The same story on a real server: the instants are those of the run in which the store takes no time at all."""
 
     def instants(seen):
         return [(at_us, order["state"], order["invoice"]["state"]) for at_us, order in seen]
 
-    assert instants(story(keys, "s1", postgres_url=postgres_url)) == instants(story(keys, "s1"))
+    assert instants(story(keys, "s1", postgres_url=empty_postgres_url)) == instants(story(keys, "s1"))
