@@ -22,6 +22,7 @@ from scenarios.measured.cars import MeasuredCars
 from scenarios.measured.failover import Gap, Kill, failover_gap, failover_trial, kill_in_turn
 from scenarios.measured.foreign import ForeignError, foreign_backend
 from scenarios.measured.lookup import Books, BooksError, look_up, read_books
+from scenarios.measured.machine import ProcessorShares
 from scenarios.measured.segments import LatencySegments, segments
 from scenarios.measured.system import MeasuredSystem
 from scenarios.model import Scenario, Wall
@@ -86,6 +87,7 @@ class _Findings:
     found: list[AcknowledgedWrite] = field(default_factory=list)
     world_lag_p99_us: int | None = None
     digest: str = ""
+    processors: str = ""
 
 
 async def measure(
@@ -167,10 +169,12 @@ class _Measurement:
         number = self._cars()
         driving = asyncio.create_task(cars.run(number, wall.duration_s * 500_000), name="cars")
         self._stack.push_async_callback(_ended, driving)
+        processors = ProcessorShares()
         found.minute = await self._play(
             load, "minute", wall.payments_per_s, wall.duration_s, "the busiest minute, on real sockets"
         )
         found.cut_off_us = monotonic_us()
+        found.processors = processors.since()
         if system.backends and wall.failover_trials:
             await self._failover(load, backend)
         self._progress("the last cars", 0.0)
@@ -333,6 +337,7 @@ class _Measurement:
             "measured store": self._system.database,
             "measured event loop": "uvloop" if find_spec("uvloop") is not None else "asyncio",
             "measured schedule": found.digest,
+            "processors in the measured minute": self._found.processors,
             "load average": f"{os.getloadavg()[0]:.1f}",
         }
         if found.world_lag_p99_us is not None:

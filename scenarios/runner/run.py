@@ -44,6 +44,7 @@ __all__ = ["forecourt_version", "run_scenario"]
 
 _MEASURED_ONLY: Final = frozenset({"failover.gap", "failover.no-lost-write", "harness.open-loop"})
 _MEASURED: Final = _MEASURED_ONLY | {
+    "operations.succeeded",
     "latency.payment-controlled",
     "latency.payment-end-to-end",
     "latency.invoice-issued",

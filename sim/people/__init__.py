@@ -10,7 +10,8 @@ from sim.people.floor import Position, StationFloor, Ticket
 from sim.people.hand import DispenserHand
 from sim.people.kiosk import Kiosk
 from sim.people.names import Identity, identity, social_credit_code
-from sim.people.phone import PhoneApp, Phones
+from sim.people.phone import PhoneApp
+from sim.people.phones import Phones
 from sim.people.plain import PlainHand, PlainPhone, PlainTill, PlainWorld
 from sim.people.plan import CarPlan, PayBy, draw_car, truncated_normal_ml
 from sim.people.ports import Delivered, Phone, PumpHand, Till, World

@@ -19,25 +19,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import httpx
-from simpy.events import Event
 
 from sim.kernel import Kernel
 from sim.people.api import ApiClient, ApiError, Unreachable
 from sim.people.names import Identity
 from sim.people.plan import CarPlan
-from sim.people.ports import Delivered
 from sim.people.sse import ServerSentEvent, SseReader
 
-__all__ = ["PhoneApp", "Phones"]
+__all__ = ["DEAD", "PAID", "PhoneApp"]
 
-_PAID = frozenset({"PAID", "COMPLETED", "REFUNDING", "REFUNDED"})
+PAID = frozenset({"PAID", "COMPLETED", "REFUNDING", "REFUNDED"})
+"""States of an order whose money has come."""
+DEAD = frozenset({"CANCELLED", "CLOSED"})
+"""States of an order that nobody will pay any more."""
 # A stream is quiet while nothing happens; the backend sends a sign of life at least every 15 s.
 _STREAM_TIMEOUT = httpx.Timeout(5.0, read=40.0)
-_DEAD = frozenset({"CANCELLED", "CLOSED"})
 _INVOICE_DONE = frozenset({"none", "issued", "failed"})
 
 
@@ -139,20 +138,23 @@ class PhoneApp:
             case _:
                 return None
 
-    async def cancel(self) -> None:
-        """Give the order up; a refusal (it is too late) is not an error."""
+    async def cancel(self) -> bool:
+        """Give the order up. False if it is too late for that (fuel has flowed, or it is paid): it is still this driver's."""
         try:
             self._show(await self._api.call("POST", f"/v1/orders/{self.order['order_id']}/cancel", json={}))
         except (ApiError, Unreachable) as error:
             self.tell("trouble", what=f"cancel: {error}")
+            if isinstance(error, ApiError) and error.status == 409:
+                return False
         await self.stop_watching()
+        return True
 
     async def wait_until(self, states: frozenset[str], within_us: int) -> bool:
         """Wait until the order is in one of the states, on the screen; polls now and then beside the stream."""
         deadline_us = self._kernel.now_us + within_us
         while self.state not in states:
             left_us = deadline_us - self._kernel.now_us
-            if left_us <= 0 or self.state in _DEAD:
+            if left_us <= 0 or self.state in DEAD:
                 return False
             self._changed.clear()
             try:
@@ -183,10 +185,10 @@ class PhoneApp:
             self._background(report, "client-result")
         except (ApiError, Unreachable) as error:
             await self.refresh()
-            if self.state not in _PAID:
+            if self.state not in PAID:
                 self.tell("trouble", what=f"pay: {error}")
                 return False
-        paid = await self.wait_until(_PAID, within_us)
+        paid = await self.wait_until(PAID, within_us)
         if not paid:
             self.tell("trouble", what=f"pay: still {self.state}")
         return paid
@@ -273,7 +275,7 @@ class PhoneApp:
                 amount_fen=order.get("amount_fen", 0),
             )
             # Once an order: a pre-paid one goes on from PAID to fuelling and comes back to a paid state at its end.
-            if order["state"] in _PAID and order_id != self._paid_order:
+            if order["state"] in PAID and order_id != self._paid_order:
                 self._paid_order = order_id
                 self.tell("paid", order_id=order_id, amount_fen=order.get("paid_fen"))
         invoice = (order.get("invoice") or {}).get("state", "none")
@@ -283,9 +285,9 @@ class PhoneApp:
 
     def _settled(self) -> bool:
         invoice = (self.order.get("invoice") or {}).get("state", "none")
-        if self.state in _DEAD:
+        if self.state in DEAD:
             return True
-        finished = self.state in ({"COMPLETED", "REFUNDED"} if self._plan.prepaid else _PAID)
+        finished = self.state in ({"COMPLETED", "REFUNDED"} if self._plan.prepaid else PAID)
         return finished and invoice in _INVOICE_DONE and not (self._plan.invoice and invoice == "none")
 
     async def stop_watching(self) -> None:
@@ -294,125 +296,3 @@ class PhoneApp:
             self._watcher.cancel()
             await asyncio.gather(self._watcher, return_exceptions=True)
         self._watcher = None
-
-
-class Phones:
-    """All phones of a run, as the `Phone` port of the car process.
-
-    Args:
-        kernel: clock, trace and loop.
-        clients: one HTTP client for each backend instance, as phones reach it.
-        payer: HTTP client of the payer control API.
-        station: station id.
-        ready_us: how long a driver waits for an order to be ready (authorised, or pre-paid and settled).
-        sale_us: how long a driver who has fuelled on an order waits for what there is to pay.
-        linger_us: how long a phone goes on listening after its car has gone (for the invoice).
-    """
-
-    def __init__(
-        self,
-        kernel: Kernel,
-        clients: Sequence[httpx.AsyncClient],
-        payer: httpx.AsyncClient,
-        station: str,
-        *,
-        ready_us: int = 60_000_000,
-        sale_us: int = 600_000_000,
-        linger_us: int = 600_000_000,
-    ) -> None:
-        self._kernel = kernel
-        self._clients = tuple(clients)
-        self._payer = payer
-        self._station = station
-        self._ready_us = ready_us
-        self._sale_us = sale_us
-        self._linger_us = linger_us
-        self._apps: dict[int, PhoneApp] = {}
-
-    def _app(self, plan: CarPlan, who: Identity) -> PhoneApp:
-        app = self._apps.get(plan.number)
-        if app is None:
-            api = ApiClient(self._clients, first=plan.number)
-            app = self._apps[plan.number] = PhoneApp(self._kernel, api, self._payer, plan, who, self._station)
-        return app
-
-    def order(self, plan: CarPlan, who: Identity, nozzle: int) -> Event:
-        """Order before fuelling."""
-        return self._kernel.task(self._order(self._app(plan, who), plan, nozzle), f"car/{plan.number} order")
-
-    def pay(self, plan: CarPlan, who: Identity, nozzle: int, delivered: Delivered) -> Event:
-        """Pay what was delivered."""
-        return self._kernel.task(
-            self._pay(self._app(plan, who), plan, nozzle, delivered), f"car/{plan.number} pay"
-        )
-
-    def forget(self, plan: CarPlan) -> None:
-        """Stop listening some time after the car has gone."""
-        app = self._apps.pop(plan.number, None)
-        if app is not None:
-            self._kernel.call_later(self._linger_us, self._hush, app)
-
-    async def aclose(self) -> None:
-        """Stop listening on every phone that is still in hand, so that HTTP clients can be closed."""
-        for app in self._apps.values():
-            await app.stop_watching()
-        self._apps.clear()
-
-    def _hush(self, app: PhoneApp) -> None:
-        self._kernel.task(app.stop_watching())
-
-    async def _order(self, app: PhoneApp, plan: CarPlan, nozzle: int) -> bool:
-        try:
-            await app.place_order(nozzle, prepaid=plan.prepaid)
-        except (ApiError, Unreachable) as error:
-            app.tell("trouble", what=f"order: {error}")
-            return False
-        if plan.prepaid and not await app.pay():
-            return False
-        if await app.wait_until(frozenset({"AUTHORISED", "FUELLING"}), self._ready_us):
-            return True
-        app.tell("trouble", what=f"order: still {app.state}")
-        await app.cancel()
-        return False
-
-    async def _pay(self, app: PhoneApp, plan: CarPlan, nozzle: int, delivered: Delivered) -> bool:
-        if plan.prepaid:
-            return await app.wait_until(frozenset({"COMPLETED", "REFUNDING", "REFUNDED"}), self._ready_us)
-        if await self._pay_delivered(app, plan, nozzle, delivered):
-            return True
-        # The driver will pay inside, so the order must let go of the sale; if it was paid after all, this shows.
-        if app.state and app.state not in _DEAD | _PAID:
-            await app.cancel()
-            await app.refresh()
-        return app.state in _PAID
-
-    async def _pay_delivered(self, app: PhoneApp, plan: CarPlan, nozzle: int, delivered: Delivered) -> bool:
-        try:
-            if plan.pay_by == "scan_after" and not await self._bind(app, nozzle, delivered):
-                return False
-            if not await app.wait_until(frozenset({"PAYABLE", "PAYING"}), self._sale_us):
-                app.tell("trouble", what=f"pay: never payable, still {app.state}")
-                return False
-        except (ApiError, Unreachable) as error:
-            app.tell("trouble", what=f"order: {error}")
-            return False
-        return await app.pay()
-
-    async def _bind(self, app: PhoneApp, nozzle: int, delivered: Delivered) -> bool:
-        """Scan the code at the pump. If the sale is not there yet, the order is for a new fill: give it up, try again."""
-        for _ in range(5):
-            try:
-                await app.place_order(nozzle, prepaid=False)
-            except ApiError as error:
-                if error.status != 409:
-                    raise
-                app.tell("trouble", what=f"order: {error.code}")
-                await asyncio.sleep(3.0)
-                continue
-            if app.state in {"PAYABLE", "PAYING"}:
-                if app.order.get("amount_fen") == delivered.amount_fen:
-                    return True
-                app.tell("trouble", what="order: the amount is not mine")
-            await app.cancel()
-            await asyncio.sleep(3.0)
-        return False

@@ -49,6 +49,7 @@ class FakeBackend:
         self.settled: list[dict[str, Any]] = []
         self.sales: list[dict[str, Any]] = []
         self.silent_streams = False
+        self.refuse_cancel = False
         self.app = Starlette(
             routes=[
                 Route("/v1/sessions", self.log_in, methods=["POST"]),
@@ -118,6 +119,8 @@ class FakeBackend:
             case "pay":
                 self.update(state="PAYING")
                 return JSONResponse({"out_trade_no": "N1", "prepay_id": "P1", "pay_sign": {}})
+            case "cancel" if self.refuse_cancel:
+                return JSONResponse({"code": "fuel_flowing", "message": "fuel has flowed"}, 409)
             case "cancel":
                 self.update(state="CANCELLED")
         return JSONResponse(self.order)
@@ -259,6 +262,33 @@ def test_a_scan_before_the_sale_is_there_is_given_up_and_tried_again(rig: Rig) -
 
     assert rig.run(visit()) is True
     assert [order["state"] for order in rig.backend.orders] == ["CANCELLED", "PAID"]
+
+
+def test_a_sale_that_comes_while_the_driver_looks_is_paid(rig: Rig) -> None:
+    rig.kernel.call_later(
+        1 * S, lambda: rig.backend.update(state="PAYABLE", volume_ml=20_000, amount_fen=15_200)
+    )
+
+    def visit():
+        return (yield rig.phones.pay(plan(pay_by="scan_after"), WHO, 5, DELIVERED))
+
+    assert rig.run(visit()) is True
+    assert [order["state"] for order in rig.backend.orders] == ["PAID"]
+    assert ("POST", "/v1/orders/ord1/cancel") not in rig.backend.seen
+
+
+def test_an_order_that_took_this_very_fill_is_followed_not_given_up(rig: Rig) -> None:
+    """Scanned before the site has reported the end of the fill: the order is FUELLING and cannot be cancelled."""
+    rig.backend.refuse_cancel = True
+    rig.kernel.call_later(
+        30 * S, lambda: rig.backend.update(state="PAYABLE", volume_ml=20_000, amount_fen=15_200)
+    )
+
+    def visit():
+        return (yield rig.phones.pay(plan(pay_by="scan_after"), WHO, 5, DELIVERED))
+
+    assert rig.run(visit()) is True
+    assert [order["state"] for order in rig.backend.orders] == ["PAID"]
 
 
 def test_a_retry_goes_to_the_other_instance_with_the_same_token(rig: Rig) -> None:
