@@ -104,9 +104,9 @@ class AuthorisationDesk:
         status = driver.status(number)
         if status.state is PointState.OFFLINE:
             return  # what the pump made of it is unknown; looked at again when the line is up
-        if held.live and status.state in TAKEN:
-            if status.state not in FLOWING and status.volume_ml == 0:
-                driver.stop(number)  # what comes of it, void or sale, releases the nozzle
-            return
+        if held.live and (status.state in TAKEN or status.settling):
+            if status.state in TAKEN - FLOWING and status.volume_ml == 0:
+                driver.stop(number)
+            return  # what comes of it, void or sale, releases the nozzle
         driver.stop(number)
         self.release(nozzle)

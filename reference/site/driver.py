@@ -22,7 +22,8 @@ class PointStatus:
     """A look at one fuelling point. Nozzles are the station's numbers.
 
     ``volume_ml`` and ``amount_fen`` are those of the running delivery at the nozzle ``delivering``; they never fall
-    while it lasts, and without one (None) they are 0.
+    while it lasts, and without one (None) they are 0. ``settling`` is true from the beginning of a delivery (or of an
+    authorisation that may become one) until it was handed over as a sale or told to be void.
     """
 
     fuelling_point: int
@@ -32,6 +33,7 @@ class PointStatus:
     volume_ml: int
     amount_fen: int
     missed_polls: int
+    settling: bool = False
 
 
 class PumpDriver(ABC):

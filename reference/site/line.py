@@ -114,6 +114,7 @@ class PolledLine(PumpDriver, Generic[Logic]):
             volume_ml=logic.running.volume_ml if flows else 0,
             amount_fen=logic.running.amount_fen if flows else 0,
             missed_polls=logic.misses,
+            settling=logic.delivery_open or logic.capture is not None,
         )
 
     def remember(self, nozzle: int, witness: Witness) -> None:

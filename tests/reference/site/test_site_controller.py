@@ -458,6 +458,23 @@ def test_an_authorisation_ends_by_itself(world):
     assert len(w.truth()) == 1
 
 
+@pytest.mark.requirement("fc-sale.one-owner-at-a-time")
+@pytest.mark.parametrize("early_ms", range(-100, 700, 50))
+def test_an_authorisation_that_ends_while_the_sale_is_being_read_still_owns_it(world, early_ms):
+    w = world(authorisation_ttl_us=20 * S)
+    w.run(3)
+    w.backend.command("authorise", order_id="o1")
+    w.run(1)
+    expires_us = w.site.held[1].expires_us - w.kernel.epoch_us
+    w.points[0].lift(1, w.kernel.now_us)
+    w.run(3)
+    assert w.points[0].squeeze(w.kernel.now_us, 30_000)
+    w.kernel.call_at(expires_us - early_ms * 1_000, lambda: w.points[0].hang_up(w.kernel.now_us))
+    w.run(25)
+    assert [sale["order_id"] for sale in w.backend.sales.values()] == ["o1"]
+    assert w.site.held == {}
+
+
 @pytest.mark.requirement("ha.day-without-network-resyncs", "fd-pwr.buffered-sales-upload-in-order")
 @pytest.mark.parametrize(("policy", "sales"), [("authorise", 3), ("deny", 0)])
 def test_while_the_backend_is_away_the_policy_decides_and_everything_is_sent_afterwards(world, policy, sales):
