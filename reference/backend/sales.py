@@ -15,7 +15,7 @@ from reference.backend.core import Core
 from reference.backend.database import Transaction
 from reference.backend.errors import ApiError
 from reference.backend.models import SalePost, Settlement
-from reference.backend.schema import sales
+from reference.backend.schema import orders, sales
 
 __all__ = ["Sales", "receipt_of", "sale_fields"]
 
@@ -36,6 +36,17 @@ _FREE = (
     .order_by(sales.c.ended_us.desc(), sales.c.sequence.desc())
     .limit(1)
     .with_for_update()
+)
+_FUELLING_AT = (
+    select(orders.c.order_id)
+    .where(
+        orders.c.station == bindparam("of_station"),
+        orders.c.nozzle == bindparam("number"),
+        orders.c.holds_nozzle == 1,
+        orders.c.state == "FUELLING",
+        orders.c.created_us <= bindparam("ended_us"),
+    )
+    .limit(1)
 )
 _IN_STATE = (
     select(sales)
@@ -178,10 +189,17 @@ class Sales:
 
     async def _own(self, tx: Transaction, station: str, post: SalePost, sale_id: str) -> str:
         """Give the new sale to the order it was authorised for, if there is one; the sale's state after that."""
-        if post.order_id is not None:
-            order = await self.core.orders.lock(tx, post.order_id)
+        order_id = post.order_id
+        if order_id is None and post.amount_fen > 0:
+            # A site that forgot whose fill it was (or sold by its policy): the phone that was shown this fuel flowing is the
+            # buyer. Without this the order would hold the nozzle for a sale that never comes.
+            values = {"of_station": station, "number": post.nozzle, "ended_us": post.ended_us}
+            shown = await tx.first(_FUELLING_AT, values)
+            order_id = None if shown is None else str(shown.order_id)
+        if order_id is not None:
+            order = await self.core.orders.lock(tx, order_id)
             if order is None or (order.station, order.nozzle) != (station, post.nozzle):
-                await self.core.alarm(tx, "sale_for_unknown_order", sale_id, f"order {post.order_id}")
+                await self.core.alarm(tx, "sale_for_unknown_order", sale_id, f"order {order_id}")
             else:
                 sale = await self.lock(tx, sale_id)
                 await self.core.orders.delivered(tx, order, sale)

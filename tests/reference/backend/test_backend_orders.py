@@ -182,6 +182,26 @@ def test_fuel_after_a_cancel_is_still_owed(play):
     play(scene)
 
 
+@pytest.mark.requirement("fc-sale.one-owner-at-a-time")
+def test_a_fill_that_a_phone_was_shown_is_its_own_even_if_the_site_forgot_the_order(play):
+    async def scene(w):
+        before = w.sale(nozzle=1)
+        order = await w.order()
+        await w.answer_command("authorise")
+        live = {"nozzle": 1, "state": "FUELLING", "volume_ml": 1230, "amount_fen": 961}
+        await w.site("POST", "/nozzles/live", {"at_us": w.now_us, "nozzles": [live]}, status=204)
+        # A sale from before the order, late: nobody's. The one after it: the order's.
+        early = {**before, "ended_us": w.now_us - 3_600_000_000, "started_us": w.now_us - 3_660_000_000}
+        assert (await w.site("POST", "/sales", early, status=201))["state"] == "payable"
+        assert (await w.show(order))["state"] == "FUELLING"
+        taken = await w.site("POST", "/sales", w.sale(nozzle=1), status=201)
+        assert taken["state"] == "locked"
+        shown = await w.show(order)
+        assert (shown["state"], shown["sale_id"]) == ("PAYABLE", taken["sale_id"])
+
+    play(scene)
+
+
 @pytest.mark.requirement("fc-sale.dead-owner-frees-the-sale")
 def test_a_phone_that_never_pays_frees_the_sale_for_the_cashier(play):
     async def scene(w):
