@@ -34,7 +34,7 @@ from protocols.dart import (
     amount_counter,
     volume_counter,
 )
-from protocols.sansio import NEED_DATA, Outgoing
+from protocols.sansio import NEED_DATA
 from reference.site.config import LineConfig
 from reference.site.intents import Authorise, Intent, Phase, Read, Reads, Reset, SetPrices, Stop
 from reference.site.line import PolledLine
@@ -66,6 +66,8 @@ class DartDriver(PolledLine[FuellingPointLogic]):
         ConfigError: too many addresses for the period.
     """
 
+    _wire: ControllerSide
+
     def __init__(self, config: LineConfig, *, timing: LineTiming | None = None) -> None:
         super().__init__(config, FuellingPointLogic)
         if timing is None:
@@ -79,35 +81,6 @@ class DartDriver(PolledLine[FuellingPointLogic]):
         self.bad_frames = 0
         self.naks = 0
         self._check_fit()
-
-    @property
-    def _exchange_us(self) -> int:
-        return self._worst_us
-
-    @property
-    def _wire_timer(self) -> int | None:
-        return self._wire.next_timer()
-
-    # -- the machine --------------------------------------------------------------------------------------------
-
-    def receive_data(self, data: bytes, now_us: int) -> None:
-        """See `protocols.sansio.Machine`."""
-        self._wire.receive_data(data, now_us)
-        self._drain(now_us)
-
-    def data_to_send(self, now_us: int) -> list[Outgoing]:
-        """See `protocols.sansio.Machine`."""
-        if self._commanded:
-            self._take_commands(now_us)
-        return self._wire.data_to_send(now_us)
-
-    def handle_timer(self, now_us: int) -> None:
-        """See `protocols.sansio.Machine`."""
-        due_us = self._wire.next_timer()
-        if due_us is not None and due_us <= now_us:
-            self._wire.handle_timer(now_us)
-            self._drain(now_us)
-        self._run_slots(now_us)
 
     def _drain(self, now_us: int) -> None:
         wire = self._wire

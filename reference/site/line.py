@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
+from protocols.sansio import Machine, Outgoing
 from reference.site.config import ConfigError, LineConfig
 from reference.site.driver import PointStatus, PumpDriver
 from reference.site.events import DriverEvent
@@ -62,6 +63,15 @@ class PolledLine(PumpDriver, Generic[Logic]):
 
     # -- what a protocol provides -------------------------------------------------------------------------------
 
+    _wire: Machine
+    """The controller side of the protocol."""
+    _worst_us: int
+    """Worst-case time of one exchange, with the acknowledgement that follows it."""
+
+    @abstractmethod
+    def _drain(self, now_us: int) -> None:
+        """Take what the wire has heard."""
+
     @abstractmethod
     def _poll(self, index: int, now_us: int) -> None:
         """Start a poll of this address."""
@@ -74,18 +84,8 @@ class PolledLine(PumpDriver, Generic[Logic]):
     def _say_again(self, index: int, now_us: int) -> bool:
         """Repeat what was refused or went unanswered; False when there is nothing to repeat."""
 
-    @property
-    @abstractmethod
-    def _exchange_us(self) -> int:
-        """Worst-case time of one exchange, with the acknowledgement that follows it."""
-
-    @property
-    @abstractmethod
-    def _wire_timer(self) -> int | None:
-        """The wire's own next timer."""
-
     def _check_fit(self) -> None:
-        need_us = self._exchange_us
+        need_us = self._worst_us
         if need_us > self.grid.narrowest_us:
             count = len(self.points)
             raise ConfigError(
@@ -175,9 +175,28 @@ class PolledLine(PumpDriver, Generic[Logic]):
             if logic.busy and self.grid.is_parked(index):
                 self.grid.resume(now_us, index)
 
+    def receive_data(self, data: bytes, now_us: int) -> None:
+        """See `protocols.sansio.Machine`."""
+        self._wire.receive_data(data, now_us)
+        self._drain(now_us)
+
+    def data_to_send(self, now_us: int) -> list[Outgoing]:
+        """See `protocols.sansio.Machine`."""
+        if self._commanded:
+            self._take_commands(now_us)
+        return self._wire.data_to_send(now_us)
+
+    def handle_timer(self, now_us: int) -> None:
+        """See `protocols.sansio.Machine`."""
+        due_us = self._wire.next_timer()
+        if due_us is not None and due_us <= now_us:
+            self._wire.handle_timer(now_us)
+            self._drain(now_us)
+        self._run_slots(now_us)
+
     def next_timer(self) -> int | None:
         """See `protocols.sansio.Machine`."""
-        due_us = self._wire_timer
+        due_us = self._wire.next_timer()
         if due_us is None:
             due_us = self._chain_us
             if due_us is None:
@@ -244,7 +263,7 @@ class PolledLine(PumpDriver, Generic[Logic]):
         if not (self._poll_next[index] or self.points[index].busy):
             return
         start_us = now_us + gap_us
-        if start_us + self._exchange_us <= self._slot_end_us:
+        if start_us + self._worst_us <= self._slot_end_us:
             self._chain_us = start_us
 
     def describe(self) -> Sequence[tuple[int, int]]:

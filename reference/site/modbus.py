@@ -31,7 +31,7 @@ from protocols.modbus import (
     price_write,
     rtu_silence_us,
 )
-from protocols.sansio import NEED_DATA, Outgoing
+from protocols.sansio import NEED_DATA
 from reference.site.config import LineConfig
 from reference.site.driver import SaleNotStored
 from reference.site.events import DeliveryVoid, DriverEvent, SaleCaptured, TotalsRead
@@ -205,6 +205,8 @@ class ModbusDriver(PolledLine[_ModbusPoint]):
         ConfigError: the exchanges do not fit into the period.
     """
 
+    _wire: ModbusClient
+
     def __init__(self, config: LineConfig) -> None:
         super().__init__(config, _ModbusPoint)
         self._blocks = [point.block for point in config.fuelling_points]
@@ -227,35 +229,6 @@ class ModbusDriver(PolledLine[_ModbusPoint]):
         for logic in self.points:
             logic.unread = set(logic.nozzles)
         self._check_fit()
-
-    @property
-    def _exchange_us(self) -> int:
-        return self._worst_us
-
-    @property
-    def _wire_timer(self) -> int | None:
-        return self._wire.next_timer()
-
-    # -- the machine --------------------------------------------------------------------------------------------
-
-    def receive_data(self, data: bytes, now_us: int) -> None:
-        """See `protocols.sansio.Machine`."""
-        self._wire.receive_data(data, now_us)
-        self._drain(now_us)
-
-    def data_to_send(self, now_us: int) -> list[Outgoing]:
-        """See `protocols.sansio.Machine`."""
-        if self._commanded:
-            self._take_commands(now_us)
-        return self._wire.data_to_send(now_us)
-
-    def handle_timer(self, now_us: int) -> None:
-        """See `protocols.sansio.Machine`."""
-        due_us = self._wire.next_timer()
-        if due_us is not None and due_us <= now_us:
-            self._wire.handle_timer(now_us)
-            self._drain(now_us)
-        self._run_slots(now_us)
 
     def connection_lost(self, now_us: int) -> None:
         """The stream broke: half a reply in it will never be completed."""
