@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import hashlib
-import re
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, get_args
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.scalarbool import ScalarBoolean
 
-from scenarios.model import Scenario
+from scenarios.model import Impossible, Scenario
 
 __all__ = ["LIBRARY", "LoadedScenario", "ScenarioError", "library_names", "load", "load_file", "parse"]
 
 LIBRARY = Path(__file__).with_name("library")
 # Sixteen positions take 10 KB; a file beyond this is not a scenario but an accident.
-_MAX_BYTES = 2_000_000
+_MAX_BYTES = 300_000
+# What such a file can hold when each of its values stands there once; aliases can make billions of them.
+_MAX_VALUES = 100_000
+_MAX_DEPTH = 30
 _Location = tuple[int | str, ...]
 
 
@@ -90,11 +97,35 @@ def parse(text: str, source: str) -> LoadedScenario:
         ScenarioError: with one ``source:line: field: problem`` a line.
     """
     tree = _read_yaml(text, source)
+    plain = _Plain(source).of(tree, ())
     try:
-        scenario = Scenario.model_validate(_plain(tree))
+        # As JSON and strictly: what the published JSON Schema refuses (a number in quotes, "yes" for true) is refused here too.
+        scenario = Scenario.model_validate_json(json.dumps(plain), strict=True)
     except ValidationError as error:
         raise ScenarioError("\n".join(_describe(error, tree, source))) from error
+    _must_be_buildable(scenario, tree, source)
     return LoadedScenario(scenario, source, text, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _must_be_buildable(scenario: Scenario, tree: CommentedMap, source: str) -> None:
+    """Refuse a station that its own site controller would refuse: too many fuelling points on a slow line, for one."""
+    from reference.site import ConfigError, make_driver
+    from scenarios.world.translate import site_config
+
+    try:
+        config = site_config(scenario.station)
+    except ValueError as error:
+        line, path = _line(tree, ("station",))
+        raise ScenarioError(f"{source}:{line}: {path}: the site controller refuses it: {error}") from error
+    problems = []
+    for number, line_config in enumerate(config.lines):
+        try:
+            make_driver(line_config)
+        except ConfigError as error:
+            line, path = _line(tree, ("station", "lines", number))
+            problems.append(f"{source}:{line}: {path}: {error}")
+    if problems:
+        raise ScenarioError("\n".join(problems))
 
 
 def _read_yaml(text: str, source: str) -> CommentedMap:
@@ -108,8 +139,17 @@ def _read_yaml(text: str, source: str) -> CommentedMap:
         # ruamel's text goes on with advice for programmers; its first line says what is wrong.
         problem = (error.problem or error.context or "broken").strip().splitlines()[0]
         raise ScenarioError(f"{where}: broken YAML: {problem}") from error
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise ScenarioError(f"{source}: broken YAML: {str(error).strip().splitlines()[0]}") from error
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ScenarioError(
+            f"{source}:{line}: broken YAML: character U+{error.character:04X} is not allowed"
+        ) from error
+    except RecursionError as error:
+        raise ScenarioError(f"{source}: nests deeper than {_MAX_DEPTH} levels") from error
+    except (YAMLError, ValueError) as error:
+        line = _unreadable_value(text)
+        problem = str(error).strip().splitlines()[0].partition(";")[0]
+        raise ScenarioError(f"{source}:{line}: broken YAML: {problem}") from error
     if tree is None:
         raise ScenarioError(f"{source}: the file is empty")
     if not isinstance(tree, CommentedMap):
@@ -117,33 +157,98 @@ def _read_yaml(text: str, source: str) -> CommentedMap:
     return tree
 
 
-def _plain(node: Any, depth: int = 0) -> Any:
-    if depth > 30:
-        raise ScenarioError("the file nests deeper than 30 levels, or an alias contains itself")
-    if isinstance(node, CommentedMap):
-        return {key: _plain(value, depth + 1) for key, value in node.items()}
-    if isinstance(node, CommentedSeq):
-        return [_plain(value, depth + 1) for value in node]
-    return node
+def _unreadable_value(text: str) -> int:
+    """Line of the first value that cannot be read as what it says it is, such as the 13th month; 1 if there is none."""
+    reader = YAML(typ="rt")
+    nodes: list[Node] = [reader.compose(text)]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, MappingNode):
+            nodes += [part for pair in reversed(node.value) for part in reversed(pair)]
+        elif isinstance(node, SequenceNode):
+            nodes += reversed(node.value)
+        elif isinstance(node, ScalarNode):
+            try:
+                reader.constructor.construct_object(node)
+            except (YAMLError, ValueError):
+                return int(node.start_mark.line) + 1
+    return 1
+
+
+class _Plain:
+    """The file's values as JSON has them, with every alias written out; refuses what JSON cannot say."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._values = 0
+
+    def of(self, node: Any, path: _Location, line: int = 1) -> Any:
+        self._values += 1
+        if self._values > _MAX_VALUES:
+            self._refuse(line, path, f"the aliases before this make more than {_MAX_VALUES:,} values")
+        if len(path) > _MAX_DEPTH:
+            self._refuse(
+                line, path[:3], f"nests deeper than {_MAX_DEPTH} levels, or an alias contains itself"
+            )
+        if isinstance(node, CommentedMap):
+            return {self._key(key, node, path): self.of(value, (*path, key), _line_of(node, key, line))
+                    for key, value in node.items()}  # fmt: skip
+        if isinstance(node, CommentedSeq):
+            return [
+                self.of(value, (*path, index), _line_of(node, index, line))
+                for index, value in enumerate(node)
+            ]
+        if isinstance(node, ScalarBoolean):
+            return bool(node)
+        if isinstance(node, dt.date):
+            return node.isoformat()
+        if node is None or isinstance(node, bool | int | float):
+            return node
+        if isinstance(node, str):
+            if any("\ud800" <= character <= "\udfff" for character in node):
+                self._refuse(line, path, "half of a surrogate pair is no character")
+            return str(node)
+        return self._refuse(line, path, f"a value of this kind has no place in a scenario: {_shown(node)}")
+
+    def _key(self, key: Any, node: CommentedMap, path: _Location) -> str:
+        if not isinstance(key, str):
+            line = _line_of(node, key, 1)
+            self._refuse(line, path, f'the key {_shown(key)} is not text; write it in quotes, such as "92"')
+        return str(key)
+
+    def _refuse(self, line: int, path: _Location, problem: str) -> NoReturn:
+        raise ScenarioError(f"{self._source}:{line}: {_written(path) or 'scenario'}: {problem}")
+
+
+def _line_of(node: Any, key: Any, otherwise: int) -> int:
+    """Line (from 1) of a key or an entry; a key that came in by a merge (``<<``) has none of its own."""
+    try:
+        place = node.lc.key(key) if isinstance(node, CommentedMap) else node.lc.item(key)
+    except (KeyError, TypeError, AttributeError, IndexError):
+        return otherwise
+    return int(place[0]) + 1
+
+
+def _written(path: _Location) -> str:
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
 
 
 def _line(tree: CommentedMap, location: _Location) -> tuple[int, str]:
     """Line (from 1) and readable path of an error, as deep as the file itself goes."""
     node: Any = tree
     line = 1
-    path = ""
+    path: _Location = ()
     for key in location:
-        if isinstance(node, CommentedMap) and key in node:
-            line = node.lc.key(key)[0] + 1
-            path += f".{key}" if path else str(key)
-        elif isinstance(node, CommentedSeq) and isinstance(key, int) and key < len(node):
-            line = node.lc.item(key)[0] + 1
-            path += f"[{key}]"
+        if isinstance(node, CommentedMap):
+            found = key in node
         else:
-            # The tag of a union, or a field that is missing: it has no line of its own.
-            continue
-        node = node[key]
-    return line, path
+            found = isinstance(node, CommentedSeq) and isinstance(key, int) and key < len(node)
+        if found:
+            line = _line_of(node, key, line)
+            path = (*path, key)
+            node = node[key]
+        # Else it is the tag of a union, or a field that is missing: it has no line of its own.
+    return line, _written(path)
 
 
 def _describe(error: ValidationError, tree: CommentedMap, source: str) -> list[str]:
@@ -154,31 +259,53 @@ def _describe(error: ValidationError, tree: CommentedMap, source: str) -> list[s
     for item in items:
         if item["type"] == "too_short" and item["loc"] in broken:
             continue
-        line, path = _line(tree, item["loc"])
-        last = str(item["loc"][-1]) if item["loc"] else ""
-        field = path or "scenario"
-        match item["type"]:
-            case "missing":
-                problem = f"{last!r} is missing"
-            case "extra_forbidden":
-                problem = f"unknown field{_nearby(item['loc'], last)}"
-            case "value_error":
-                problem = item["msg"].removeprefix("Value error, ")
-            case "union_tag_not_found":
-                problem = f"needs {item.get('ctx', {}).get('discriminator', 'a kind')}"
-            case _:
-                problem = f"{item['msg'][0].lower()}{item['msg'][1:]}, not {_shown(item['input'])}"
-        # One validator may report several problems; a hint stays with its problem.
-        parts = re.split(r"; (?!did you mean)", problem)
-        described += [(line, f"{source}:{line}: {field}: {part}") for part in parts]
+        cause = item.get("ctx", {}).get("error")
+        if isinstance(cause, Impossible):
+            places = [((*item["loc"], *place), text) for place, text in cause.problems]
+        else:
+            places = [(item["loc"], _problem(item))]
+        for place, problem in places:
+            line, path = _line(tree, place)
+            described.append((line, f"{source}:{line}: {path or 'scenario'}: {problem}"))
     return [text for _, text in sorted(described, key=lambda pair: pair[0])]
+
+
+def _problem(item: Any) -> str:
+    """One of pydantic's findings in the words of someone who writes YAML."""
+    last = str(item["loc"][-1]) if item["loc"] else ""
+    context = item.get("ctx", {})
+    match item["type"]:
+        case "missing":
+            return f"{last!r} is missing"
+        case "extra_forbidden":
+            return f"unknown field{_nearby(item['loc'], last)}"
+        case "value_error":
+            return str(item["msg"]).removeprefix("Value error, ")
+        case "union_tag_not_found":
+            return f"needs {context.get('discriminator', 'a kind')}"
+        case "union_tag_invalid":
+            wanted = str(context.get("discriminator", "kind")).strip("'")
+            return f"{wanted} should be {context.get('expected_tags')}, not {context.get('tag')!r}"
+        case "too_short":
+            return f"needs at least {context.get('min_length')} entries, not {context.get('actual_length')}"
+        case "too_long":
+            return f"holds at most {context.get('max_length')} entries, not {context.get('actual_length')}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"should be a mapping, not {_shown(item['input'])}"
+        case "tuple_type" | "list_type":
+            return f"should be a list, not {_shown(item['input'])}"
+        case _:
+            return f"{item['msg'][0].lower()}{item['msg'][1:]}, not {_shown(item['input'])}"
 
 
 def _nearby(location: _Location, wrong: str) -> str:
     model: Any = Scenario
     for key in location[:-1]:
+        if isinstance(key, int):
+            model = next(iter(get_args(model)), None)  # the entries of a list are all of one kind
+            continue
         fields = getattr(model, "model_fields", None)
-        if fields is None or not isinstance(key, str) or key not in fields:
+        if fields is None or key not in fields:
             return ""
         model = fields[key].annotation
     fields = getattr(model, "model_fields", None)

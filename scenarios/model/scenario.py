@@ -11,26 +11,35 @@ from scenarios.checks import REGISTRY, suggest
 from scenarios.model.demand import Demand
 from scenarios.model.services import BackendKill, BackendSetup, Fault, Services, Swarm, WireFault
 from scenarios.model.station import Station
-from scenarios.model.values import Part
+from scenarios.model.values import Impossible, Part, Place
 
 __all__ = ["Check", "Curve", "Scenario", "Wall"]
+
+
+_MOST = 31 * 86_400 * 1_000_000
+"""The longest run in microseconds; no limit of a check need be larger."""
 
 
 class Check(Part):
     """A check that judges the run, with limits where they differ from the check's own."""
 
     check: str
-    limits: dict[str, int] = Field(default_factory=dict)
+    limits: dict[str, Annotated[int, Field(ge=0, le=_MOST)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _known(self) -> Check:
         found = REGISTRY.get(self.check)
         if found is None:
-            raise ValueError(f"no such check: {self.check!r}{suggest(self.check, REGISTRY)}")
-        for name in self.limits:
-            if name not in found.limits:
-                known = ", ".join(sorted(found.limits)) or "none"
-                raise ValueError(f"check {self.check!r} has no limit {name!r} (it has: {known})")
+            problem = f"no such check: {self.check!r}{suggest(self.check, REGISTRY)}"
+            raise Impossible([(("check",), problem)])
+        known = ", ".join(sorted(found.limits)) or "none"
+        problems = [
+            (("limits", name), f"check {self.check!r} has no limit {name!r} (it has: {known})")
+            for name in self.limits
+            if name not in found.limits
+        ]
+        if problems:
+            raise Impossible(problems)
         return self
 
 
@@ -61,12 +70,21 @@ class Curve(Part):
             raise ValueError("the arrival rates of a curve must rise")
         return value
 
+    @model_validator(mode="after")
+    def _lasts_beyond_its_warm_up(self) -> Curve:
+        if self.warm_up_s >= self.duration_s:
+            problem = f"warm_up_s ({self.warm_up_s}) leaves nothing of duration_s ({self.duration_s})"
+            raise Impossible([(("warm_up_s",), problem)])
+        return self
+
 
 class Scenario(Part):
     """A scenario file, checked."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-    description: Annotated[str, Field(min_length=1, max_length=4_000)]
+    description: Annotated[
+        str, Field(min_length=1, max_length=4_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")
+    ]
     station: Station
     demand: Demand
     services: Services
@@ -85,27 +103,44 @@ class Scenario(Part):
     def _hangs_together(self) -> Scenario:
         problems = [*self._demand_problems(), *self._fault_problems()]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise Impossible(problems)
         return self
 
-    def _demand_problems(self) -> Iterator[str]:
+    def _demand_problems(self) -> Iterator[tuple[Place, str]]:
         sold = {nozzle.grade for _, nozzle in self.station.nozzles()}
         for grade, weight in sorted(self.demand.grade_mix.items()):
             if weight and grade not in sold:
-                yield f"demand.grade_mix asks for grade {grade}, but no nozzle sells it"
+                yield (
+                    ("demand", "grade_mix", grade),
+                    f"demand.grade_mix asks for grade {grade}, but no nozzle sells it",
+                )
         if self.demand.adoption < 1.0 and self.station.cashiers == 0:
-            yield "some drivers pay at the kiosk (adoption is below 1), but station.cashiers is 0"
+            yield (
+                ("station", "cashiers"),
+                "some drivers pay at the kiosk (adoption is below 1), but station.cashiers is 0",
+            )
         slugs = [check.check for check in self.checks]
-        for slug in sorted({slug for slug in slugs if slugs.count(slug) > 1}):
-            yield f"check {slug!r} is listed twice"
+        for number, slug in enumerate(slugs):
+            if slug in slugs[:number]:
+                yield ("checks", number), f"check {slug!r} is listed twice"
 
-    def _fault_problems(self) -> Iterator[str]:
+    def _fault_problems(self) -> Iterator[tuple[Place, str]]:
         lines = {line.name for line in self.station.lines}
         instances = {chr(ord("a") + i) for i in range(self.backend.instances)}
         for number, fault in enumerate(self.faults):
             if isinstance(fault, WireFault) and fault.line not in lines:
-                yield f"faults[{number}] names line {fault.line!r}{suggest(fault.line, lines)}, but the station has no such line"
+                yield (
+                    ("faults", number, "line"),
+                    f"faults[{number}] names line {fault.line!r}, which the station does not have{suggest(fault.line, lines)}",
+                )
             if isinstance(fault, BackendKill) and fault.instance not in instances:
-                yield f"faults[{number}] kills backend {fault.instance!r}, but there are only {sorted(instances)}"
+                there = ", ".join(sorted(instances))
+                yield (
+                    ("faults", number, "instance"),
+                    f"faults[{number}] kills backend {fault.instance!r}, but there is only {there}",
+                )
             if fault.at_s >= self.demand.duration_s + self.settle_s:
-                yield f"faults[{number}] sets in at {fault.at_s} s, after the run has ended"
+                yield (
+                    ("faults", number, "at_s"),
+                    f"faults[{number}] sets in at {fault.at_s} s, after the run has ended",
+                )

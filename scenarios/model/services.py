@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from scenarios.model.values import Latency, Part, Share
+from scenarios.model.values import Impossible, Latency, Part, Share
 
 __all__ = [
     "BackendKill",
@@ -83,7 +83,13 @@ class HttpFault(_Window):
     kind: Literal["request_lost", "reply_lost", "late", "duplicated", "reset", "host_down"]
     share: Share = 1.0
     delay_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 0
-    """For ``late``."""
+    """For ``late``, which needs it."""
+
+    @model_validator(mode="after")
+    def _late_by_something(self) -> HttpFault:
+        if self.kind == "late" and not self.delay_ms:
+            raise Impossible([(("delay_ms",), "a fault of kind 'late' needs delay_ms, 1 or more")])
+        return self
 
 
 class GatewayFault(_Window):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
-from scenarios.model.values import Grade, Part
+from scenarios.model.values import TEXT, Grade, Impossible, Part, Place
 
 __all__ = ["Dispenser", "FuellingPoint", "Line", "LinePoint", "Nozzle", "Station", "Tank"]
 
@@ -50,7 +49,7 @@ class FuellingPoint(Part):
 class Dispenser(Part):
     """One cabinet."""
 
-    name: Annotated[str, Field(min_length=1, max_length=32)]
+    name: Annotated[str, Field(min_length=1, max_length=32, pattern=TEXT)]
     fuelling_points: Annotated[tuple[FuellingPoint, ...], Field(min_length=1, max_length=4)]
 
 
@@ -76,40 +75,54 @@ class Line(Part):
     @model_validator(mode="after")
     def _addresses(self) -> Line:
         seen: dict[int, int] = {}
-        for point in self.points:
+        problems: list[tuple[Place, str]] = []
+        for index, point in enumerate(self.points):
+            place = ("points", index, "address")
             if point.address in seen:
-                raise ValueError(
+                problem = (
                     f"fuelling points {seen[point.address]} and {point.fuelling_point} share address "
                     f"{point.address} on line {self.name!r}"
                 )
+                problems.append((place, problem))
             seen[point.address] = point.fuelling_point
             if self.protocol == "dart" and not 0x50 <= point.address <= 0x6F:
-                raise ValueError(
+                problem = (
                     f"DART address {point.address} of fuelling point {point.fuelling_point} is not in 80..111"
                 )
+                problems.append((place, problem))
         if self.protocol == "dart" and self.framing == "tcp":
-            raise ValueError("framing 'tcp' is for Modbus lines; a DART line is serial")
+            problems.append((("framing",), "framing 'tcp' is for Modbus lines; a DART line is serial"))
         if self.framing == "tcp" and len(self.points) > 1:
-            raise ValueError(
-                "a line with framing 'tcp' is one device: give each fuelling point a line of its own"
-            )
+            problem = "a line with framing 'tcp' is one device: give each fuelling point a line of its own"
+            problems.append((("framing",), problem))
+        if problems:
+            raise Impossible(problems)
         return self
 
 
 class Station(Part):
     """A whole station."""
 
-    id: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,16}$")]
-    name: Annotated[str, Field(min_length=1, max_length=64)]
+    id: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]
+    name: Annotated[str, Field(min_length=1, max_length=64, pattern=TEXT)]
     taxpayer_id: Annotated[str, Field(pattern=r"^[0-9A-HJ-NPQRTUWXY]{15,20}$")] = "91530100KN6T85WYN8"
     time_zone: str = "Asia/Shanghai"
-    start_local: datetime
+    start_local: Annotated[
+        datetime,
+        # A local time has no offset, which the format "date-time" of JSON Schema demands.
+        WithJsonSchema(
+            {
+                "type": "string",
+                "pattern": r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9](:[0-5][0-9])?$",
+            }
+        ),
+    ]
     """Local time at which the run starts, without an offset: ``2026-03-06T18:00:00``."""
     tanks: Annotated[tuple[Tank, ...], Field(min_length=1, max_length=64)]
     dispensers: Annotated[tuple[Dispenser, ...], Field(min_length=1, max_length=64)]
-    lines: Annotated[tuple[Line, ...], Field(min_length=1, max_length=64)]
-    prices_fen_per_l: Annotated[dict[Grade, Annotated[int, Field(gt=0, le=65_535)]], Field(min_length=1)]
-    """Price a litre; the pump wire carries two bytes of 0.01 yuan."""
+    lines: Annotated[tuple[Line, ...], Field(min_length=1, max_length=32)]
+    prices_fen_per_l: Annotated[dict[Grade, Annotated[int, Field(gt=0, le=9_999)]], Field(min_length=1)]
+    """Price a litre; pumps show and carry four digits of 0.01 yuan."""
     printer: Literal["generic-80mm", "generic-58mm"] = "generic-80mm"
     lift_policy: Literal["authorise", "order_required"] = "authorise"
     """What the site does when a nozzle is lifted that no order has asked for."""
@@ -129,42 +142,59 @@ class Station(Part):
     def _no_offset(cls, value: datetime) -> datetime:
         if value.tzinfo is not None:
             raise ValueError("start_local is local time: leave the offset out, time_zone tells it")
+        if not 2000 <= value.year <= 2099 or value.microsecond:
+            raise ValueError("start_local is a second of the years 2000 to 2099")
         return value
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Station:
         problems = [*self._nozzle_problems(), *self._line_problems()]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise Impossible(problems)
         return self
 
-    def _nozzle_problems(self) -> Iterator[str]:
+    def _nozzle_problems(self) -> Iterator[tuple[Place, str]]:
         tanks = {tank.tank: tank for tank in self.tanks}
-        yield from _repeats("tank", (tank.tank for tank in self.tanks))
-        yield from _repeats("dispenser", (dispenser.name for dispenser in self.dispensers))
-        yield from _repeats("fuelling point", (point.fuelling_point for point in self.fuelling_points()))
-        yield from _repeats("nozzle", (nozzle.nozzle for _, nozzle in self.nozzles()))
-        for _, nozzle in self.nozzles():
+        points = list(_numbered_points(self.dispensers))
+        nozzles = [
+            ((*place, "nozzles", number), nozzle)
+            for place, point in points
+            for number, nozzle in enumerate(point.nozzles)
+        ]
+        yield from _repeats("tank", ((("tanks", i), tank.tank) for i, tank in enumerate(self.tanks)))
+        yield from _repeats("dispenser", ((("dispensers", i), d.name) for i, d in enumerate(self.dispensers)))
+        yield from _repeats("fuelling point", ((place, point.fuelling_point) for place, point in points))
+        yield from _repeats("nozzle", ((place, nozzle.nozzle) for place, nozzle in nozzles))
+        for place, nozzle in nozzles:
             tank = tanks.get(nozzle.tank)
             if tank is None:
-                yield f"nozzle {nozzle.nozzle} draws from tank {nozzle.tank}, but there is no such tank"
+                problem = f"nozzle {nozzle.nozzle} draws from tank {nozzle.tank}, but there is no such tank"
+                yield (*place, "tank"), problem
             elif tank.grade != nozzle.grade:
-                yield f"nozzle {nozzle.nozzle} sells grade {nozzle.grade}, but tank {tank.tank} holds {tank.grade}"
-        for grade in sorted({nozzle.grade for _, nozzle in self.nozzles()}):
+                problem = f"nozzle {nozzle.nozzle} sells grade {nozzle.grade}, but tank {tank.tank} holds {tank.grade}"
+                yield (*place, "grade"), problem
+        for grade in sorted({nozzle.grade for _, nozzle in nozzles}):
             if grade not in self.prices_fen_per_l:
-                yield f"grade {grade} is sold, but prices_fen_per_l has no price for it"
+                yield (
+                    ("prices_fen_per_l",),
+                    f"grade {grade} is sold, but prices_fen_per_l has no price for it",
+                )
 
-    def _line_problems(self) -> Iterator[str]:
-        yield from _repeats("line", (line.name for line in self.lines))
-        wired = Counter(point.fuelling_point for line in self.lines for point in line.points)
-        built = {point.fuelling_point for point in self.fuelling_points()}
-        for number in sorted(built - wired.keys()):
-            yield f"fuelling point {number} hangs on no line"
-        for number in sorted(wired.keys() - built):
-            yield f"a line names fuelling point {number}, but no dispenser has it"
-        for number, times in sorted(wired.items()):
-            if times > 1:
-                yield f"fuelling point {number} hangs on {times} lines"
+    def _line_problems(self) -> Iterator[tuple[Place, str]]:
+        yield from _repeats("line", ((("lines", i), line.name) for i, line in enumerate(self.lines)))
+        built = {point.fuelling_point: place for place, point in _numbered_points(self.dispensers)}
+        wired: set[int] = set()
+        for number, line in enumerate(self.lines):
+            for index, point in enumerate(line.points):
+                place, wanted = ("lines", number, "points", index), point.fuelling_point
+                if wanted not in built:
+                    yield place, f"a line names fuelling point {wanted}, but no dispenser has it"
+                elif wanted in wired:
+                    yield place, f"fuelling point {wanted} hangs on a line already"
+                wired.add(wanted)
+        for wanted, where in sorted(built.items()):
+            if wanted not in wired:
+                yield where, f"fuelling point {wanted} hangs on no line"
 
     def fuelling_points(self) -> Iterator[FuellingPoint]:
         """All fuelling points, in the order of the file."""
@@ -183,7 +213,15 @@ class Station(Part):
         return int(self.start_local.replace(tzinfo=ZoneInfo(self.time_zone)).timestamp()) * 1_000_000
 
 
-def _repeats(what: str, values: Iterator[int] | Iterator[str]) -> Iterator[str]:
-    for value, times in Counter(values).items():
-        if times > 1:
-            yield f"{what} {value} is there {times} times"
+def _numbered_points(dispensers: tuple[Dispenser, ...]) -> Iterator[tuple[Place, FuellingPoint]]:
+    for number, dispenser in enumerate(dispensers):
+        for index, point in enumerate(dispenser.fuelling_points):
+            yield ("dispensers", number, "fuelling_points", index), point
+
+
+def _repeats(what: str, values: Iterable[tuple[Place, int | str]]) -> Iterator[tuple[Place, str]]:
+    seen: set[int | str] = set()
+    for place, value in values:
+        if value in seen:
+            yield place, f"{what} {value} is there twice"
+        seen.add(value)

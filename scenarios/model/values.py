@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,9 +13,11 @@ __all__ = [
     "Constant",
     "Exponential",
     "Grade",
+    "Impossible",
     "Latency",
     "LogNormal",
     "Part",
+    "Place",
     "Share",
     "StepTime",
     "Uniform",
@@ -29,6 +32,25 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 _MAX_MS = 3_600_000
 _Ms = Annotated[int, Field(ge=0, le=_MAX_MS)]
 _PositiveMs = Annotated[int, Field(gt=0, le=_MAX_MS)]
+
+
+TEXT: Final = r"^[^\x00-\x1f\x7f]*$"
+"""One line of text that a terminal, a receipt and the backend can all show."""
+
+Place = tuple[int | str, ...]
+"""Keys and indexes from a part down to the value that is wrong."""
+
+
+class Impossible(ValueError):  # noqa: N818 - it names the station, and reads so where it is raised
+    """Values that are right by themselves and wrong together.
+
+    Attributes:
+        problems: each with the place where a person would mend it, seen from the part that raises.
+    """
+
+    def __init__(self, problems: Iterable[tuple[Place, str]]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(text for _, text in self.problems))
 
 
 class Part(BaseModel):

@@ -117,7 +117,8 @@ def test_nozzle_without_a_tank() -> None:
     message = broken('{nozzle: 2, grade: "95", tank: 2}', '{nozzle: 2, grade: "95", tank: 7}')
     assert (
         message
-        == f"my.yaml:{line_of('station:')}: station: nozzle 2 draws from tank 7, but there is no such tank"
+        == f"my.yaml:{line_of('{nozzle: 2')}: station.dispensers[0].fuelling_points[1].nozzles[0].tank: "
+        "nozzle 2 draws from tank 7, but there is no such tank"
     )
 
 
@@ -127,13 +128,13 @@ def test_tank_of_another_grade() -> None:
 
 
 def test_duplicate_nozzle() -> None:
-    assert "nozzle 1 is there 2 times" in broken('{nozzle: 2, grade: "95"', '{nozzle: 1, grade: "95"')
+    assert "nozzle 1 is there twice" in broken('{nozzle: 2, grade: "95"', '{nozzle: 1, grade: "95"')
 
 
 def test_two_fuelling_points_on_one_address() -> None:
     message = broken("address: 81", "address: 80")
     assert "fuelling points 1 and 2 share address 80 on line 'pumps'" in message
-    assert message.startswith(f"my.yaml:{line_of('- name: pumps')}: station.lines[0]: ")
+    assert message.startswith(f"my.yaml:{line_of('address: 81')}: station.lines[0].points[1].address: ")
 
 
 def test_dart_address_out_of_range() -> None:
@@ -199,7 +200,9 @@ def test_unknown_latency_kind() -> None:
 
 def test_fault_on_a_line_that_is_not_there() -> None:
     bad = (LIBRARY / "bad-hour.yaml").read_text(encoding="utf-8")
-    assert "names line 'island-9'; did you mean" in broken("line: island-1,", "line: island-9,", text=bad)
+    assert "names line 'island-9', which the station does not have; did you mean" in broken(
+        "line: island-1,", "line: island-9,", text=bad
+    )
     assert "kills backend 'c'" in broken("instance: a,", "instance: c,", text=bad)
 
 
