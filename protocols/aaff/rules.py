@@ -106,6 +106,7 @@ _ALL: Final = (
         _FIRMWARE,
     ),
     _rule("skip-silent", "The poll at which a record is skipped stays unanswered.", _FIRMWARE),
+    _rule("uid-wrap", "After the last UID comes 1."),
     _rule("fetch-67", "67 with record type and UID fetches a record, acknowledged or not.", _FIRMWARE),
     _rule("fetch-unknown-50", "67 for a UID that is not kept is answered 50."),
     _rule("authorise-70", "70 authorises one sale: type 0 amount, 1 volume, 2 free, and a value.", _GATEWAY),

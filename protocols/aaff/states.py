@@ -111,6 +111,8 @@ _UPLOAD: Final[Mapping[tuple[UploadState, UploadEvent], UploadState]] = MappingP
         (_U.WAITING, _V.ACK): _U.EMPTY,
         (_U.WAITING, _V.ACK_MORE): _U.WAITING,
         (_U.WAITING, _V.ACK_OTHER): _U.WAITING,
+        (_U.WAITING, _V.SKIP): _U.EMPTY,  # flash is full, and the oldest is written over
+        (_U.WAITING, _V.SKIP_MORE): _U.WAITING,
         (_U.WAITING, _V.RESTART): _U.WAITING,
         (_U.OFFERED, _V.RECORD): _U.OFFERED,
         (_U.OFFERED, _V.SEND): _U.OFFERED,

@@ -17,14 +17,14 @@ __all__ = ["SKIP_AFTER", "UID_LAST", "Upload", "next_uid"]
 
 SKIP_AFTER: Final = 50
 UID_LAST: Final = 10**12 - 1
-"""Twelve digits; 0 follows."""
+"""Twelve digits; 1 follows."""
 
 Record = TypeVar("Record")
 
 
-def next_uid(uid: int) -> int:
-    """The UID after this one."""
-    return 0 if uid >= UID_LAST else uid + 1
+def next_uid(uid: int, last: int = UID_LAST) -> int:
+    """The UID after this one; after ``last`` comes 1."""
+    return 1 if uid >= last else uid + 1
 
 
 class Upload(Generic[Record]):
@@ -33,6 +33,7 @@ class Upload(Generic[Record]):
     Args:
         pointer: UID of the last record that was acknowledged, as flash kept it.
         skip_after: unacknowledged sends after which a record is skipped; None never skips.
+        uid_last: the UID after which the next one is 1.
 
     Attributes:
         state: see `UploadState`.
@@ -44,7 +45,9 @@ class Upload(Generic[Record]):
         LocalProtocolError: ``skip_after`` below 1.
     """
 
-    def __init__(self, pointer: int = 0, *, skip_after: int | None = SKIP_AFTER) -> None:
+    def __init__(
+        self, pointer: int = 0, *, skip_after: int | None = SKIP_AFTER, uid_last: int = UID_LAST
+    ) -> None:
         if skip_after is not None and skip_after < 1:
             raise LocalProtocolError(f"skip_after is {skip_after}, below 1")
         self.state = UploadState.EMPTY
@@ -52,6 +55,7 @@ class Upload(Generic[Record]):
         self.sends = 0
         self.skipped: deque[int] = deque(maxlen=1_000)
         self._skip_after = skip_after
+        self._uid_last = uid_last
         self._records: deque[tuple[int, Record]] = deque()
 
     def __len__(self) -> int:
@@ -64,7 +68,7 @@ class Upload(Generic[Record]):
             LocalProtocolError: ``uid`` is not the one after the newest.
         """
         newest = self._records[-1][0] if self._records else self.pointer
-        if uid != next_uid(newest):
+        if uid != next_uid(newest, self._uid_last):
             raise LocalProtocolError(f"record {uid} does not follow {newest}")
         self._records.append((uid, record))
         self._step(UploadEvent.RECORD)
@@ -74,12 +78,19 @@ class Upload(Generic[Record]):
         if not self._records:
             return None
         if self._skip_after is not None and self.sends >= self._skip_after:
-            self.skipped.append(self._records[0][0])
-            self._drop(UploadEvent.SKIP_MORE, UploadEvent.SKIP)
+            self.give_up()
             return None
         self.sends += 1
         self._step(UploadEvent.SEND)
         return self._records[0][1]
+
+    def give_up(self) -> int:
+        """Skip the oldest record; returns its UID. Raises LocalProtocolError when there is none."""
+        if not self._records:
+            raise LocalProtocolError("no record waits")
+        self.skipped.append(self._records[0][0])
+        self._drop(UploadEvent.SKIP_MORE, UploadEvent.SKIP)
+        return self.pointer
 
     def oldest(self) -> int | None:
         """UID of the oldest record, or None."""
@@ -87,7 +98,7 @@ class Upload(Generic[Record]):
 
     def acknowledge(self, uid: int) -> bool:
         """A master says that it has this record. False: it is not the awaited one, and nothing changes."""
-        if not self._records or uid != next_uid(self.pointer):
+        if not self._records or uid != next_uid(self.pointer, self._uid_last):
             self._step(UploadEvent.ACK_OTHER)
             return False
         self._drop(UploadEvent.ACK_MORE, UploadEvent.ACK)
