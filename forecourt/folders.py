@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from forecourt.guard import BadInput
 
-__all__ = ["evidence_folder"]
+__all__ = ["evidence_folder", "is_there"]
+
+_LONGEST_NAME: Final = 200
+"""File systems allow 255 bytes; the folder's working name is a little longer than its own."""
 
 
 def evidence_folder(wanted: Path | None, scenario: str, seed: str) -> Path:
@@ -22,21 +27,56 @@ def evidence_folder(wanted: Path | None, scenario: str, seed: str) -> Path:
         folder = next(
             place
             for number in itertools.count(1)
-            if not (place := base / f"{scenario}-{seed}-{number}").exists()
+            if not is_there(place := base / f"{scenario}-{seed}-{number}")
         )
     else:
         folder = wanted
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            what = "holds files" if folder.is_dir() else "is a file"
-            raise BadInput(f"{folder} already exists and {what}; give another folder with --out")
+        if why := _taken(folder):
+            raise BadInput(f"{folder} {why}; give another folder with --out")
     _try_out(folder)
     return folder
 
 
+def is_there(path: Path) -> bool:
+    """Whether the name is taken, be it by a link that leads nowhere or round in a circle.
+
+    Raises:
+        BadInput: nobody may look, or no such name can be.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise BadInput(f"{_shortened(path)} cannot be used: {error.strerror or error}") from None
+    return True
+
+
+def _taken(folder: Path) -> str:
+    """Why a run cannot put its evidence there; empty when it can."""
+    if not folder.name or folder.name == "..":
+        return "is no name for a new folder"
+    if len(os.fsencode(folder.name)) > _LONGEST_NAME:
+        return f"is a name of more than {_LONGEST_NAME} bytes"
+    if not is_there(folder):
+        return ""
+    if folder.is_symlink():
+        return "is a link; the evidence takes the place of what is there, so name the folder itself"
+    if not folder.is_dir():
+        return "already exists and is a file"
+    try:
+        return "already exists and holds files" if any(folder.iterdir()) else ""
+    except OSError as error:
+        return f"already exists and cannot be read: {error.strerror}"
+
+
 def _try_out(folder: Path) -> None:
     """Write beside the folder's place, as the evidence itself will be before it gets its name."""
-    nearest = folder.absolute().parent
-    while not nearest.exists():
+    try:
+        nearest = folder.absolute().parent
+    except FileNotFoundError:
+        raise BadInput("the current folder has been removed; go to another one") from None
+    while not is_there(nearest):
         nearest = nearest.parent
     try:
         with tempfile.TemporaryDirectory(prefix=".forecourt-", dir=nearest):
@@ -45,3 +85,8 @@ def _try_out(folder: Path) -> None:
         raise BadInput(
             f"{folder} cannot be written: {nearest}: {error.strerror or error}; give another folder with --out"
         ) from error
+
+
+def _shortened(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= 100 else f"{text[:60]}...{text[-30:]}"

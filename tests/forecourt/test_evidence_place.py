@@ -40,3 +40,38 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_reason(tmp_path, monk
     monkeypatch.setattr(tempfile, "TemporaryDirectory", refuse)
     with pytest.raises(BadInput, match=r"e cannot be written: .*the system says no; give another folder"):
         evidence_folder(tmp_path / "e", "smoke", "1")
+
+
+@pytest.mark.parametrize("target", ["nowhere", "loop", "empty"])
+def test_a_link_is_refused_before_the_run_and_not_after_it(tmp_path, target):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    with pytest.raises(BadInput, match="is a link"):
+        evidence_folder(link, "smoke", "1")
+    with pytest.raises(BadInput, match=r"cannot be (written|used)"):
+        evidence_folder(tmp_path / "loop" / "e", "smoke", "1")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "x/.."])
+def test_a_path_without_a_name_of_its_own_is_refused(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="is no name for a new folder"):
+        evidence_folder(Path(name), "smoke", "1")
+
+
+@pytest.mark.parametrize("name", ["a" * 201, "a" * 256, "x/" * 2_100 + "y"])
+def test_a_name_that_no_file_system_takes_is_refused(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match=r"more than 200 bytes|File name too long"):
+        evidence_folder(Path(name), "smoke", "1")
+
+
+def test_a_current_folder_that_has_gone_is_told(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(BadInput, match="the current folder has been removed"):
+        evidence_folder(None, "smoke", "1")
