@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from .aaff import AaFfDispenser
+from .aaff_gun import AaFfGun, AaFfQuirks
 from .dart import DartDispenser, DartQuirks
 from .dart_head import DartHead
 from .events import (
     AuthorisationDropped,
+    Component,
     Delivery,
     DeliveryEnded,
     FlowStarted,
@@ -13,24 +16,37 @@ from .events import (
     FpEvent,
     NozzleLifted,
     NozzleReturned,
+    PointLocked,
+    PointUnlocked,
+    PowerChanged,
     PriceChanged,
     Reading,
+    RecordOverwritten,
     StateChanged,
 )
 from .fuelling_point import FuellingPoint
-from .meter import PULSE_ML, amount_fen, pulses_within_amount
+from .meter import PULSE_ML, Meter, amount_fen, pulses_within_amount
 from .modbus import ModbusConnection, ModbusDispenser
 from .model import Dispenser
-from .nozzle import Nozzle
+from .nozzle import Blend, Nozzle
 from .profile import DispenserProfile
+from .safety import LOCAL_ROLES, PARTS, REGULATOR, SealEntry, seal_log_is_whole
 from .states import COMMANDS, STATE_TABLE, FpInput, FpState, Guard, Rule, state_table
 from .tank import Tank
 
 __all__ = [
     "COMMANDS",
+    "LOCAL_ROLES",
+    "PARTS",
     "PULSE_ML",
+    "REGULATOR",
     "STATE_TABLE",
+    "AaFfDispenser",
+    "AaFfGun",
+    "AaFfQuirks",
     "AuthorisationDropped",
+    "Blend",
+    "Component",
     "DartDispenser",
     "DartHead",
     "DartQuirks",
@@ -45,17 +61,24 @@ __all__ = [
     "FpState",
     "FuellingPoint",
     "Guard",
+    "Meter",
     "ModbusConnection",
     "ModbusDispenser",
     "Nozzle",
     "NozzleLifted",
     "NozzleReturned",
+    "PointLocked",
+    "PointUnlocked",
+    "PowerChanged",
     "PriceChanged",
     "Reading",
+    "RecordOverwritten",
     "Rule",
+    "SealEntry",
     "StateChanged",
     "Tank",
     "amount_fen",
     "pulses_within_amount",
+    "seal_log_is_whole",
     "state_table",
 ]

@@ -9,6 +9,7 @@ from .states import FpInput, FpState
 
 __all__ = [
     "AuthorisationDropped",
+    "Component",
     "Delivery",
     "DeliveryEnded",
     "FlowStarted",
@@ -16,8 +17,12 @@ __all__ = [
     "FpEvent",
     "NozzleLifted",
     "NozzleReturned",
+    "PointLocked",
+    "PointUnlocked",
+    "PowerChanged",
     "PriceChanged",
     "Reading",
+    "RecordOverwritten",
     "StateChanged",
 ]
 
@@ -29,6 +34,15 @@ class Reading:
     volume_ml: int
     amount_fen: int
     price_fen_per_l: int
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """What one tank gave to a blended delivery: whole pulses, in ml. They add up to the delivery's volume."""
+
+    tank: int
+    grade: str
+    volume_ml: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +58,16 @@ class Delivery:
         sequence: gap-free per fuelling point, from 1; wraps as the profile declares.
         volume_ml: whole pulses.
         amount_fen: round-half-up(volume x price).
-        price_fen_per_l: fixed when the delivery was authorised.
+        price_fen_per_l: fixed when the delivery was authorised. In the last decimal of the site's prices: fen, unless
+            the profile declares other than two decimals.
         started_us: when it became able to deliver (authorised and nozzle out).
         ended_us: when it ended.
         end_total_volume_ml: the nozzle's volume totaliser afterwards.
         end_total_amount_fen: the nozzle's amount totaliser afterwards.
-        flags: why and how it ended, e.g. ``preset``, ``terminated``, ``power-failure``, ``no-flow-timeout``, ``zero``.
+        flags: why and how it ended, and what it was: ``preset``, ``terminated``, ``power-failure``, ``no-flow-timeout``,
+            ``emergency-stop``, ``zero``, ``overrun``, ``below-mmq``, ``test``.
+        components: of a blend, what each tank gave; else empty.
+        software_id: identification of the metering software.
     """
 
     fuelling_point: int
@@ -66,6 +84,8 @@ class Delivery:
     end_total_volume_ml: int
     end_total_amount_fen: int
     flags: tuple[str, ...] = ()
+    components: tuple[Component, ...] = ()
+    software_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +155,34 @@ class DeliveryEnded(_At):
     delivery: Delivery
 
 
+@dataclass(frozen=True, slots=True)
+class PowerChanged(_At):
+    """The mains failed or came back."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PointLocked(_At):
+    """The fuelling point is locked: it refuses to authorise. ``reason``: ``tampering``, ``emergency-stop`` and so on."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PointUnlocked(_At):
+    """A lock was taken away; others may remain."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOverwritten(_At):
+    """The journal was full, and this delivery, which no controller had taken over, was dropped from it."""
+
+    delivery: Delivery
+
+
 FpEvent: TypeAlias = (
     NozzleLifted
     | NozzleReturned
@@ -144,4 +192,8 @@ FpEvent: TypeAlias = (
     | AuthorisationDropped
     | PriceChanged
     | DeliveryEnded
+    | PowerChanged
+    | PointLocked
+    | PointUnlocked
+    | RecordOverwritten
 )

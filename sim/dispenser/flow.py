@@ -25,6 +25,10 @@ class RunningDelivery:
         start_units: the meter's position then.
         start_pulses: the meter's whole pulses then.
         target_pulses: pulses of this delivery at which the preset is reached; None without a preset.
+        preset_pulses: what the customer asked for; stays when the valve has been told to close on it.
+        is_test: the delivery goes into the proving can and back into the tank.
+        price_decimals: see the profile.
+        slow: the small valve is the only one open, because the delivery is ending.
     """
 
     nozzle: Nozzle
@@ -33,6 +37,10 @@ class RunningDelivery:
     start_units: int
     start_pulses: int
     target_pulses: int | None = None
+    preset_pulses: int | None = None
+    is_test: bool = False
+    price_decimals: int = 2
+    slow: bool = False
 
     def aim(self, preset_ml: int | None, preset_fen: int | None) -> None:
         """Set the target from a preset: never over it, and less than one pulse under it."""
@@ -40,7 +48,10 @@ class RunningDelivery:
         if preset_ml is not None:
             self.target_pulses = preset_ml // PULSE_ML
         elif preset_fen is not None:
-            self.target_pulses = pulses_within_amount(preset_fen, self.price_fen_per_l)
+            self.target_pulses = pulses_within_amount(preset_fen, self.price_fen_per_l, self.price_decimals)
+        if self.target_pulses is not None:
+            self.target_pulses -= self.target_pulses % self.nozzle.meter.grain
+        self.preset_pulses = self.target_pulses
 
     def delivered_pulses(self, now_us: int) -> int:
         """Whole pulses of this delivery so far."""
@@ -90,7 +101,7 @@ def plan_flow(
     big valve's closing time needs no place here: its command comes early enough to end the flow on the target.
     """
     if shut_off_ml is not None:
-        full = running.position_of(-(-shut_off_ml // PULSE_ML))
+        full = running.position_of(_steps_when_full(running.nozzle, shut_off_ml))
         if position_units >= full:
             return FlowPlan(0, shut_off=True)
     else:
@@ -106,14 +117,40 @@ def plan_flow(
     stop = full
     if running.target_pulses is not None:
         target = running.position_of(running.target_pulses)
-        stop = target if stop is None else min(stop, target)
-        small_valve = target - profile.slow_stop_ml * UNITS_PER_ML
-        if position_units >= small_valve:
-            rate = min(rate, profile.slow_stop_ml_per_min)
+        if profile.valve_lag_us:
+            # The board says "close" here; the valve takes its time, and nothing holds the flow on the spot.
+            boundaries.append(target)
         else:
-            boundaries.append(small_valve)
+            stop = target if stop is None else min(stop, target)
+        rate = _near_target(profile, target, position_units, rate, boundaries)
+    elif running.slow:
+        rate = min(rate, profile.trickle_ml_per_min if profile.trickle_ml else profile.slow_stop_ml_per_min)
     if stop is not None:
         boundaries.append(stop)
     if first_pulse_wanted:
-        boundaries.append(running.position_of(1))
+        boundaries.append(running.position_of(running.nozzle.meter.grain))
     return FlowPlan(rate, stop, min(boundaries))
+
+
+def _near_target(
+    profile: DispenserProfile, target: int, position_units: int, rate: int, boundaries: list[int]
+) -> int:
+    """The flow before a preset: small valve, then the trickle. Adds where it changes to ``boundaries``."""
+    for last_ml, limit in (
+        (profile.slow_stop_ml, profile.slow_stop_ml_per_min),
+        (profile.trickle_ml, profile.trickle_ml_per_min),
+    ):
+        begins = target - last_ml * UNITS_PER_ML
+        if position_units < begins:
+            boundaries.append(begins)
+        elif last_ml:
+            rate = min(rate, limit)
+    return rate
+
+
+def _steps_when_full(nozzle: Nozzle, shut_off_ml: int) -> int:
+    """Display steps at which a car that takes ``shut_off_ml`` is full, rounded up to a whole pulse of the encoder."""
+    meter = nozzle.meter
+    if meter.error_ppm:
+        shut_off_ml = -(-shut_off_ml * (1_000_000 + meter.error_ppm) // 1_000_000)
+    return -(-shut_off_ml // (PULSE_ML * meter.grain)) * meter.grain

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from .events import NozzleLifted, NozzleReturned, PriceChanged, Reading
+from .events import NozzleLifted, NozzleReturned, Reading
 from .flow import RunningDelivery
 from .meter import PULSE_ML, pulses_within_amount
+from .safety import Safety
 from .states import FpInput, FpState
-from .works import Works
 
 __all__ = ["FuellingPoint"]
 
 
-class FuellingPoint(Works):
+class FuellingPoint(Safety):
     """A fuelling point with up to eight nozzles, of which one delivers at a time.
 
     Args:
@@ -34,6 +34,11 @@ class FuellingPoint(Works):
         listeners: called with each event.
         on_change: called after each operation, because `next_timer` may have changed; set by the owner.
         timer_us: what `next_timer` says, for owners that ask at each burst.
+        locks: why it refuses to authorise (reason -> since when, µs), oldest first; see `lock`.
+        refusal: why the last authorisation or preset was refused; empty when it was not.
+        is_testing: deliveries go into the proving can; see `set_test`.
+        store: the board's memory.
+        serials: the sealed parts and their serial numbers.
 
     Raises:
         ValueError: no nozzles, a doubled logical number, or time that goes back.
@@ -144,18 +149,21 @@ class FuellingPoint(Works):
         """Allow one delivery through one of ``allowed_nozzles`` (logical numbers; None: all that have a price).
 
         Refused when the state table does not allow it, a nozzle is out that is not allowed, no allowed nozzle has a price,
-        the preset is outside the profile's limits or too small for one pulse, or the journal is full and protected.
+        the preset is outside the profile's limits or too small for one pulse, the point is locked, or the journal is
+        full and protected; ``refusal`` says which.
 
         Raises:
             ValueError: both presets are given.
         """
         self._advance(now_us)
+        self.refusal = ""
         asked = frozenset(
             logical
             for logical, nozzle in self.nozzles.items()
             if nozzle.price_fen_per_l > 0 and (allowed_nozzles is None or logical in allowed_nozzles)
         )
-        if not asked or not self._preset_fits(asked, preset_ml, preset_fen) or self._journal_blocks():
+        if not asked or not self._preset_fits(asked, preset_ml, preset_fen) or self._is_barred():
+            self.refusal = self.refusal or "no allowed nozzle has a price"
             self._tell()
             return False
         before, self._allowed = self._allowed, asked
@@ -168,6 +176,7 @@ class FuellingPoint(Works):
                 self._start(self.nozzle_out, now_us)
         else:
             self._allowed = before
+            self.refusal = f"not in {self.state.name}"
         self._done(now_us)
         return accepted
 
@@ -180,8 +189,11 @@ class FuellingPoint(Works):
             ValueError: both presets are given.
         """
         self._advance(now_us)
+        self.refusal = ""
         fits = self._preset_fits(self._allowed, preset_ml, preset_fen)
         accepted = fits and self._fire(FpInput.SET_PRESET, now_us)
+        if fits and not accepted:
+            self.refusal = f"not in {self.state.name}"
         if accepted:
             self._preset = (preset_ml, preset_fen)
             if self._running is not None:
@@ -232,18 +244,31 @@ class FuellingPoint(Works):
     def set_price(self, now_us: int, logical_nozzle: int, price_fen_per_l: int) -> bool:
         """Set the unit price of a nozzle (OIML R 117-1: one delivery, one price).
 
-        Refused from authorisation to the end of the sale, for an unknown nozzle, and for a price that is not positive
-        or above the profile's limit.
+        From authorisation to the end of the sale it is refused, or kept for the next delivery, as the profile says. It
+        is refused for an unknown nozzle, and for a price that is not positive or above the profile's limit.
         """
         self._advance(now_us)
-        nozzle = self.nozzles.get(logical_nozzle)
-        fits = nozzle is not None and 0 < price_fen_per_l <= self.profile.max_price_fen_per_l
+        fits = logical_nozzle in self.nozzles and 0 < price_fen_per_l <= self.profile.max_price_fen_per_l
         accepted = fits and self._fire(FpInput.SET_PRICE, now_us)
-        if accepted and nozzle is not None and nozzle.price_fen_per_l != price_fen_per_l:
-            nozzle.price_fen_per_l = price_fen_per_l
-            self._events.append(PriceChanged(self.number, now_us, logical_nozzle, price_fen_per_l))
+        if accepted and (self._running is not None or self._allowed):
+            self._waiting_prices[logical_nozzle] = price_fen_per_l
+        elif accepted:
+            self._put_price(logical_nozzle, price_fen_per_l, now_us)
         self._done(now_us)
         return accepted
+
+    def set_test(self, now_us: int, on: bool) -> bool:
+        """Begin or end testing: deliveries are flagged ``test`` and their fuel goes back into the tank.
+
+        They count in the totalisers, and in the journal, and are nobody's sale. Refused from authorisation to the end of
+        a delivery, and without power.
+        """
+        self._advance(now_us)
+        free = self._running is None and not self._allowed and self.is_powered
+        if free:
+            self.is_testing = on
+        self._done(now_us)
+        return free
 
     def acknowledge(self, sequence: int) -> bool:
         """A controller has taken over the delivery with this number and all before it.
@@ -273,14 +298,12 @@ class FuellingPoint(Works):
         return accepted
 
     def recover(self, now_us: int) -> bool:
-        """Leave INOPERATIVE. An interrupted delivery never continues; a nozzle that is out calls again."""
+        """Leave INOPERATIVE after a `fail`; a nozzle that is out calls again.
+
+        False when it was not INOPERATIVE, has no power, or a latch (`emergency_stop`) waits for its own reset.
+        """
         self._advance(now_us)
-        if self.state is not FpState.INOPERATIVE:
-            self._tell()
-            return False
-        self._close_pending = not self.profile.starts_open
-        accepted = self._fire(FpInput.RECOVER, now_us)
-        self._close_pending = False
+        accepted = self.state is FpState.INOPERATIVE and self.is_powered and self._recover(now_us)
         self._done(now_us)
         return accepted
 
@@ -298,7 +321,7 @@ class FuellingPoint(Works):
         running.aim(*self._preset)
         if running.target_pulses is None or running.delivered_pulses(now_us) < running.target_pulses:
             return
-        running.target_pulses = None
+        running.target_pulses = running.preset_pulses = None
         if self._rate > 0:
             self._close_valve(FpInput.PRESET_REACHED, now_us)
         elif self._fire(FpInput.PRESET_REACHED, now_us):
@@ -308,16 +331,27 @@ class FuellingPoint(Works):
         if preset_ml is not None and preset_fen is not None:
             raise ValueError("a delivery has a volume preset or an amount preset, not both")
         profile = self.profile
+        fits = True
+        grains = [self.nozzles[logical].meter.grain for logical in allowed]
         if preset_ml is not None:
-            return max(profile.min_preset_ml, PULSE_ML) <= preset_ml <= profile.max_preset_ml
-        if preset_fen is not None:
+            least_ml = max(profile.effective_min_preset_ml, PULSE_ML * max(grains, default=1))
+            fits = least_ml <= preset_ml <= profile.max_preset_ml
+        elif preset_fen is not None:
             prices = (self.nozzles[logical].price_fen_per_l for logical in allowed)
-            return profile.min_preset_fen <= preset_fen <= profile.max_preset_fen and all(
-                pulses_within_amount(preset_fen, price) > 0 for price in prices
+            least = max(-(-profile.mmq_ml // PULSE_ML), max(grains, default=1))
+            fits = profile.min_preset_fen <= preset_fen <= profile.max_preset_fen and all(
+                pulses_within_amount(preset_fen, price, profile.price_decimals) >= least for price in prices
             )
-        return True
+        if not fits:
+            self.refusal = "preset outside the declared limits"
+        return fits
 
-    def _journal_blocks(self) -> bool:
-        return (
-            self.profile.journal_full == "refuse" and len(self.unacknowledged) >= self.profile.journal_limit
-        )
+    def _is_barred(self) -> bool:
+        """Locked, or no room for one more record, or the last one is still being written."""
+        if self.locks:
+            self.refusal = f"locked: {self.lock_reason}"
+        elif self.profile.journal_full == "refuse" and len(self.unacknowledged) >= self.profile.journal_limit:
+            self.refusal = "journal full"
+        elif self._unwritten is not None:
+            self.refusal = "the last record is being written"
+        return bool(self.refusal)

@@ -16,19 +16,23 @@ class Dispenser:
     Args:
         fuelling_points: distinct numbers, nozzle numbers distinct over all of them.
 
+        hold_up_us: so long the board lives on after the mains failed; a shorter dip goes unnoticed.
+
     Attributes:
-        powered: whether the cabinet has power.
-        power_ons: how often the power came back.
+        powered: whether the cabinet's board has power.
+        power_ons: how often the power came back after the board had lost it.
 
     Raises:
         ValueError: a number is used twice.
     """
 
-    def __init__(self, fuelling_points: Iterable[FuellingPoint]) -> None:
+    def __init__(self, fuelling_points: Iterable[FuellingPoint], *, hold_up_us: int = 0) -> None:
         self.fuelling_points: dict[int, FuellingPoint] = {}
         self.tanks: dict[int, Tank] = {}
         self.powered = True
         self.power_ons = 0
+        self._hold_up_us = hold_up_us
+        self._dark_at_us: int | None = None
         seen: dict[int, int] = {}
         for point in fuelling_points:
             if point.number in self.fuelling_points:
@@ -40,13 +44,14 @@ class Dispenser:
                         f"nozzle {nozzle.nozzle_id} is on fuelling points {seen[nozzle.nozzle_id]} and {point.number}"
                     )
                 seen[nozzle.nozzle_id] = point.number
-                if self.tanks.setdefault(nozzle.tank.tank_id, nozzle.tank) is not nozzle.tank:
-                    raise ValueError(f"two tanks are number {nozzle.tank.tank_id}")
+                for tank in nozzle.tanks:
+                    if self.tanks.setdefault(tank.tank_id, tank) is not tank:
+                        raise ValueError(f"two tanks are number {tank.tank_id}")
         self._points = tuple(self.fuelling_points.values())
 
     def next_timer(self) -> int | None:
         """The next instant (µs) at which something happens by itself, or None."""
-        earliest: int | None = None
+        earliest = self._dark_at_us
         for point in self._points:
             timer = point.timer_us  # asked for at each burst on a line: no call
             if timer is not None and (earliest is None or timer < earliest):
@@ -56,6 +61,9 @@ class Dispenser:
     def handle_timer(self, now_us: int) -> None:
         """Act on everything due at or before ``now_us``, over all fuelling points in order of time."""
         while (timer := self.next_timer()) is not None and timer <= now_us:
+            if self._dark_at_us is not None and self._dark_at_us <= timer:
+                self._go_dark(self._dark_at_us)
+                continue
             for point in self._points:
                 if point.timer_us == timer:
                     point.handle_timer(timer)
@@ -66,14 +74,47 @@ class Dispenser:
             point.settle(now_us)
 
     def cut_power(self, now_us: int) -> None:
-        """The mains fail: sales end flagged ``power-failure``; records, prices and totals survive."""
-        self.powered = False
-        for point in self._points:
-            point.fail(now_us, "power-failure")
+        """The mains fail. After the hold-up time deliveries stop where they are; records, prices and totals survive."""
+        if not self.powered or self._dark_at_us is not None:
+            return
+        if self._hold_up_us:
+            self._dark_at_us = now_us + self._hold_up_us
+            self._moved()
+        else:
+            self._go_dark(now_us)
 
     def restore_power(self, now_us: int) -> None:
-        """The mains are back. No interrupted delivery continues (OIML R 117-1, power supply failure)."""
+        """The mains are back. What was interrupted is ended, or goes on after a short outage (`PowerFail`)."""
+        self.handle_timer(now_us)
+        if self._dark_at_us is not None:
+            self._dark_at_us = None  # a glitch that the capacitors bridged
+            self._moved()
+            return
+        if self.powered:
+            return
         self.powered = True
         self.power_ons += 1
         for point in self._points:
-            point.recover(now_us)
+            point.regain_power(now_us)
+
+    def emergency_stop(self, now_us: int) -> None:
+        """The button on the cabinet: all flow stops, whatever else is dead."""
+        for point in self._points:
+            point.emergency_stop(now_us)
+
+    def reset_emergency(self, now_us: int, role: str) -> bool:
+        """Back into service by a person with the right to (`LOCAL_ROLES`); whether all points are."""
+        waiting = [point for point in self._points if point.is_latched]
+        return sum(point.reset_emergency(now_us, role) for point in waiting) == len(waiting)
+
+    def _go_dark(self, now_us: int) -> None:
+        self._dark_at_us = None
+        self.powered = False
+        for point in self._points:
+            point.lose_power(now_us)
+
+    def _moved(self) -> None:
+        """The next timer has changed: whoever waits for one of the points' waits for this, too."""
+        for point in self._points[:1]:
+            if point.on_change is not None:
+                point.on_change()

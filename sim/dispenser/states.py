@@ -79,6 +79,9 @@ class Guard(Enum):
     FLOWING = "fuel is flowing"
     CLOSE_PENDING = "a close is waiting for the end of the sale"
     SUSPENDING = "the valve closes for a suspend"
+    LATCHED = "an emergency stop or a fault of the memory waits for its deliberate reset"
+    MAY_CONTINUE = "a short outage interrupted a delivery and its nozzle is still out"
+    PRICE_WAITS = "the make keeps a price that comes now for the next delivery"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,8 @@ def _rows() -> tuple[Rule, ...]:
         Rule(_S.INOPERATIVE, _I.LIFT, _S.INOPERATIVE),
         Rule(_S.INOPERATIVE, _I.HANG_UP, _S.INOPERATIVE),
         Rule(_S.INOPERATIVE, _I.SET_PRICE, _S.INOPERATIVE),
+        Rule(_S.INOPERATIVE, _I.RECOVER, _S.INOPERATIVE, _G.LATCHED),
+        Rule(_S.INOPERATIVE, _I.RECOVER, _S.FUELLING, _G.MAY_CONTINUE),
         Rule(_S.INOPERATIVE, _I.RECOVER, _S.CLOSED, _G.CLOSE_PENDING),
         Rule(_S.INOPERATIVE, _I.RECOVER, _S.CALLING, _G.NOZZLE_OUT),
         Rule(_S.INOPERATIVE, _I.RECOVER, _S.IDLE),
@@ -149,6 +154,8 @@ def _rows() -> tuple[Rule, ...]:
         Rule(_S.FUELLING, _I.VALVE_CLOSED, _S.SUSPENDED_FUELLING, _G.SUSPENDING),
         Rule(_S.SUSPENDED_FUELLING, _I.RESUME, _S.FUELLING),
     ]
+    # One delivery, one price (OIML R 117-1): a make either refuses a price here or keeps it for the next one.
+    rows.extend(Rule(state, _I.SET_PRICE, state, _G.PRICE_WAITS) for state in (_S.AUTHORISED, *_BUSY))
     for state in _BUSY:
         # A close never truncates a sale: it waits (close_pending) for the end of it.
         rows.append(Rule(state, _I.CLOSE, state))

@@ -14,7 +14,15 @@ class Tank:
     "litres out of the tank" is an independent witness for the oracles.
     """
 
-    __slots__ = ("_drawn_pulses", "capacity_ml", "grade", "initial_ml", "received_ml", "tank_id")
+    __slots__ = (
+        "_drawn_pulses",
+        "capacity_ml",
+        "grade",
+        "initial_ml",
+        "received_ml",
+        "returned_ml",
+        "tank_id",
+    )
 
     def __init__(
         self, tank_id: int, grade: str, *, capacity_ml: int = 30_000_000, initial_ml: int | None = None
@@ -26,6 +34,7 @@ class Tank:
         if not 0 <= self.initial_ml <= capacity_ml:
             raise ValueError(f"tank {tank_id}: {self.initial_ml} ml do not fit a tank of {capacity_ml} ml")
         self.received_ml = 0
+        self.returned_ml = 0
         self._drawn_pulses = 0
 
     def __repr__(self) -> str:
@@ -39,13 +48,24 @@ class Tank:
     @property
     def level_ml(self) -> int:
         """What should be in the tank, ml. Negative means that more was drawn than it ever held."""
-        return self.initial_ml + self.received_ml - self.drawn_ml
+        return self.initial_ml + self.received_ml + self.returned_ml - self.drawn_ml
 
     def draw(self, pulses: int) -> None:
         """Take out ``pulses`` of 10 ml. Raises ValueError for a negative count: fuel does not flow back."""
         if pulses < 0:
             raise ValueError(f"tank {self.tank_id}: {pulses} pulses cannot be drawn")
         self._drawn_pulses += pulses
+
+    def give_back(self, pulses: int) -> None:
+        """Pour back ``pulses`` of 10 ml that a test delivery took. They stay counted in ``drawn_ml``.
+
+        Raises ValueError when more would come back than was ever drawn.
+        """
+        if pulses < 0 or self.returned_ml + pulses * PULSE_ML > self.drawn_ml:
+            raise ValueError(
+                f"tank {self.tank_id}: {pulses} pulses cannot come back, {self.drawn_ml} ml were drawn"
+            )
+        self.returned_ml += pulses * PULSE_ML
 
     def receive(self, volume_ml: int) -> None:
         """A road tanker delivers. Raises ValueError when the volume is not positive or does not fit."""

@@ -7,19 +7,10 @@ tell the listeners.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 
-from .events import (
-    AuthorisationDropped,
-    Delivery,
-    DeliveryEnded,
-    FlowStarted,
-    FlowStopped,
-    FpEvent,
-    Reading,
-    StateChanged,
-)
+from .books import Books
+from .events import AuthorisationDropped, Delivery, FlowStarted, FlowStopped, Reading, StateChanged
 from .flow import RunningDelivery, plan_flow
 from .meter import amount_fen
 from .nozzle import Nozzle
@@ -38,28 +29,15 @@ _END_FLAGS: dict[FpInput, tuple[str, ...]] = {
 }
 
 
-class Works:
+class Works(Books):
     """State, flow and time of a fuelling point; see `FuellingPoint`, its only user."""
 
     def __init__(
         self, number: int, nozzles: Iterable[Nozzle], *, profile: DispenserProfile | None = None
     ) -> None:
-        self.number = number
-        self.profile = profile if profile is not None else DispenserProfile()
-        self.nozzles: dict[int, Nozzle] = {}
-        for nozzle in nozzles:
-            if nozzle.logical in self.nozzles:
-                raise ValueError(f"fuelling point {number}: two nozzles are number {nozzle.logical}")
-            self.nozzles[nozzle.logical] = nozzle
-        if not self.nozzles:
-            raise ValueError(f"fuelling point {number} has no nozzle")
+        super().__init__(number, nozzles, profile=profile)
         self.state = FpState.IDLE if self.profile.starts_open else FpState.CLOSED
         self.nozzle_out: int | None = None
-        self.journal: deque[Delivery] = deque(maxlen=self.profile.journal_limit)
-        self.unacknowledged: deque[Delivery] = deque(maxlen=self.profile.journal_limit)
-        self.acknowledged_sequence = 0
-        self.last_sequence = 0
-        self.listeners: list[Callable[[FpEvent], None]] = []
         self.on_change: Callable[[], None] | None = None
         self._trigger_ml_per_min = 0
         self._shut_off_ml: int | None = None
@@ -74,10 +52,11 @@ class Works:
         self._expires_us: int | None = None
         self._still_since_us = 0
         self.timer_us: int | None = None
-        self._last_us = 0
         self._rate = 0
         self._stop_reason = ""
-        self._events: deque[FpEvent] = deque()
+        self._latch = ""  # why INOPERATIVE may not be left by itself
+        self._interrupted: RunningDelivery | None = None
+        self._may_continue = False
         self._telling = False
 
     # --- observation -------------------------------------------------------------------------------------------
@@ -111,15 +90,23 @@ class Works:
         if running is None:
             return self._display
         volume_ml = running.delivered_ml(max(now_us, self._last_us))
-        return Reading(volume_ml, amount_fen(volume_ml, running.price_fen_per_l), running.price_fen_per_l)
+        amount = amount_fen(volume_ml, running.price_fen_per_l, running.price_decimals)
+        return Reading(volume_ml, amount, running.price_fen_per_l)
 
     def totals(self, logical_nozzle: int, now_us: int) -> tuple[int, int]:
-        """The totalisers (ml, fen) of a nozzle at ``now_us``, counting along with a delivery under way."""
+        """The totalisers (ml, fen) of a nozzle at ``now_us``, counting along with a delivery under way.
+
+        They roll over as the profile declares: after the largest number of that many digits comes 0.
+        """
         nozzle = self.nozzles[logical_nozzle]
+        volume_ml, amount = nozzle.total_volume_ml, nozzle.total_amount_fen
+        unwritten = self._unwritten
         if self._running is not None and self._running.nozzle is nozzle:
             live = self.reading(now_us)
-            return nozzle.total_volume_ml + live.volume_ml, nozzle.total_amount_fen + live.amount_fen
-        return nozzle.total_volume_ml, nozzle.total_amount_fen
+            volume_ml, amount = volume_ml + live.volume_ml, amount + live.amount_fen
+        elif unwritten is not None and unwritten.logical_nozzle == logical_nozzle:
+            volume_ml, amount = volume_ml + unwritten.volume_ml, amount + unwritten.amount_fen
+        return self._rolled_over(volume_ml, amount)
 
     # --- time --------------------------------------------------------------------------------------------------
 
@@ -148,6 +135,8 @@ class Works:
             self._settle(at_us)
             if self._running is not None:
                 self._running_due(self._running, at_us)
+            elif self._unwritten is not None and at_us >= self._written_us:
+                self._write_down()
             elif self._expires_us is not None and at_us >= self._expires_us:
                 self._fire(FpInput.AUTHORISATION_EXPIRED, at_us)
                 self._drop(at_us, "expired")
@@ -160,6 +149,11 @@ class Works:
         if delivered and self.state is FpState.STARTED:
             self._fire(FpInput.FIRST_PULSE, at_us)
         if running.target_pulses is not None and delivered >= running.target_pulses:
+            if self.profile.valve_lag_us and self._rate:
+                running.target_pulses = None
+                running.slow = True
+                self._close_valve(FpInput.PRESET_REACHED, at_us, self.profile.valve_lag_us)
+                return
             self._stop_reason = "preset"
             self._fire(FpInput.PRESET_REACHED, at_us)
             self._finish(running, at_us, FpInput.PRESET_REACHED)
@@ -199,6 +193,12 @@ class Works:
             return self._rate > 0
         if guard is Guard.CLOSE_PENDING:
             return self._close_pending
+        if guard is Guard.LATCHED:
+            return bool(self._latch)
+        if guard is Guard.MAY_CONTINUE:
+            return self._may_continue
+        if guard is Guard.PRICE_WAITS:
+            return self.profile.price_while_busy == "next"
         return self._closing_for is FpInput.SUSPEND
 
     # --- start and end of a delivery ---------------------------------------------------------------------------
@@ -206,27 +206,31 @@ class Works:
     def _start(self, logical_nozzle: int, now_us: int) -> None:
         nozzle = self.nozzles[logical_nozzle]
         nozzle.meter.settle(now_us)
+        nozzle.begin()
         self._running = RunningDelivery(
             nozzle=nozzle,
             price_fen_per_l=nozzle.price_fen_per_l,
             started_us=now_us,
             start_units=nozzle.meter.position_units(now_us),
             start_pulses=nozzle.meter.pulses(now_us),
+            is_test=self.is_testing,
+            price_decimals=self.profile.price_decimals,
         )
         self._running.aim(*self._preset)
         self._expires_us = None
         self._still_since_us = now_us
 
-    def _close_valve(self, cause: FpInput, now_us: int) -> None:
+    def _close_valve(self, cause: FpInput, now_us: int, takes_us: int | None = None) -> None:
         """Begin to close. A valve that is closing already keeps its time; an end outranks a suspend."""
         if self._closed_us is None:
-            self._closed_us = now_us + self.profile.valve_close_us
+            self._closed_us = now_us + (self.profile.valve_close_us if takes_us is None else takes_us)
         if self._closing_for is None or self._closing_for is FpInput.SUSPEND:
             self._closing_for = cause
 
     def _drop(self, now_us: int, reason: str) -> None:
         self._forget_authorisation()
         self._events.append(AuthorisationDropped(self.number, now_us, reason))
+        self._take_waiting_prices(now_us)
 
     def _forget_authorisation(self) -> None:
         self._allowed = frozenset()
@@ -234,7 +238,7 @@ class Works:
         self._expires_us = None
 
     def _finish(self, running: RunningDelivery, now_us: int, cause: FpInput, reason: str = "") -> None:
-        """Write the delivery down. The state has changed already."""
+        """The delivery is over; the state has changed already. Its record is written within the profile's time."""
         self._settle(now_us)
         self._display = self.reading(now_us)
         self._set_rate(running, 0, None, now_us)
@@ -242,45 +246,30 @@ class Works:
         self._closing_for = self._closed_us = None
         self._close_pending = False
         self._forget_authorisation()
-        volume_ml, amount = self._display.volume_ml, self._display.amount_fen
-        flags = (reason,) if reason else _END_FLAGS[cause]
-        if volume_ml == 0:
+        # A latch (emergency stop) is the reason, whatever came first while the valve closed.
+        flags = (reason or self._latch,) if reason or self._latch else _END_FLAGS[cause]
+        if self._display.volume_ml == 0:
             self._events.append(AuthorisationDropped(self.number, now_us, flags[0] if flags else cause.value))
-            if self.profile.zero_sales == "drop":
-                return
-            flags = (*flags, "zero")
-        nozzle = running.nozzle
-        nozzle.total_volume_ml += volume_ml
-        nozzle.total_amount_fen += amount
-        nozzle.count += volume_ml > 0
-        self.last_sequence = self.last_sequence % self.profile.sequence_max + 1
-        delivery = Delivery(
-            fuelling_point=self.number,
-            logical_nozzle=nozzle.logical,
-            nozzle_id=nozzle.nozzle_id,
-            grade=nozzle.grade,
-            tank=nozzle.tank.tank_id,
-            sequence=self.last_sequence,
-            volume_ml=volume_ml,
-            amount_fen=amount,
-            price_fen_per_l=running.price_fen_per_l,
-            started_us=running.started_us,
-            ended_us=now_us,
-            end_total_volume_ml=nozzle.total_volume_ml,
-            end_total_amount_fen=nozzle.total_amount_fen,
-            flags=flags,
-        )
-        self.journal.append(delivery)
-        self.unacknowledged.append(delivery)
-        self._events.append(DeliveryEnded(self.number, now_us, delivery))
+        else:
+            self._keep_part_tally(running.nozzle, now_us)
+        if self._display.volume_ml or self.profile.zero_sales == "journal":
+            self._unwritten = self._record(running, self._display, flags, now_us)
+            # Both copies of the record, then both of the state.
+            self._written_us = now_us + 4 * self.profile.nv_write_us
+            if not self.profile.nv_write_us:
+                self._write_down()
+        self._take_waiting_prices(now_us)
+        if self._latch:
+            self._fire(FpInput.FAIL, now_us)
 
     # --- flow --------------------------------------------------------------------------------------------------
 
     def _settle(self, now_us: int) -> None:
         if self._running is not None:
-            pulses = self._running.nozzle.meter.settle(now_us)
+            nozzle = self._running.nozzle
+            pulses = nozzle.meter.settle(now_us)
             if pulses:
-                self._running.nozzle.tank.draw(pulses)
+                nozzle.draw(self._running.delivered_pulses(now_us) - pulses, pulses)
 
     def _set_rate(self, running: RunningDelivery, rate: int, stop_units: int | None, now_us: int) -> None:
         """Set the flow of a settled meter and tell when it starts or stops."""
@@ -302,6 +291,8 @@ class Works:
         running = self._running
         if running is None:
             self.timer_us = self._expires_us
+            if self._unwritten is not None and (self.timer_us is None or self._written_us < self.timer_us):
+                self.timer_us = self._written_us
             return
         self._settle(now_us)
         timer = self._plan_flow(running, now_us)
@@ -312,6 +303,9 @@ class Works:
     def _plan_flow(self, running: RunningDelivery, now_us: int) -> int:
         """Set the flow; return when it changes next, or when its absence times out."""
         meter = running.nozzle.meter
+        if now_us < self._valve_from_us:
+            self._set_rate(running, 0, None, now_us)
+            return min(self._valve_from_us, self._still_since_us + self.profile.no_flow_timeout_us)
         if self.state in _VALVE_MAY_OPEN:
             plan = plan_flow(
                 running,

@@ -1,4 +1,4 @@
-"""One long seeded walk: 100,000 steps of hands, commands and power cuts; no transition outside the table."""
+"""One long seeded walk: 100,000 steps of hands, commands, locks and power cuts; no transition outside the table."""
 
 from __future__ import annotations
 
@@ -17,10 +17,16 @@ STEPS = 100_000
     "fd-met.totalisers-never-decrease",
     "fd-pwr.totals-survive-power-cycles",
     "fd-pwr.sequence-is-gap-free-and-wraps",
+    "fd-safe.restart-needs-deliberate-reset",
 )
 def test_a_hundred_thousand_steps_stay_inside_the_table_and_lose_no_pulse(make_point) -> None:
     legal = {(row.state, row.trigger, row.target) for rows in STATE_TABLE.values() for row in rows}
-    point = make_point(authorisation_ttl_us=20_000_000, no_flow_timeout_us=10_000_000)
+    point = make_point(
+        authorisation_ttl_us=20_000_000,
+        no_flow_timeout_us=10_000_000,
+        resume_outage_us=2_000_000,
+        price_while_busy="next",
+    )
     dispenser = Dispenser([point])
     seen: set[tuple[FpState, str, FpState]] = set()
     sold = {1: [0, 0], 2: [0, 0]}
@@ -39,12 +45,24 @@ def test_a_hundred_thousand_steps_stay_inside_the_table_and_lose_no_pulse(make_p
             sequences.append(sale.sequence)
 
     point.listeners.append(listen)
-    rng = Random("long walk")
+    rng = Random("hands")
     now_us = 0
 
     def dip() -> None:
+        nonlocal now_us
         dispenser.cut_power(now_us)
+        now_us += rng.choice((0, 1_000_000, 4_000_000))
+        rng.choice((lambda: None, lambda: point.hang_up(now_us), lambda: point.lift(1, now_us)))()
         dispenser.restore_power(now_us)
+
+    def emergency() -> None:
+        if rng.random() < 0.1:
+            point.emergency_stop(now_us)
+            rng.choice((dip, lambda: point.recover(now_us), lambda: point.lift(2, now_us)))()
+
+    def tamper() -> None:
+        point.calibrate(now_us, 1, rng.choice((0, 9_000)))
+        point.calibrate(now_us, 1, 0)
 
     steps = (
         lambda: point.lift(rng.choice((1, 2)), now_us),
@@ -67,13 +85,19 @@ def test_a_hundred_thousand_steps_stay_inside_the_table_and_lose_no_pulse(make_p
         lambda: point.set_price(now_us, rng.choice((1, 2)), rng.randint(600, 1_100)),
         lambda: point.set_tank_capacity(rng.choice((None, 3_000, 9_000))),
         dip,
+        emergency,
+        lambda: point.reset_emergency(now_us, rng.choice(("manager", "cashier"))),
+        lambda: point.reset_emergency(now_us, "manager"),
+        lambda: rng.random() < 0.2 and point.lock(now_us),
+        lambda: point.unlock(now_us),
+        tamper,
     )
     for _ in range(STEPS):
         now_us += rng.choice((0, 1_000, 50_000, 400_000, 3_000_000))
         rng.choice(steps)()
     point.hang_up(now_us)
     dispenser.settle(now_us)
-    assert len(sequences) > 2_000
+    assert len(sequences) > 1_000
     assert sequences == list(range(1, len(sequences) + 1))
     for logical, nozzle in point.nozzles.items():
         assert [nozzle.total_volume_ml, nozzle.total_amount_fen] == sold[logical]
