@@ -105,6 +105,7 @@ def run(
         wall=not virtual_only,
         backend_urls=urls,
         out=folder,
+        numbered=out_folder is None,
     )
     try:
         with progress() as stages:

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -236,12 +238,17 @@ class EvidenceFolder:
     Use as a context manager; write below `path`, then call `finish`. Leaving without `finish` (an error, Ctrl-C)
     removes everything.
 
+    Args:
+        target: its name.
+        numbered: the number at the end of the name may grow, when another run took the name meanwhile.
+
     Raises:
         EvidenceError: the place is taken by something else, or cannot be written.
     """
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, *, numbered: bool = False) -> None:
         self.target = Path(target)
+        self._numbered = numbered
         if self.target.exists() and not (self.target.is_dir() and not any(self.target.iterdir())):
             raise EvidenceError(f"{self.target} already exists; give another folder with --out")
         try:
@@ -273,13 +280,24 @@ class EvidenceFolder:
             (self.path / "report.html").write_text(report_html, encoding="utf-8")
             _write_checksums(self.path)
             self.path.chmod(0o755)  # mkdtemp is private; evidence is for others to read
-            if self.target.exists():
-                self.target.rmdir()
-            self.path.rename(self.target)
+            self._give_name()
         except OSError as error:
             raise EvidenceError(f"{self.target} cannot be written: {error.strerror or error}") from error
         self._finished = True
         return self.target
+
+    def _give_name(self) -> None:
+        while True:
+            try:
+                # Takes the place of an empty folder, and of nothing else.
+                self.path.rename(self.target)
+            except OSError as error:
+                if not self._numbered or error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+                    raise
+                name = re.sub(r"\d+$", lambda number: str(int(number[0]) + 1), self.target.name)
+                self.target = self.target.with_name(name)
+            else:
+                return
 
 
 def _write_checksums(folder: Path) -> None:

@@ -51,6 +51,12 @@ class LoadedScenario:
     text: str
     sha256: str
 
+    @property
+    def name(self) -> str:
+        """What a command line calls it: a shipped scenario by its name, any other by its path."""
+        path = Path(self.source)
+        return path.stem if path.parent == LIBRARY else self.source
+
 
 def library_names() -> list[str]:
     """Names of the scenarios that come with the harness, in alphabetical order."""

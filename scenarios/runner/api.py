@@ -29,6 +29,8 @@ class RunOptions:
         wall: measure on real sockets and processes (if the scenario has a ``wall`` part).
         backend_urls: someone else's backend to measure, in place of the reference; one URL an instance.
         out: the evidence folder; must not exist yet, or be empty.
+        numbered: the number at the end of ``out`` was chosen for the run; when another run takes the name first, the next
+            free number is used.
     """
 
     seed: str
@@ -36,6 +38,7 @@ class RunOptions:
     virtual: bool = True
     wall: bool = True
     backend_urls: tuple[str, ...] = ()
+    numbered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError
 
 from scenarios.evidence import RunDocument
-from scenarios.loader import ScenarioError, parse
+from scenarios.loader import ScenarioError, load_file
 from scenarios.runner.api import Progress, ReplayOutcome, RunFailed
 from scenarios.runner.run import forecourt_version
 from scenarios.runner.virtual import run_once
@@ -16,6 +18,9 @@ from scenarios.verdicts import ExitCode
 from sim.kernel import KernelError, hash_trace_file
 
 __all__ = ["replay"]
+
+_LARGEST_DOCUMENT: Final = 100_000_000
+"""The queue of a day with a hundred thousand cars takes 10 MB."""
 
 
 def replay(folder: Path, progress: Progress) -> ReplayOutcome:
@@ -25,14 +30,12 @@ def replay(folder: Path, progress: Progress) -> ReplayOutcome:
         RunFailed: the folder is not a complete evidence folder with a virtual part, or the harness broke.
     """
     try:
-        document = RunDocument.model_validate(json.loads((folder / "run.json").read_text("utf-8")))
-        loaded = parse((folder / "scenario.yaml").read_text("utf-8"), source=str(folder / "scenario.yaml"))
+        document = _read_document(folder / "run.json")
+        loaded = load_file(folder / "scenario.yaml")
     except OSError as error:
         raise RunFailed(
             f"{folder}: not a complete evidence folder: {error.filename}: {error.strerror}", ExitCode.USAGE
         ) from error
-    except (ValueError, ValidationError) as error:
-        raise RunFailed(f"{folder / 'run.json'}: not a run document: {error}", ExitCode.USAGE) from error
     except ScenarioError as error:
         raise RunFailed(str(error), ExitCode.USAGE) from error
     if loaded.sha256 != document.scenario_sha256:
@@ -64,4 +67,54 @@ def replay(folder: Path, progress: Progress) -> ReplayOutcome:
     message = f"{run.events:,} events, the same trace" if same else "another trace"
     if not same and document.forecourt != version:
         message += f"; the run was made by version {document.forecourt}, this is {version}"
+    if changed := _changed(folder):
+        message += f"; changed since the run, as SHA256SUMS tells: {', '.join(changed)}"
     return ReplayOutcome(same, expected, run.trace_hash, message)
+
+
+def _changed(folder: Path) -> list[str]:
+    """Files that are not what they were when the run ended. The trace does not depend on them, but a reader may."""
+    try:
+        lines = (folder / "SHA256SUMS").read_text("utf-8").splitlines()
+    except (OSError, ValueError):
+        return ["SHA256SUMS"]
+    changed = []
+    for line in lines:
+        digest, _, name = line.partition("  ")
+        try:
+            with (folder / name).open("rb") as file:
+                same = hashlib.file_digest(file, "sha256").hexdigest() == digest
+        except (OSError, ValueError):
+            same = False
+        if not same:
+            changed.append(name)
+    return changed
+
+
+def _read_document(path: Path) -> RunDocument:
+    """``run.json``. Raises OSError when it cannot be read, RunFailed when it is something else."""
+    with path.open("rb") as file:
+        data = file.read(_LARGEST_DOCUMENT + 1)
+    if len(data) > _LARGEST_DOCUMENT:
+        raise RunFailed(
+            f"{path}: larger than {_LARGEST_DOCUMENT:,} bytes, that is no run document", ExitCode.USAGE
+        )
+    try:
+        tree = json.loads(data.decode("utf-8"))
+    except json.JSONDecodeError as error:
+        raise RunFailed(
+            f"{path}:{error.lineno}: not a run document: broken or cut off: {error.msg}", ExitCode.USAGE
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise RunFailed(f"{path}: not a run document: {error}", ExitCode.USAGE) from error
+    try:
+        return RunDocument.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"])) or "the whole"
+        made_by = tree.get("forecourt") if isinstance(tree, dict) else None
+        other = isinstance(made_by, str) and made_by != forecourt_version()
+        hint = f" (it was made by version {made_by:.40}, this is {forecourt_version()})" if other else ""
+        raise RunFailed(
+            f"{path}: not a run document: {field}: {first['msg']}{hint}", ExitCode.USAGE
+        ) from error

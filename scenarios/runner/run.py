@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -41,6 +43,9 @@ from scenarios.verdicts import CheckResult, ExitCode, worst
 from sim.kernel import KernelError
 
 __all__ = ["forecourt_version", "run_scenario"]
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+"""What the disk says when it is full or was taken away in mid-run."""
 
 _MEASURED_ONLY: Final = frozenset({"failover.gap", "failover.no-lost-write", "harness.open-loop"})
 _MEASURED: Final = _MEASURED_ONLY | {
@@ -82,8 +87,8 @@ def run_scenario(loaded: LoadedScenario, options: RunOptions, progress: Progress
     scenario = loaded.scenario
     started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     try:
-        with EvidenceFolder(options.out) as folder:
-            (folder.path / "scenario.yaml").write_text(loaded.text, encoding="utf-8")
+        with EvidenceFolder(options.out, numbered=options.numbered) as folder:
+            (folder.path / "scenario.yaml").write_text(loaded.text, encoding="utf-8", newline="")
             judged: list[_Judged] = []
             curve: list[CurveLine] = []
             if options.virtual:
@@ -97,7 +102,7 @@ def run_scenario(loaded: LoadedScenario, options: RunOptions, progress: Progress
             if not judged:
                 raise RunFailed(f"{loaded.source}: nothing to run: it has no `wall` part", ExitCode.USAGE)
             progress.stage("writing the report", 0.0)
-            document = _document(loaded, options.seed, started, judged, curve, environment)
+            document = _document(loaded, options, started, judged, curve, environment)
             for part in judged:
                 write_histograms(folder.path / "histograms", part.clock_run.clock, part.latencies_us)
             html = render_report(
@@ -111,6 +116,10 @@ def run_scenario(loaded: LoadedScenario, options: RunOptions, progress: Progress
         raise RunFailed(str(error), ExitCode.USAGE) from error
     except KernelError as error:
         raise RunFailed(f"the harness broke: {error}", ExitCode.HARNESS_ERROR) from error
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise RunFailed(f"{options.out} cannot be written: {error.strerror}", ExitCode.USAGE) from error
     figures: dict[str, object] = {}
     for part in judged:
         figures |= part.figures
@@ -121,7 +130,7 @@ def run_scenario(loaded: LoadedScenario, options: RunOptions, progress: Progress
 
 def _document(
     loaded: LoadedScenario,
-    seed: str,
+    options: RunOptions,
     started: str,
     judged: list[_Judged],
     curve: list[CurveLine],
@@ -134,15 +143,27 @@ def _document(
         scenario=loaded.scenario.name,
         scenario_sha256=loaded.sha256,
         description=loaded.scenario.description,
-        seed=seed,
+        seed=options.seed,
         started_utc=started,
-        replay=f"forecourt run {loaded.source} --seed {seed}",
+        replay=_command(loaded, options),
         verdict=verdict,
         exit_code=code,
         runs=runs,
         curve=curve,
         environment=environment,
     )
+
+
+def _command(loaded: LoadedScenario, options: RunOptions) -> str:
+    """What to type for this run again. A shipped scenario is called by its name, wherever it is installed."""
+    words = ["forecourt", "run", loaded.name, "--seed", options.seed]
+    if options.backend_urls:
+        words += [word for url in options.backend_urls for word in ("--backend", url)]
+    elif not options.virtual:
+        words.append("--wall-only")
+    elif not options.wall:
+        words.append("--virtual-only")
+    return shlex.join(words)
 
 
 def _judge(

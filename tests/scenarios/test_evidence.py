@@ -119,6 +119,26 @@ def test_an_empty_folder_of_that_name_is_used(tmp_path: Path) -> None:
     assert (tmp_path / "e" / "run.json").exists()
 
 
+def test_a_number_that_another_run_took_meanwhile_grows(tmp_path: Path) -> None:
+    with EvidenceFolder(tmp_path / "smoke-1-9", numbered=True) as folder:
+        for taken in ("smoke-1-9", "smoke-1-10"):
+            (tmp_path / taken).mkdir()
+            (tmp_path / taken / "run.json").write_text("theirs")
+        assert folder.finish(document(), report_html="", junit_xml="") == tmp_path / "smoke-1-11"
+    assert (tmp_path / "smoke-1-9" / "run.json").read_text() == "theirs"
+    assert (tmp_path / "smoke-1-11" / "run.json").exists()
+
+
+def test_a_name_that_was_asked_for_is_never_another(tmp_path: Path) -> None:
+    with EvidenceFolder(tmp_path / "e-1") as folder:
+        (tmp_path / "e-1").mkdir()
+        (tmp_path / "e-1" / "run.json").write_text("theirs")
+        with pytest.raises(EvidenceError, match="not empty"):
+            folder.finish(document(), report_html="", junit_xml="")
+    assert [path.name for path in tmp_path.iterdir()] == ["e-1"]
+    assert (tmp_path / "e-1" / "run.json").read_text() == "theirs"
+
+
 def test_run_json_passes_the_published_schema_and_reads_back(tmp_path: Path) -> None:
     with EvidenceFolder(tmp_path / "e") as folder:
         folder.finish(document(), report_html="", junit_xml="")

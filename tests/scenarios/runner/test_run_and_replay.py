@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -16,7 +17,7 @@ import scenarios.measured
 import scenarios.runner.run
 import scenarios.runner.virtual
 from scenarios import ExitCode, Verdict
-from scenarios.loader import LIBRARY, LoadedScenario, parse
+from scenarios.loader import LIBRARY, LoadedScenario, load, load_file, parse
 from scenarios.measured import MeasuredRun
 from scenarios.record import Replication, RunRecord
 from scenarios.runner import RunFailed, RunOptions, RunOutcome, replay, run_scenario
@@ -115,7 +116,9 @@ class TestReplayRefuses:
         (copy / "run.json").unlink()
         assert "not a complete evidence folder" in refused(copy)
 
-    @pytest.mark.parametrize("text", ["", "{}", "[1, 2]", '{"forecourt": 3}', "\x00"])
+    @pytest.mark.parametrize(
+        "text", ["", "{}", "[1, 2]", '{"forecourt": 3}', "\x00", "[" * 100_000, '{"a": 1']
+    )
     def test_a_document_that_is_none(self, copy: Path, text: str) -> None:
         (copy / "run.json").write_text(text, encoding="utf-8")
         assert "not a run document" in refused(copy)
@@ -136,6 +139,46 @@ class TestReplayRefuses:
         assert "has been changed since the run" in refused(copy)
         path.unlink()
         assert "has been changed since the run" in refused(copy)
+
+
+def test_a_replay_tells_what_else_was_changed(copy: Path) -> None:
+    (copy / "report.html").write_bytes((copy / "report.html").read_bytes()[:-1])
+    (copy / "junit.xml").unlink()
+    again = replay(copy, Steps())
+    assert again.same
+    assert "changed since the run, as SHA256SUMS tells: junit.xml, report.html" in again.message
+
+
+def test_a_file_with_the_line_ends_of_windows_can_be_replayed(tmp_path: Path) -> None:
+    path = tmp_path / "short.yaml"
+    path.write_bytes(SHORT.replace("\n", "\r\n").encode())
+    run(tmp_path / "out", load_file(path))
+    again = replay(tmp_path / "out", Steps())
+    assert again.same
+    assert "changed" not in again.message
+
+
+@pytest.mark.parametrize(
+    ("options", "command"),
+    [
+        ({}, "forecourt run smoke --seed 5"),
+        ({"wall": False}, "forecourt run smoke --seed 5 --virtual-only"),
+        ({"virtual": False}, "forecourt run smoke --seed 5 --wall-only"),
+        (
+            {"virtual": False, "backend_urls": ("http://127.0.0.1:1",)},
+            "forecourt run smoke --seed 5 --backend http://127.0.0.1:1",
+        ),
+    ],
+)
+def test_the_command_for_a_run_names_no_place_on_this_machine(options: Any, command: str) -> None:
+    told = scenarios.runner.run._command(load("smoke"), RunOptions(seed="5", out=Path("x"), **options))
+    assert told == command
+
+
+def test_the_command_for_a_file_can_be_typed() -> None:
+    loaded = parse(SHORT, source="my station.yaml")
+    told = scenarios.runner.run._command(loaded, RunOptions(seed="5", out=Path("x"), wall=False))
+    assert told == "forecourt run 'my station.yaml' --seed 5 --virtual-only"
 
 
 def test_a_replay_under_another_seed_is_another_trace(copy: Path) -> None:
@@ -159,7 +202,17 @@ def break_down() -> None:
     raise KernelError("a service crashed")
 
 
+def fill_the_disk() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 class TestNothingHalfWritten:
+    def test_a_disk_that_is_full(self, tmp_path: Path) -> None:
+        with pytest.raises(RunFailed, match="out cannot be written: No space left on device") as failure:
+            run(tmp_path / "out", every=fill_the_disk)
+        assert failure.value.exit_code == ExitCode.USAGE
+        assert list(tmp_path.iterdir()) == []
+
     @pytest.mark.parametrize("stage", ["every", "skipped", "report"])
     def test_interrupted(self, tmp_path: Path, stage: str) -> None:
         with pytest.raises(KeyboardInterrupt):
