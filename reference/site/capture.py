@@ -276,7 +276,7 @@ class DeliveryCapture:
                 nozzle=self.nozzles[logical],
                 volume_ml=filling.volume_ml,
                 amount_fen=filling.amount_fen,
-                price_fen_per_l=self.pump_prices.get(logical, self.prices[logical]),
+                price_fen_per_l=self._sale_price(logical, flags),
                 end_total_volume_ml=witness.volume_ml,
                 end_total_amount_fen=witness.amount_fen,
                 started_us=self.started_us if watched else capture.ended_us,
@@ -288,3 +288,7 @@ class DeliveryCapture:
             )
         )
         self.witnesses[logical] = witness
+
+    def _sale_price(self, logical: int, flags: tuple[str, ...]) -> int:  # noqa: ARG002 - some pumps tell more
+        """The unit price of a sale."""
+        return self.pump_prices.get(logical, self.prices[logical])

@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 Grade = Literal["92", "95", "98", "diesel"]
+TWO_WIRE_PUMPS = 16
 MAX_DOCUMENT_BYTES = 1 << 20  # a station of 32 fuelling points needs about 10 KB
 
 
@@ -46,7 +47,8 @@ class NozzleConfig(_Part):
 class FuellingPointConfig(_Part):
     """One fuelling point (one side of a dispenser) and where it answers on its line.
 
-    ``address`` is the DART address (0x50..0x6F) or the Modbus unit id (1..247); text such as "0x50" is accepted.
+    ``address`` is the DART address (0x50..0x6F), the Modbus unit id (1..247) or the Two-Wire pump (1..16); text such as
+    "0x50" is accepted.
     ``block`` is the place of this fuelling point inside its Modbus unit, counted from 1 (unused on DART).
     """
 
@@ -80,8 +82,12 @@ class LineConfig(_Part):
     """
 
     name: str = ""
-    protocol: Literal["dart", "modbus"]
+    protocol: Literal["dart", "modbus", "twowire"]
     framing: Literal["tcp", "rtu"] = "tcp"
+    echo: bool = False
+    """Two-Wire only: the converter gives our own bytes back."""
+    digits: Literal[6, 8] = 6
+    """Two-Wire only: the digits of the pumps' displays."""
     tcp: str | None = None
     serial: str | None = None
     baud: Annotated[int, Field(ge=1200, le=1_000_000)] = 9600
@@ -108,6 +114,10 @@ class LineConfig(_Part):
                 raise ValueError(
                     f"fuelling point {point.fuelling_point}: address 0x{point.address:02X} is not a DART address "
                     f"(0x50..0x6F)"
+                )
+            if self.protocol == "twowire" and point.address > TWO_WIRE_PUMPS:
+                raise ValueError(
+                    f"fuelling point {point.fuelling_point}: address {point.address} is not a Two-Wire pump (1..16)"
                 )
         return self
 

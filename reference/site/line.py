@@ -58,6 +58,7 @@ class PolledLine(PumpDriver, Generic[Logic]):
         self._poll_next = [False] * len(self.points)  # after each command: ask what came of it
         self._chain_us: int | None = None
         self._commanded = False
+        self._free_us = 0  # end of the last exchange that was allowed to outgrow its slot
         self.overruns = 0
         """Slots that were left out because an earlier exchange, or the host, came too late."""
 
@@ -213,13 +214,14 @@ class PolledLine(PumpDriver, Generic[Logic]):
             self._converse(now_us)
         while not self._talking and grid.next_us is not None and grid.next_us <= now_us:
             index = grid.next_index
-            end_us = grid.next_us + grid.width_us(index)
+            start_us = grid.next_us
+            end_us = start_us + grid.width_us(index)
             quiet = self.is_quiet
             if quiet is not None and self._may_skip(index) and quiet(self.addresses[index]):
                 grid.park()
                 continue
             grid.use()
-            if now_us >= end_us:
+            if now_us >= end_us or start_us < self._free_us:
                 self.overruns += 1
                 continue
             self._active = index

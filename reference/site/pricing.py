@@ -55,7 +55,7 @@ class PriceKeeping:
             self._price_polls = -1
             for logical in list(self._price_wishes):
                 # Only nozzles that the pump has spoken of since can have failed; others wait for their lift.
-                if logical == self.last_nozzle and self._price_wishes[logical] >= TRIES_MOST:
+                if self._heard_of(logical) and self._price_wishes[logical] >= TRIES_MOST:
                     del self._price_wishes[logical]
                     shown = self.pump_prices.get(logical, 0)
                     self.emit(PriceSet(self.number, self.nozzles[logical], shown, False, now_us))
@@ -70,7 +70,9 @@ class PriceKeeping:
 
     def _prices_due(self) -> list[int]:
         return [
-            logical
-            for logical, tries in self._price_wishes.items()
-            if tries == 0 or logical == self.last_nozzle
+            logical for logical, tries in self._price_wishes.items() if tries == 0 or self._heard_of(logical)
         ]
+
+    def _heard_of(self, logical: int) -> bool:
+        """Whether the pump has told this nozzle's price since: most tell that of the nozzle in use only."""
+        return logical == self.last_nozzle

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["TOTAL_MODULUS", "Filling", "Judgement", "Totals", "Witness", "judge"]
+__all__ = ["AMOUNT_MODULUS", "TOTAL_MODULUS", "Filling", "Judgement", "Totals", "Witness", "judge"]
 
 TOTAL_MODULUS = 10**11  # ten BCD digits of 10 ml; amounts (ten digits of fen) wrap ten times earlier
 AMOUNT_MODULUS = 10**10
