@@ -55,6 +55,14 @@ def _floats(values: Iterable[Number]) -> str:
     return f"{len(texts):02X}{''.join(texts)}"
 
 
+def _status(bits: int | None) -> str:
+    return "????" if bits is None else f"{bits:04X}"
+
+
+def _read_status(text: str) -> int | None:
+    return None if text == "????" else Fields(text).hexadecimal(4)
+
+
 @dataclass(frozen=True, slots=True)
 class ActiveAlarm:
     """Function 101: category AA, type NN, device TT. (0, 0, 0) says that all functions are normal."""
@@ -127,11 +135,14 @@ def read_alarm_events(data: str) -> tuple[AlarmEvent, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """Functions 201 and 21A: one tank. ``status``: bit 0 delivery, bit 1 leak test, bit 2 invalid fuel height."""
+    """Functions 201 and 21A: one tank.
+
+    ``status``: bit 0 delivery, bit 1 leak test, bit 2 invalid fuel height. None, and no figure, when there is no such tank.
+    """
 
     tank: int
     product: str
-    status: int
+    status: int | None
     volume: Number
     tc_volume: Number
     ullage: Number
@@ -143,14 +154,14 @@ class Inventory:
 
 def write_inventory(tanks: Iterable[Inventory]) -> str:
     """Functions 201 and 21A (there ``ullage`` is the one to 90 or 95 %)."""
-    return "".join(f"{t.tank:02d}{t.product}{t.status:04X}{_floats(astuple(t)[3:])}" for t in tanks)
+    return "".join(f"{t.tank:02d}{t.product}{_status(t.status)}{_floats(astuple(t)[3:])}" for t in tanks)
 
 
 def read_inventory(data: str) -> tuple[Inventory, ...]:
     """Functions 201 and 21A; a field that a console adds is passed over, one that it leaves out is None."""
     fields, found = Fields(data), []
     while fields:
-        head = (fields.decimal(2), fields.text(1), fields.hexadecimal(4))
+        head = (fields.decimal(2), fields.text(1), _read_status(fields.text(4)))
         values = fields.floats(fields.hexadecimal(2))
         found.append(Inventory(*head, *(values + (None,) * 7)[:7]))
     return tuple(found)
@@ -162,7 +173,7 @@ class MassInventory:
 
     tank: int
     product: str
-    status: int
+    status: int | None
     volume: Number
     mass: Number
     density: Number
@@ -173,14 +184,14 @@ class MassInventory:
 
 def write_mass_inventory(tanks: Iterable[MassInventory]) -> str:
     """Function 214."""
-    return "".join(f"{t.tank:02d}{t.product}{t.status:04X}{_floats(astuple(t)[3:])}" for t in tanks)
+    return "".join(f"{t.tank:02d}{t.product}{_status(t.status)}{_floats(astuple(t)[3:])}" for t in tanks)
 
 
 def read_mass_inventory(data: str) -> tuple[MassInventory, ...]:
     """Function 214."""
     fields, found = Fields(data), []
     while fields:
-        head = (fields.decimal(2), fields.text(1), fields.hexadecimal(4))
+        head = (fields.decimal(2), fields.text(1), _read_status(fields.text(4)))
         values = fields.floats(fields.hexadecimal(2))
         found.append(MassInventory(*head, *(values + (None,) * 6)[:6]))
     return tuple(found)
