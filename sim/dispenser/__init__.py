@@ -33,6 +33,7 @@ from .profile import DispenserProfile
 from .safety import LOCAL_ROLES, PARTS, REGULATOR, SealEntry, seal_log_is_whole
 from .states import COMMANDS, STATE_TABLE, FpInput, FpState, Guard, Rule, state_table
 from .tank import Tank
+from .twowire import TwoWireDispenser, TwoWireQuirks
 
 __all__ = [
     "COMMANDS",
@@ -77,6 +78,8 @@ __all__ = [
     "SealEntry",
     "StateChanged",
     "Tank",
+    "TwoWireDispenser",
+    "TwoWireQuirks",
     "amount_fen",
     "pulses_within_amount",
     "seal_log_is_whole",
