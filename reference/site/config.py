@@ -47,7 +47,7 @@ class NozzleConfig(_Part):
 class FuellingPointConfig(_Part):
     """One fuelling point (one side of a dispenser) and where it answers on its line.
 
-    ``address`` is the DART address (0x50..0x6F), the Modbus unit id (1..247) or the Two-Wire pump (1..16); text such as
+    ``address`` is the IFSF database (0x21..0x24), the DART address (0x50..0x6F), the Modbus unit id (1..247) or the Two-Wire pump (1..16); text such as
     "0x50" is accepted.
     ``block`` is the place of this fuelling point inside its Modbus unit, counted from 1 (unused on DART).
     """
@@ -74,6 +74,28 @@ class FuellingPointConfig(_Part):
         return self
 
 
+class IfsfConfig(_Part):
+    """What an IFSF line needs beside its fuelling points. One line is one dispenser node.
+
+    ``udp`` is "address:port" of the heartbeats, by broadcast (3486 is the standard's port); None when another host wires the
+    driver itself. ``interface`` is our own address: where the dispenser finds us, and the only network that is dialled.
+    """
+
+    udp: str | None = None
+    interface: str = "127.0.0.1"
+    node: Annotated[int, Field(ge=1, le=127)] = 1
+    controller_node: Annotated[int, Field(ge=1, le=127)] = 1
+    stand_alone: bool = False
+    unpaid_limit: Annotated[int, Field(ge=1, le=255)] = 15
+
+    @field_validator("udp")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None:
+            split_host_port(value)
+        return value
+
+
 class LineConfig(_Part):
     """One polled line.
 
@@ -82,7 +104,7 @@ class LineConfig(_Part):
     """
 
     name: str = ""
-    protocol: Literal["dart", "modbus", "twowire"]
+    protocol: Literal["dart", "modbus", "ifsf", "twowire"]
     framing: Literal["tcp", "rtu"] = "tcp"
     echo: bool = False
     """Two-Wire only: the converter gives our own bytes back."""
@@ -94,6 +116,7 @@ class LineConfig(_Part):
     period_us: Annotated[int, Field(ge=10_000, le=10_000_000)] = 250_000
     phase_us: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     missed_polls_offline: Annotated[int, Field(ge=3, le=10)] = 5
+    ifsf: IfsfConfig = IfsfConfig()
     fuelling_points: Annotated[tuple[FuellingPointConfig, ...], Field(min_length=1, max_length=32)]
 
     @model_validator(mode="after")
@@ -114,6 +137,11 @@ class LineConfig(_Part):
                 raise ValueError(
                     f"fuelling point {point.fuelling_point}: address 0x{point.address:02X} is not a DART address "
                     f"(0x50..0x6F)"
+                )
+            if self.protocol == "ifsf" and not 0x21 <= point.address <= 0x24:
+                raise ValueError(
+                    f"fuelling point {point.fuelling_point}: address 0x{point.address:02X} is no fuelling point of an IFSF "
+                    f"node (0x21..0x24)"
                 )
             if self.protocol == "twowire" and point.address > TWO_WIRE_PUMPS:
                 raise ValueError(

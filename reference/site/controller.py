@@ -31,9 +31,11 @@ from reference.site.events import (
     StateChanged,
     TotalsRead,
 )
+from reference.site.ifsf import IfsfDriver
 from reference.site.journal import Authorisation, Journal, JournalError, Sale
 from reference.site.modbus import ModbusDriver
 from reference.site.receipts import ReceiptSpooler
+from reference.site.twowire import TwoWireDriver
 from reference.site.uplink import Uplink
 
 __all__ = ["SiteController", "make_driver"]
@@ -45,6 +47,10 @@ def make_driver(line: LineConfig) -> PumpDriver:
     """The driver for a line. Raises ConfigError when the line cannot work as configured."""
     if line.protocol == "dart":
         return DartDriver(line)
+    if line.protocol == "twowire":
+        return TwoWireDriver(line)
+    if line.protocol == "ifsf":
+        return IfsfDriver(line)
     return ModbusDriver(line)
 
 
