@@ -22,8 +22,9 @@ from reference.site.config import ConfigError, LineConfig, SiteConfig, load_conf
 from reference.site.controller import SiteController
 from reference.site.journal import JournalError
 from reference.site.lines import MachineHost, serial_host, tcp_host
+from reference.site.twowire import LOOP_BAUDS
 
-_PARITY = {"dart": "O", "modbus": "N"}
+_PARITY = {"dart": "O", "modbus": "N", "twowire": "N"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -92,7 +93,9 @@ def _line_host(line: LineConfig, driver: Machine, name: str) -> MachineHost:
         return tcp_host(driver, line.tcp, name=name)
     if line.serial is None:
         raise ConfigError(f"line {name} has no far end")
-    return serial_host(driver, line.serial, line.baud, parity=_PARITY[line.protocol], name=name)
+    loop = line.protocol == "twowire" and line.baud in LOOP_BAUDS
+    parity = "E" if loop else _PARITY[line.protocol]
+    return serial_host(driver, line.serial, line.baud, parity=parity, name=name)
 
 
 def _say(message: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ from reference.site.line import PolledLine
 from reference.site.twowire_point import TwoWirePoint
 from reference.site.twowire_steps import Step, TwoWirePump
 
-__all__ = ["TwoWireDriver"]
+__all__ = ["LOOP_BAUDS", "TwoWireDriver"]
 
 LOOP_BAUDS: Final = frozenset({5760, 5787})
 """Current loops run 8E1; converters and Changji heads at other speeds 8N1."""

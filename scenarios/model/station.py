@@ -54,7 +54,7 @@ class Dispenser(Part):
 
 
 class LinePoint(Part):
-    """A fuelling point's place on its line: DART address 0x50..0x6F (80..111), or Modbus unit 1..247."""
+    """A fuelling point's place on its line: DART address 0x50..0x6F (80..111), Modbus unit 1..247, Two-Wire pump 1..16."""
 
     fuelling_point: Annotated[int, Field(ge=1, le=64)]
     address: Annotated[int, Field(ge=1, le=247)]
@@ -64,10 +64,14 @@ class Line(Part):
     """A pump line: one controller port with the fuelling points that hang on it."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
-    protocol: Literal["dart", "modbus"]
+    protocol: Literal["dart", "modbus", "twowire"]
     framing: Literal["serial", "tcp"] = "serial"
     """``tcp`` is for Modbus only."""
     baud: Literal[1200, 2400, 4800, 5787, 9600, 19200, 38400, 57600, 115200] = 9600
+    digits: Literal[6, 8] = 6
+    """Digits of the pumps' displays; Two-Wire only."""
+    echo: bool = False
+    """The line's converter gives the controller its own bytes back; Two-Wire only."""
     poll_period_ms: Annotated[int, Field(ge=50, le=10_000)] = 250
     """Each fuelling point is polled once in this time."""
     points: Annotated[tuple[LinePoint, ...], Field(min_length=1, max_length=32)]
@@ -90,8 +94,20 @@ class Line(Part):
                     f"DART address {point.address} of fuelling point {point.fuelling_point} is not in 80..111"
                 )
                 problems.append((place, problem))
-        if self.protocol == "dart" and self.framing == "tcp":
-            problems.append((("framing",), "framing 'tcp' is for Modbus lines; a DART line is serial"))
+            if self.protocol == "twowire" and point.address > 16:
+                problem = (
+                    f"Two-Wire pump {point.address} of fuelling point {point.fuelling_point} is not in 1..16"
+                )
+                problems.append((place, problem))
+        if self.protocol != "modbus" and self.framing == "tcp":
+            name = {"dart": "DART", "twowire": "Two-Wire"}.get(self.protocol, self.protocol)
+            problems.append((("framing",), f"framing 'tcp' is for Modbus lines; a {name} line is serial"))
+        if self.protocol != "twowire":
+            problems += [
+                ((name,), f"{name} is for Two-Wire lines")
+                for name in ("digits", "echo")
+                if name in self.model_fields_set
+            ]
         if self.framing == "tcp" and len(self.points) > 1:
             problem = "a line with framing 'tcp' is one device: give each fuelling point a line of its own"
             problems.append((("framing",), problem))

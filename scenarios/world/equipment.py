@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from protocols.twowire import EIGHT_DIGITS, SIX_DIGITS
 from scenarios.model import Line, Station
 from sim.dispenser import (
     DartDispenser,
@@ -14,6 +15,7 @@ from sim.dispenser import (
     ModbusDispenser,
     Nozzle,
     Tank,
+    TwoWireDispenser,
 )
 
 __all__ = ["Cabinet", "Equipment", "build_equipment"]
@@ -29,7 +31,7 @@ class Cabinet:
     name: str
     line: str
     dispenser: Dispenser
-    machine: DartDispenser | ModbusDispenser
+    machine: DartDispenser | ModbusDispenser | TwoWireDispenser
     addresses: tuple[int, ...]
 
 
@@ -89,6 +91,11 @@ def _cabinets(name: str, line: Line, at: dict[int, FuellingPoint]) -> list[Cabin
     if line.protocol == "dart":
         dispenser = Dispenser(at.values())
         return [Cabinet(name, line.name, dispenser, DartDispenser(dispenser, at), tuple(at))]
+    if line.protocol == "twowire":
+        dispenser = Dispenser(at.values())
+        model = SIX_DIGITS if line.digits == 6 else EIGHT_DIGITS
+        head = TwoWireDispenser(dispenser, at, model=model)
+        return [Cabinet(name, line.name, dispenser, head, tuple(at))]
     # One Modbus unit a fuelling point: its block is the first of the unit.
     framing: Literal["tcp", "rtu"] = "tcp" if line.framing == "tcp" else "rtu"
     cabinets = []

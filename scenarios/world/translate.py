@@ -66,6 +66,8 @@ def _line(station: Station, line: Line, at: str | None) -> dict[str, Any]:
         "framing": "tcp" if line.framing == "tcp" else "rtu",
         "tcp": at,
         "baud": line.baud,
+        "digits": line.digits,
+        "echo": line.echo,
         "period_us": line.poll_period_ms * _MS,
         "fuelling_points": [
             {

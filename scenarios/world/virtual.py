@@ -35,11 +35,14 @@ _PLATFORM_HOST: Final = "api.weixin.qq.com"
 _PAYER_HOST: Final = "payer.sim"
 _CALLBACK_HOST: Final = "backend.station"
 
-_POLL_CHARACTERS: Final = {"dart": 3, "modbus": 8}
-"""Characters of an idle poll: address, POLL, SF on DART; a read request on Modbus RTU."""
+_POLL_CHARACTERS: Final = {"dart": 3, "modbus": 8, "twowire": 1}
+"""Characters of an idle poll: address, POLL, SF on DART; a read request on Modbus RTU; one byte on Two-Wire."""
 
-_BITS_PER_CHARACTER: Final = {"dart": 11, "modbus": 10}
-"""DART is 8O1, the Modbus lines here are 8N1."""
+_BITS_PER_CHARACTER: Final = {"dart": 11, "modbus": 10, "twowire": 10}
+"""DART is 8O1, the Modbus lines here are 8N1, and so are Two-Wire lines that are no current loops."""
+
+_CURRENT_LOOP_BAUD: Final = 5787
+"""A Two-Wire line at this speed is 8E1."""
 
 _PRINTER_BYTES_PER_S: Final = 1_000_000
 """A 10 Mbit/s receipt printer board."""
@@ -50,6 +53,12 @@ _WARM_UP_US: Final = 1_000_000
 _STEP_US: Final = 60_000_000
 _OVERTIME_STEPS: Final = 120
 """How many minutes after the last arrival the last car may still be there: two hours end any queue."""
+
+
+def _bits_per_character(line: Line) -> int:
+    if line.protocol == "twowire" and line.baud == _CURRENT_LOOP_BAUD:
+        return 11
+    return _BITS_PER_CHARACTER[line.protocol]
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +247,8 @@ class VirtualWorld:
             self.kernel,
             line.name,
             baud=line.baud,
-            bits_per_char=_BITS_PER_CHARACTER[line.protocol],
+            bits_per_char=_bits_per_character(line),
+            echo=line.echo,
             faults=self.plan.wire(line.name),
             capture=self._capture(line.name),
             skip_idle_polls=self.options.skip_idle_polls,
