@@ -23,6 +23,7 @@ __all__ = [
 
 Grade = Literal["92", "95", "98", "diesel"]
 TWO_WIRE_PUMPS = 16
+AAFF_GUNS = 32
 MAX_DOCUMENT_BYTES = 1 << 20  # a station of 32 fuelling points needs about 10 KB
 
 
@@ -104,12 +105,14 @@ class LineConfig(_Part):
     """
 
     name: str = ""
-    protocol: Literal["dart", "modbus", "ifsf", "twowire"]
+    protocol: Literal["dart", "modbus", "ifsf", "twowire", "aaff"]
     framing: Literal["tcp", "rtu"] = "tcp"
     echo: bool = False
     """Two-Wire only: the converter gives our own bytes back."""
     digits: Literal[6, 8] = 6
     """Two-Wire only: the digits of the pumps' displays."""
+    poll: Literal["long", "short"] = "long"
+    """AA FF only: ``short`` for dispensers whose firmware looks at one byte of a poll."""
     tcp: str | None = None
     serial: str | None = None
     baud: Annotated[int, Field(ge=1200, le=1_000_000)] = 9600
@@ -118,6 +121,14 @@ class LineConfig(_Part):
     missed_polls_offline: Annotated[int, Field(ge=3, le=10)] = 5
     ifsf: IfsfConfig = IfsfConfig()
     fuelling_points: Annotated[tuple[FuellingPointConfig, ...], Field(min_length=1, max_length=32)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_pace(cls, value: object) -> object:
+        """AA FF lines run at 38400 baud and are polled every 0.8 s unless something else is said."""
+        if isinstance(value, dict) and value.get("protocol") == "aaff":
+            return {"baud": 38_400, "period_us": 800_000, **value}
+        return value
 
     @model_validator(mode="after")
     def _one_far_end_and_one_pump_per_address(self) -> Self:
@@ -142,6 +153,14 @@ class LineConfig(_Part):
                 raise ValueError(
                     f"fuelling point {point.fuelling_point}: address 0x{point.address:02X} is no fuelling point of an IFSF "
                     f"node (0x21..0x24)"
+                )
+            if self.protocol == "aaff" and point.address > AAFF_GUNS:
+                raise ValueError(
+                    f"fuelling point {point.fuelling_point}: address {point.address} is not an AA FF gun (1..32)"
+                )
+            if self.protocol == "aaff" and (len(point.nozzles) > 1 or point.nozzles[0].logical != 1):
+                raise ValueError(
+                    f"fuelling point {point.fuelling_point}: an AA FF gun has one nozzle, with logical number 1"
                 )
             if self.protocol == "twowire" and point.address > TWO_WIRE_PUMPS:
                 raise ValueError(
