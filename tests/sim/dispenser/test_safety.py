@@ -14,7 +14,6 @@ from sim.dispenser import (
     FuellingPoint,
     PointLocked,
     PointUnlocked,
-    StateChanged,
     seal_log_is_whole,
 )
 
