@@ -20,11 +20,12 @@ from typing import Any
 from protocols.sansio import Machine
 from reference.site.config import ConfigError, LineConfig, SiteConfig, load_config
 from reference.site.controller import SiteController
+from reference.site.gauge import GaugeReader
 from reference.site.journal import JournalError
 from reference.site.lines import MachineHost, serial_host, tcp_host
 from reference.site.twowire import LOOP_BAUDS
 
-_PARITY = {"dart": "O", "modbus": "N", "twowire": "N"}
+_PARITY = {"dart": "O", "modbus": "N", "twowire": "N", "aaff": "N"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -76,6 +77,8 @@ async def _run(site: SiteController) -> None:
     ]
     if site.printer is not None and site.config.printer is not None and site.config.printer.tcp is not None:
         hosts.append(tcp_host(site.printer, site.config.printer.tcp, name="printer"))
+    if site.gauge is not None:
+        hosts += gauge_hosts(site.gauge.reader)
     await site.start()
     for host in hosts:
         host.start()
@@ -96,6 +99,16 @@ def _line_host(line: LineConfig, driver: Machine, name: str) -> MachineHost:
     loop = line.protocol == "twowire" and line.baud in LOOP_BAUDS
     parity = "E" if loop else _PARITY[line.protocol]
     return serial_host(driver, line.serial, line.baud, parity=parity, name=name)
+
+
+def gauge_hosts(reader: GaugeReader) -> list[MachineHost]:
+    """The host of the tank gauge's line, if it is named: TCP, or a serial device without parity."""
+    config = reader.config
+    if config.tcp is not None:
+        return [tcp_host(reader, config.tcp, name="gauge")]
+    if config.serial is not None:
+        return [serial_host(reader, config.serial, config.baud, parity="N", name="gauge")]
+    return []
 
 
 def _say(message: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from reference.site.aaff import AaFfDriver
 from reference.site.authorisations import TAKEN, AuthorisationDesk
 from reference.site.commands import CommandHandler
 from reference.site.config import FuellingPointConfig, LineConfig, NozzleConfig, SiteConfig
@@ -31,6 +32,7 @@ from reference.site.events import (
     StateChanged,
     TotalsRead,
 )
+from reference.site.gauge_desk import GaugeDesk
 from reference.site.ifsf import IfsfDriver
 from reference.site.journal import Authorisation, Journal, JournalError, Sale
 from reference.site.modbus import ModbusDriver
@@ -43,14 +45,16 @@ __all__ = ["SiteController", "make_driver"]
 log = logging.getLogger(__name__)
 
 
-def make_driver(line: LineConfig) -> PumpDriver:
-    """The driver for a line. Raises ConfigError when the line cannot work as configured."""
+def make_driver(line: LineConfig, *, clock_us: Callable[[], int] | None = None) -> PumpDriver:
+    """The driver for a line; ``clock_us`` (unix time) for pumps that are told the time of day. Raises ConfigError when the line cannot work as configured."""
     if line.protocol == "dart":
         return DartDriver(line)
     if line.protocol == "twowire":
         return TwoWireDriver(line)
     if line.protocol == "ifsf":
         return IfsfDriver(line)
+    if line.protocol == "aaff":
+        return AaFfDriver(line, clock_us=clock_us)
     return ModbusDriver(line)
 
 
@@ -85,7 +89,7 @@ class SiteController(AuthorisationDesk):
     ) -> None:
         self.config = config
         self.clock_us = clock_us
-        self.drivers: list[PumpDriver] = [make_driver(line) for line in config.lines]
+        self.drivers: list[PumpDriver] = [make_driver(line, clock_us=clock_us) for line in config.lines]
         self.journal = Journal(journal_path)
         self.points: dict[int, FuellingPointConfig] = {}
         self.nozzles: dict[int, NozzleConfig] = {}
@@ -94,6 +98,7 @@ class SiteController(AuthorisationDesk):
         self.prices: dict[int, int] = {}
         self.lifted: dict[int, int] = {}  # fuelling point -> nozzle that waits for an authorisation
         self.held: dict[int, Authorisation] = {}  # nozzle -> the one authorisation it has
+        self.blocked: set[int] = set()  # nozzles that must not sell: their tank has water in it
         self.backend_up = False
         self.on_sale: list[Callable[[Sale], None]] = []
         self.alarms: list[str] = []
@@ -119,6 +124,7 @@ class SiteController(AuthorisationDesk):
             owner=self,
             clock_us=clock_us,
         )
+        self.gauge = GaugeDesk.of(self)
         self.commands = CommandHandler(self)
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             LineUp: self._on_line_up,
@@ -193,6 +199,7 @@ class SiteController(AuthorisationDesk):
             "unsent_sales": self.journal.count_unsent(),
             "refused_sales": len(self.journal.refusals()),
             "alarms": self.alarms[-20:],
+            "gauge": None if self.gauge is None else self.gauge.snapshot(),
             "printer": None
             if printer is None
             else {"state": printer.state, "waiting": len(printer), "problems": list(printer.problems)},
