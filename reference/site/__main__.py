@@ -17,12 +17,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from protocols.sansio import Machine
-from reference.site.config import ConfigError, LineConfig, SiteConfig, load_config
+from reference.site.config import ConfigError, LineConfig, SiteConfig, load_config, split_host_port
 from reference.site.controller import SiteController
 from reference.site.gauge import GaugeReader
+from reference.site.driver import PumpDriver
+from reference.site.ifsf import IfsfDriver
 from reference.site.journal import JournalError
-from reference.site.lines import MachineHost, serial_host, tcp_host
+from reference.site.lines import MachineHost, monotonic_us, serial_host, tcp_host
+from reference.site.nodes import NodeHost
 from reference.site.twowire import LOOP_BAUDS
 
 _PARITY = {"dart": "O", "modbus": "N", "twowire": "N", "aaff": "N"}
@@ -62,6 +64,10 @@ def main(arguments: list[str] | None = None) -> int:
 def hosts_wanted(config: SiteConfig) -> None:
     """Raises ConfigError if a line has no far end."""
     for number, line in enumerate(config.lines):
+        if line.protocol == "ifsf":
+            if line.ifsf.udp is None:
+                raise ConfigError(f"lines.{number}.ifsf.udp: needs address:port of the heartbeats")
+            continue
         if line.tcp is None and line.serial is None:
             raise ConfigError(f"lines.{number}: needs tcp (host:port) or serial (a device)")
 
@@ -71,7 +77,7 @@ async def _run(site: SiteController) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    hosts = [
+    hosts: list[MachineHost | NodeHost] = [
         _line_host(line, driver, f"{index}:{line.name or line.protocol}")
         for index, (line, driver) in enumerate(zip(site.config.lines, site.drivers, strict=True))
     ]
@@ -91,7 +97,12 @@ async def _run(site: SiteController) -> None:
     _say({"stopped": True, "unsent_sales": unsent})
 
 
-def _line_host(line: LineConfig, driver: Machine, name: str) -> MachineHost:
+def _line_host(line: LineConfig, driver: PumpDriver, name: str) -> MachineHost | NodeHost:
+    if isinstance(driver, IfsfDriver):
+        if line.ifsf.udp is None:
+            raise ConfigError(f"line {name} has no heartbeats")
+        broadcast = split_host_port(line.ifsf.udp)
+        return NodeHost(driver, monotonic_us, broadcast=broadcast, interface=line.ifsf.interface, name=name)
     if line.tcp is not None:
         return tcp_host(driver, line.tcp, name=name)
     if line.serial is None:

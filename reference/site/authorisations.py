@@ -26,6 +26,7 @@ class AuthorisationDesk:
     clock_us: Callable[[], int]
     journal: Journal
     backend_up: bool
+    blocked: set[int]
     lifted: dict[int, int]
     held: dict[int, Authorisation]
     point_of: dict[int, int]
@@ -43,7 +44,7 @@ class AuthorisationDesk:
     def consider(self, fuelling_point: int) -> None:
         """Authorise the nozzle that waits at this fuelling point, if an order or the policy says so."""
         nozzle = self.lifted.get(fuelling_point)
-        if nozzle is None:
+        if nozzle is None or nozzle in self.blocked:
             return
         held = self.held.get(nozzle)
         if held is not None and held.live:

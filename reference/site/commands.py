@@ -64,6 +64,8 @@ class CommandHandler:
             return False, f"unknown nozzle {nozzle}"
         if site.journal.has_sale_of(order_id):
             return True, "delivered"
+        if nozzle in site.blocked:
+            return False, "the nozzle's tank is blocked"
         number = site.point_of[nozzle]
         status = site.driver_of[number].status(number)
         if status.state in (PointState.OFFLINE, PointState.INOPERATIVE, PointState.CLOSED):

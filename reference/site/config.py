@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from reference.site.gauge_config import GaugeConfig
+
 __all__ = [
     "BackendConfig",
     "ConfigError",
@@ -210,6 +212,7 @@ class SiteConfig(_Part):
     authorisation_ttl_us: Annotated[int, Field(ge=1_000_000, le=3_600_000_000)] = 120_000_000
     lines: Annotated[tuple[LineConfig, ...], Field(min_length=1, max_length=32)]
     printer: PrinterConfig | None = None
+    gauge: GaugeConfig | None = None
     uplink: BackendConfig = BackendConfig()
     # The next three are used by the real process only; a host in the same process passes them itself.
     backend: tuple[str, ...] = ()

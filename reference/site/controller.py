@@ -46,7 +46,11 @@ log = logging.getLogger(__name__)
 
 
 def make_driver(line: LineConfig, *, clock_us: Callable[[], int] | None = None) -> PumpDriver:
-    """The driver for a line; ``clock_us`` (unix time) for pumps that are told the time of day. Raises ConfigError when the line cannot work as configured."""
+    """The driver for a line; ``clock_us`` (unix time) is for pumps that are told the time of day.
+
+    Raises:
+        ConfigError: the line cannot work as configured.
+    """
     if line.protocol == "dart":
         return DartDriver(line)
     if line.protocol == "twowire":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _REFUSED = frozenset({400, 409, 413, 422})  # answers that a repetition would not change
 ANSWER_BYTES_MOST = 1 << 20
+_READINGS_MOST = 480  # rounds of the gauge, two a minute
 
 
 class BackendAway(Exception):  # noqa: N818 - a state of the world, not a defect
@@ -88,6 +90,9 @@ class Uplink:
         self._results = asyncio.Event()
         self._live = asyncio.Event()
         self._declare = asyncio.Event()
+        self._tanks = asyncio.Event()
+        self._readings: deque[dict[str, Any]] = deque(maxlen=_READINGS_MOST)
+        self._sends_tanks = False
         self._sent_live: dict[int, dict[str, Any]] = {}
         self.up: bool | None = None
         """Whether the backend answers; None before the first try."""
@@ -143,6 +148,14 @@ class Uplink:
     def setup_changed(self) -> None:
         """Prices or the like changed: declare the station again."""
         self._declare.set()
+
+    def tanks_read(self, body: dict[str, Any]) -> None:
+        """The gauge was read: send it, after what waits already. Beyond four hours of outage the oldest are left out."""
+        self._readings.append(body)
+        self._tanks.set()
+        if self._courier is not None and not self._sends_tanks:
+            self._sends_tanks = True
+            self._tasks.append(asyncio.create_task(self._tanks_loop(), name="site-uplink-tanks"))
 
     # -- the loops ----------------------------------------------------------------------------------------------
 
@@ -221,6 +234,22 @@ class Uplink:
                     self._sent_live = {}
                     self._live.set()
             await self._sleep(self._config.live_gap_us)
+
+    async def _tanks_loop(self) -> None:
+        while True:
+            await self._tanks.wait()
+            self._tanks.clear()
+            while self._readings:
+                body = self._readings[0]
+                response = await self._patiently("POST", "/tanks", lambda body=body: body)  # type: ignore[misc]
+                if response.status_code >= 300:
+                    self._complain("tanks", response)
+                    if response.status_code not in _REFUSED:
+                        await self._sleep(self._config.retry_most_us)
+                        continue
+                # While it was sent, the oldest may have been left out already.
+                if self._readings and self._readings[0] is body:
+                    self._readings.popleft()
 
     async def _command_loop(self) -> None:
         after = 0  # from the start: what is still open there may have been lost here

@@ -28,6 +28,8 @@ from .watch import DeliveryWatch, LeakWatch, Snapshot
 __all__ = ["GaugeConsole"]
 
 _SCAN_US: Final = 10_000_000
+_FRESH_US: Final = 1_000_000
+_FIGURES: Final = frozenset({"I201", "I214", "I21A"})
 _BATTERY_OFF: Final = 4
 _HYSTERESIS: Final = 200
 """An alarm goes when its limit is undercut by a 200th of the tank, so that a ripple does not make it flutter."""
@@ -93,6 +95,7 @@ class GaugeConsole:
         self.silent: set[int] = set()
         self.on_alarm: Callable[[int, int, bool], None] | None = None
         self.next_scan_us = 0
+        self._scanned_us = 0
         self._scan_us = scan_us
         self._clock = clock
         self._clock_off = timedelta()
@@ -109,10 +112,12 @@ class GaugeConsole:
 
     # --- measuring ----------------------------------------------------------------------------------------------
 
-    def scan(self, now_us: int) -> None:
-        """Measure all tanks if it is time to."""
-        if not self.is_powered or now_us < self.next_scan_us:
+    def scan(self, now_us: int, *, is_asked: bool = False) -> None:
+        """Measure all tanks if it is time to; for a host that asks for figures they are not older than a second."""
+        due_us = min(self.next_scan_us, self._scanned_us + _FRESH_US) if is_asked else self.next_scan_us
+        if not self.is_powered or now_us < due_us:
             return
+        self._scanned_us = now_us
         self.next_scan_us = (now_us // self._scan_us + 1) * self._scan_us
         at = self.time(now_us)
         for number, setup in self.setups.items():
@@ -210,7 +215,7 @@ class GaugeConsole:
 
     def answer(self, command: Command, now_us: int) -> bytes:
         """The reply to a command."""
-        self.scan(now_us)
+        self.scan(now_us, is_asked=command.function in _FIGURES)
         report = REPORTS.get(command.function)
         device = command.device
         answer: Answer | None = None
