@@ -19,8 +19,8 @@ from typing import Any
 
 from reference.site.config import ConfigError, LineConfig, SiteConfig, load_config, split_host_port
 from reference.site.controller import SiteController
-from reference.site.gauge import GaugeReader
 from reference.site.driver import PumpDriver
+from reference.site.gauge import GaugeReader
 from reference.site.ifsf import IfsfDriver
 from reference.site.journal import JournalError
 from reference.site.lines import MachineHost, monotonic_us, serial_host, tcp_host

@@ -113,6 +113,7 @@ class IfsfPointLogic:
         self.flow_seen = False
         self.running = Filling(0, 0)
         self._started_us = 0
+        self._ended_us = 0
         self._doubt = 0
         self._lift_waits = False
 
@@ -186,6 +187,8 @@ class IfsfPointLogic:
         if state in DELIVERING:
             self._on_delivering(state, now_us)
         elif self.delivery_open and before is not None:
+            if before in DELIVERING:
+                self._ended_us = now_us
             self.capture_due = True
         if state is FpState.CALLING and before is not FpState.CALLING:
             self._lift_waits = True
@@ -418,7 +421,7 @@ class IfsfPointLogic:
                 end_total_volume_ml=witness.volume_ml,
                 end_total_amount_fen=witness.amount_fen,
                 started_us=self._started_us if watched else now_us,
-                ended_us=now_us,
+                ended_us=max(self._started_us, self._ended_us) if watched else now_us,
                 flags=flags,
                 witness=witness,
                 at_us=now_us,

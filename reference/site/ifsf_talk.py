@@ -268,9 +268,11 @@ class Talk:
             marks = point.notices
             sales = yield from self._read_sales(point)
             totals = yield from self._read_totals(point, sales or [], recovered=recovered)
-            if sales is None or totals is None or point.notices != marks:
+            if sales is None or totals is None:
                 yield Pause(_AGAIN_US)
                 continue
+            if point.notices != marks:
+                continue  # something happened in between: the two readings do not hang together
             if tries < _CAPTURE_TRIES and point.must_wait(sales, totals):
                 yield Pause(_AGAIN_US)
                 continue

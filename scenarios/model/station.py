@@ -54,7 +54,10 @@ class Dispenser(Part):
 
 
 class LinePoint(Part):
-    """A fuelling point's place on its line: DART address 0x50..0x6F (80..111), Modbus unit 1..247, Two-Wire pump 1..16."""
+    """A fuelling point's place on its line.
+
+    DART address 0x50..0x6F (80..111), Modbus unit 1..247, Two-Wire pump 1..16, IFSF database 0x21..0x24 (33..36).
+    """
 
     fuelling_point: Annotated[int, Field(ge=1, le=64)]
     address: Annotated[int, Field(ge=1, le=247)]
@@ -64,9 +67,9 @@ class Line(Part):
     """A pump line: one controller port with the fuelling points that hang on it."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
-    protocol: Literal["dart", "modbus", "twowire"]
+    protocol: Literal["dart", "modbus", "ifsf", "twowire"]
     framing: Literal["serial", "tcp"] = "serial"
-    """``tcp`` is for Modbus only."""
+    """``tcp`` is for Modbus, and the only one for IFSF."""
     baud: Literal[1200, 2400, 4800, 5787, 9600, 19200, 38400, 57600, 115200] = 9600
     digits: Literal[6, 8] = 6
     """Digits of the pumps' displays; Two-Wire only."""
@@ -94,12 +97,19 @@ class Line(Part):
                     f"DART address {point.address} of fuelling point {point.fuelling_point} is not in 80..111"
                 )
                 problems.append((place, problem))
+            if self.protocol == "ifsf" and not 0x21 <= point.address <= 0x24:
+                problem = (
+                    f"IFSF database {point.address} of fuelling point {point.fuelling_point} is not in 33..36"
+                )
+                problems.append((place, problem))
             if self.protocol == "twowire" and point.address > 16:
                 problem = (
                     f"Two-Wire pump {point.address} of fuelling point {point.fuelling_point} is not in 1..16"
                 )
                 problems.append((place, problem))
-        if self.protocol != "modbus" and self.framing == "tcp":
+        if self.protocol == "ifsf" and self.framing != "tcp":
+            problems.append((("framing",), "an IFSF line is a network: give framing 'tcp'"))
+        if self.protocol not in {"modbus", "ifsf"} and self.framing == "tcp":
             name = {"dart": "DART", "twowire": "Two-Wire"}.get(self.protocol, self.protocol)
             problems.append((("framing",), f"framing 'tcp' is for Modbus lines; a {name} line is serial"))
         if self.protocol != "twowire":
@@ -108,7 +118,7 @@ class Line(Part):
                 for name in ("digits", "echo")
                 if name in self.model_fields_set
             ]
-        if self.framing == "tcp" and len(self.points) > 1:
+        if self.protocol == "modbus" and self.framing == "tcp" and len(self.points) > 1:
             problem = "a line with framing 'tcp' is one device: give each fuelling point a line of its own"
             problems.append((("framing",), problem))
         if problems:
@@ -208,6 +218,9 @@ class Station(Part):
                 elif wanted in wired:
                     yield place, f"fuelling point {wanted} hangs on a line already"
                 wired.add(wanted)
+            cabinets = {built[one.fuelling_point][1] for one in line.points if one.fuelling_point in built}
+            if line.protocol == "ifsf" and len(cabinets) > 1:
+                yield ("lines", number, "points"), "an IFSF line is one dispenser, not several"
         for wanted, where in sorted(built.items()):
             if wanted not in wired:
                 yield where, f"fuelling point {wanted} hangs on no line"

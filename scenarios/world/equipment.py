@@ -12,6 +12,7 @@ from sim.dispenser import (
     Dispenser,
     DispenserProfile,
     FuellingPoint,
+    IfsfDispenser,
     ModbusDispenser,
     Nozzle,
     Tank,
@@ -31,7 +32,7 @@ class Cabinet:
     name: str
     line: str
     dispenser: Dispenser
-    machine: DartDispenser | ModbusDispenser | TwoWireDispenser
+    machine: DartDispenser | IfsfDispenser | ModbusDispenser | TwoWireDispenser
     addresses: tuple[int, ...]
 
 
@@ -96,6 +97,11 @@ def _cabinets(name: str, line: Line, at: dict[int, FuellingPoint]) -> list[Cabin
         model = SIX_DIGITS if line.digits == 6 else EIGHT_DIGITS
         head = TwoWireDispenser(dispenser, at, model=model)
         return [Cabinet(name, line.name, dispenser, head, tuple(at))]
+    if line.protocol == "ifsf":
+        # One line is one node; the address is the fuelling point's database in it.
+        dispenser = Dispenser(at.values())
+        places = {address - 0x20: point.number for address, point in at.items()}
+        return [Cabinet(name, line.name, dispenser, IfsfDispenser(dispenser, places=places), tuple(at))]
     # One Modbus unit a fuelling point: its block is the first of the unit.
     framing: Literal["tcp", "rtu"] = "tcp" if line.framing == "tcp" else "rtu"
     cabinets = []

@@ -31,6 +31,7 @@ from sim.wires import (
     Capture,
     LineServer,
     MachineServer,
+    NodeHost,
     SharedLine,
     serve_line_tcp,
     serve_machine_tcp,
@@ -46,6 +47,7 @@ HTTP_PORTS: Final = ("gateway", "platform", "payer", "callbacks", "control")
 """Names of the HTTP ports, as ``ports`` of `RealWorld` calls them; a line goes by its own name, the printer by ``printer``."""
 
 _HOST: Final = "127.0.0.1"
+_BROADCAST: Final = "127.255.255.255"
 _CALLBACK_TRY_S: Final = 4.0
 """One try of the balancer at one backend; the gateway itself gives a callback 5 s."""
 
@@ -229,6 +231,8 @@ class RealWorld:
         if capture is not None:
             self.captures.append(capture)
         port = self._ports.get(line.name, 0)
+        if line.protocol == "ifsf":
+            return await self._serve_node(line, port, capture)
         server: LineServer | MachineServer
         if line.framing == "tcp" and len(cabinets) == 1:
             # A Modbus TCP device takes several masters, each with a connection of its own.
@@ -249,6 +253,22 @@ class RealWorld:
         self._stack.push_async_callback(server.aclose)
         self.lines[line.name] = server
         return f"{_HOST}:{server.port}"
+
+    async def _serve_node(self, line: Line, port: int, capture: Capture | None) -> str:
+        """An IFSF line is found by its heartbeats: what is told of it is where they go."""
+        (cabinet,) = self.equipment.on_line(line.name)
+        machine: Any = cabinet.machine
+        node = NodeHost(
+            machine,
+            self._now_us,
+            broadcast=(_BROADCAST, port),
+            name=cabinet.name,
+            peer="site",
+            capture=capture,
+        )
+        await node.start()
+        self._stack.push_async_callback(node.aclose)
+        return f"{_BROADCAST}:{node.broadcast[1]}"
 
     def _build_services(self, callbacks_url: str) -> dict[str, ASGIApp]:
         limits = httpx.Limits(max_connections=500, max_keepalive_connections=100)

@@ -64,7 +64,7 @@ def _line(station: Station, line: Line, at: str | None) -> dict[str, Any]:
         "name": line.name,
         "protocol": line.protocol,
         "framing": "tcp" if line.framing == "tcp" else "rtu",
-        "tcp": at,
+        **({"ifsf": {"udp": at}} if line.protocol == "ifsf" else {"tcp": at}),
         "baud": line.baud,
         "digits": line.digits,
         "echo": line.echo,

@@ -26,7 +26,7 @@ from sim.latency import LatencyProfile
 from sim.net import Balancer, Network
 from sim.people import Crowd, DispenserHand, Kiosk, Phones, StationFloor
 from sim.printer import CHINESE_58MM, CHINESE_80MM, Printer
-from sim.wires import Capture, VirtualBus, VirtualLink
+from sim.wires import Capture, VirtualBus, VirtualLink, VirtualNodes
 
 __all__ = ["GATEWAY_HOST", "VirtualWorld", "WorldOptions"]
 
@@ -225,7 +225,9 @@ class VirtualWorld:
 
     def _wire(self) -> None:
         for line, driver in zip(self.scenario.station.lines, self.site.drivers, strict=True):
-            if line.framing == "tcp":
+            if line.protocol == "ifsf":
+                self._wire_nodes(line, driver)
+            elif line.framing == "tcp":
                 self._wire_tcp(line, driver)
             else:
                 self._wire_bus(line, driver)
@@ -275,6 +277,21 @@ class VirtualWorld:
             redial_us=2_000_000,
         )
         self.plan.attach(link.faults)
+
+    def _wire_nodes(self, line: Line, driver: Any) -> None:
+        (cabinet,) = self.equipment.on_line(line.name)
+        machine: Any = cabinet.machine
+        nodes = VirtualNodes(
+            self.kernel,
+            line.name,
+            driver,
+            machine,
+            latency_us=500,
+            faults=self.plan.wire(line.name),
+            capture=self._capture(line.name),
+            names=("site", cabinet.name),
+        )
+        self.plan.attach(nodes.faults)
 
     def _build_crowd(self) -> Crowd:
         station, demand = self.scenario.station, self.scenario.demand

@@ -25,6 +25,8 @@ from .events import (
     StateChanged,
 )
 from .fuelling_point import FuellingPoint
+from .ifsf import IfsfDispenser
+from .ifsf_fields import IfsfOptions
 from .meter import PULSE_ML, Meter, amount_fen, pulses_within_amount
 from .modbus import ModbusConnection, ModbusDispenser
 from .model import Dispenser
@@ -62,6 +64,8 @@ __all__ = [
     "FpState",
     "FuellingPoint",
     "Guard",
+    "IfsfDispenser",
+    "IfsfOptions",
     "Meter",
     "ModbusConnection",
     "ModbusDispenser",

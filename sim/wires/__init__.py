@@ -10,6 +10,8 @@ from sim.wires.capture import FCAP_VERSION, Capture, CapturedFrame, CaptureError
 from sim.wires.faults import WireFault, WireFaultKind, WireFaults
 from sim.wires.host import Clock, Pace, StreamHost
 from sim.wires.link import VirtualLink
+from sim.wires.node_host import NodeHost
+from sim.wires.nodes import VirtualNodes
 from sim.wires.serial_line import PtyHost, SerialHost
 from sim.wires.shared import LineServer, SharedLine, serve_line_tcp
 from sim.wires.tcp import MachineClient, MachineServer, connect_machine_tcp, serve_machine_tcp
@@ -25,6 +27,7 @@ __all__ = [
     "LinkAware",
     "MachineClient",
     "MachineServer",
+    "NodeHost",
     "Pace",
     "Port",
     "PtyHost",
@@ -33,6 +36,7 @@ __all__ = [
     "StreamHost",
     "VirtualBus",
     "VirtualLink",
+    "VirtualNodes",
     "VirtualWire",
     "WireFault",
     "WireFaultKind",
