@@ -67,6 +67,8 @@ class ControllerConnection:
 
     def take(self, frame: DataFrame) -> bool:
         """Take a block of the pump and tell it. False when it came before."""
+        if frame.checksum_unescaped:
+            self._deviation(DeviationKind.CHECKSUM_UNESCAPED, frame.tx, frame.tx)
         arrival = self.receiver.judge(frame.tx)
         if arrival is Arrival.DUPLICATE:
             self._events.append(Duplicate(address=self.address, tx=frame.tx))

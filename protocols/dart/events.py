@@ -147,6 +147,8 @@ class DeviationKind(StrEnum):
     """A block with another number was acknowledged as number 0."""
     NAK_OTHER = "nak other"
     """A NAK names another number than the block that is out."""
+    CHECKSUM_UNESCAPED = "checksum unescaped"
+    """A checksum byte FA came without its escape. The frame was taken; ``expected`` and ``got`` are its number."""
     SEQUENCE_GAP = "sequence gap"
     """A block number that does not follow the last one."""
 

@@ -27,6 +27,9 @@ __all__ = ["BadBytes", "BadReason", "Frame", "Framer"]
 _RUN_BYTES_MAX: Final = 2 * FRAME_BYTES_MAX
 """Bytes kept without a stop flag. Half is cut at a time, so that the longest frame at the end of noise survives."""
 
+_REST_BYTES_MAX: Final = 3
+"""What is left of a frame behind a bare FA in its checksum: ``03 FA``, and the other checksum byte before it."""
+
 _DATA_FRAME_BYTES_MIN: Final = 6
 """ADR CTRL CRC CRC 03 FA."""
 
@@ -75,23 +78,29 @@ class Framer:
     is no frame, its tail may still be one (the start was noise or a frame that was cut off): a good tail is taken, and
     what stood before it is reported.
 
+    Some peers forget the escape when a checksum byte is FA. Such a frame falls into two runs; when the second one comes,
+    the frame is put together and taken, marked ``checksum_unescaped``.
+
     Attributes:
         partial: bytes of an unfinished frame are waiting.
     """
 
-    __slots__ = ("_bad_byte", "_buffer", "_search", "partial")
+    __slots__ = ("_bad_byte", "_buffer", "_cut_off", "_search", "partial")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._search = 0  # no unescaped stop flag before this offset
         self._bad_byte = -1  # offset of the last byte with a parity error, -1 for none
+        self._cut_off = (
+            b""  # the last run, if it may be the beginning of a frame with a bare FA in its checksum
+        )
         self.partial = False
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take bytes, return the items they complete, in order."""
         items: list[Frame] = []
         if not self.partial and self._bad_byte < 0 and _is_one_run(data):
-            _read_run(data, -1, items)
+            self._run(data, -1, items)
             return items
         buffer = self._buffer
         buffer += data
@@ -108,7 +117,7 @@ class Framer:
                 self._search = end + 1
             else:
                 raw = bytes(buffer[: end + 1])
-                _read_run(raw, self._bad_byte, items)
+                self._run(raw, self._bad_byte, items)
                 self._cut(end + 1)
                 self._search = 0
         self.partial = bool(buffer)
@@ -128,6 +137,26 @@ class Framer:
         self._bad_byte = -1
         self.partial = False
         return [_describe(raw, BadReason.TRUNCATED)]
+
+    def _run(self, raw: bytes, bad_byte: int, items: list[Frame]) -> None:
+        """One run of bytes up to a stop flag; perhaps the rest of a frame that a bare FA cut in two."""
+        before, self._cut_off = self._cut_off, b""
+        if before and len(raw) <= _REST_BYTES_MAX and bad_byte < 0:
+            frame = _without_escape(before + raw)
+            if frame is not None:
+                items.append(frame)
+                return
+        count = len(items)
+        _read_run(raw, bad_byte, items)
+        if len(items) != count + 1 or bad_byte >= 0 or not isinstance(items[-1], BadBytes):
+            return
+        if items[-1].address is not None and len(raw) > 3 and raw[1] & 0xF0 == Control.DATA:
+            # A 10 before the bare FA makes it look escaped, and then the frame is not even cut.
+            frame = _without_escape(raw) if b"\x10\xfa" in raw[-5:-2] else None
+            if frame is not None:
+                items[-1] = frame
+            else:
+                self._cut_off = raw
 
     def _cut(self, count: int) -> None:
         del self._buffer[:count]
@@ -176,6 +205,16 @@ def _good(raw: bytes) -> ControlFrame | DataFrame | None:
     if not 4 <= len(body) <= BLOCK_BYTES_MAX + 4 or checksum(body) != 0:
         return None
     return DataFrame(address=raw[0], tx=raw[1] & 0x0F, block=body[2:-2])
+
+
+def _without_escape(raw: bytes) -> DataFrame | None:
+    """The data frame that these bytes are if a checksum byte FA came without its escape, or None."""
+    if len(raw) < _DATA_FRAME_BYTES_MIN or raw[-2] != ETX:
+        return None
+    body = raw[:-4].replace(b"\x10\xfa", b"\xfa") + raw[-4:-2]
+    if len(body) > BLOCK_BYTES_MAX + 4 or checksum(body) != 0:
+        return None
+    return DataFrame(address=raw[0], tx=raw[1] & 0x0F, block=body[2:-2], checksum_unescaped=True)
 
 
 def _diagnose(raw: bytes) -> BadReason:

@@ -113,6 +113,15 @@ class PumpConnection:
         self._queue.clear()
         self._step(PumpLinkEvent.DROP)
 
+    def supersede(self, kind: int) -> None:
+        """Forget what waits and is of this kind (the TRANS byte): something newer of it comes."""
+        kept = [data for data in self._queue if data[0] != kind]
+        if len(kept) == len(self._queue):
+            return
+        self._queue = deque(kept)
+        if not kept:
+            self._step(PumpLinkEvent.DROP)
+
     def restart(self) -> None:
         """Numbers to 0, nothing queued, nothing out: power was lost."""
         self._queue.clear()
@@ -142,6 +151,8 @@ class PumpConnection:
     def data(self, frame: DataFrame, now_us: int) -> bytes:
         """Take a data frame of this address; return its acknowledgement."""
         self.heard_us = now_us
+        if frame.checksum_unescaped:
+            self._deviation(DeviationKind.CHECKSUM_UNESCAPED, frame.tx, frame.tx)
         arrival = self._receiver.judge(frame.tx)
         if arrival is Arrival.DUPLICATE:
             self._events.append(Duplicate(address=self.address, tx=frame.tx))

@@ -11,9 +11,9 @@ __all__ = ["Quirks"]
 class Quirks:
     """Protocol-layer deviations of one side.
 
-    What belongs to the pump's mind and not to its line (a CD5 that takes effect late, a RESET that is acknowledged but
-    ignored, a nozzle out for less than one poll) is for the dispenser model; parity errors and two pumps on one
-    address are for the wire.
+    What belongs to the pump's mind and its hardware (a CD5 that takes effect late, a RESET that is acknowledged but
+    ignored, a nozzle out for less than one poll, a bad parity bit, an address set twice) is for the dispenser model
+    (`sim.dispenser.DartQuirks`).
 
     Attributes:
         tx_wrap: block number after 15, 1 or 0. Merged captures of moduslightstech-lgtm/intelipump show both.

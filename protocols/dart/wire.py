@@ -93,11 +93,13 @@ class DataFrame:
         address: 0x50..0x6F.
         tx: its block number, 0..15.
         block: the transactions, unescaped, without checksum.
+        checksum_unescaped: a byte FA of its checksum came without the escape that it needs.
     """
 
     address: int
     tx: int
     block: bytes
+    checksum_unescaped: bool = False
 
 
 def check_address(address: int) -> int:
