@@ -21,6 +21,7 @@ from forecourt.guard import BadInput
 from scenarios import Scenario
 from scenarios.measured.foreign import ForeignError, foreign_backend
 from scenarios.measured.system import MeasuredSystem
+from scenarios.processes.broom import release, sweep_when_killed
 from scenarios.processes.child import ChildError
 from scenarios.processes.postgres import PostgresError
 from scenarios.world.keys import wall_keys
@@ -58,6 +59,8 @@ def serve_station(
     with ExitStack() as stack:
         if logs is None:
             logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="forecourt-logs-")))
+            stack.callback(release, logs)
+            sweep_when_killed(logs)
         try:
             foreign = foreign_backend(backend_urls) if backend_urls else None
         except ForeignError as error:

@@ -21,6 +21,7 @@ from pydantic import Field
 
 from scenarios.checks import REGISTRY
 from scenarios.model import Part
+from scenarios.processes.broom import release, sweep_when_killed
 from scenarios.statistics import percentile
 from scenarios.verdicts import CheckResult, Clock, Verdict, exit_code, worst
 
@@ -236,7 +237,7 @@ class EvidenceFolder:
     """A folder that appears under its name only when it is complete.
 
     Use as a context manager; write below `path`, then call `finish`. Leaving without `finish` (an error, Ctrl-C)
-    removes everything.
+    removes everything, and so does kill -9.
 
     Args:
         target: its name.
@@ -257,6 +258,7 @@ class EvidenceFolder:
             self.path = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.partial-", dir=self.target.parent))
         except OSError as error:
             raise EvidenceError(f"{self.target} cannot be written: {error.strerror or error}") from error
+        sweep_when_killed(self.path)
         self._finished = False
 
     def __enter__(self) -> Self:
@@ -267,6 +269,7 @@ class EvidenceFolder:
     ) -> None:
         if not self._finished:
             shutil.rmtree(self.path, ignore_errors=True)
+        release(self.path)
 
     def finish(self, document: RunDocument, *, report_html: str, junit_xml: str) -> Path:
         """Write ``run.json``, JUnit, report and checksums, and give the folder its name.

@@ -15,6 +15,7 @@ import httpx
 
 from scenarios.loadgen.payments import station_id
 from scenarios.model import Scenario
+from scenarios.processes.broom import release, sweep_when_killed
 from scenarios.processes.child import ChildError, ChildProcess
 from scenarios.processes.postgres import PostgresServer
 from scenarios.world.keys import MERCHANT_FILE, RunKeys, save_run_keys
@@ -155,7 +156,9 @@ class MeasuredSystem:
     async def _start(self, progress: Callable[[str, float], None]) -> None:
         self._logs.mkdir(parents=True, exist_ok=True)
         self._private = Path(tempfile.mkdtemp(prefix="forecourt-"))
+        self._stack.callback(release, self._private)
         self._stack.callback(shutil.rmtree, self._private, ignore_errors=True)
+        sweep_when_killed(self._private)
         save_run_keys(self._private / "keys", self.keys)
         progress("starting the world", 0.1)
         await self._start_world()

@@ -8,8 +8,10 @@ without losing what it acknowledged.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import json
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -31,13 +33,13 @@ class ChildError(Exception):
     """A process did not come up; the message holds the end of its log."""
 
 
-def die_with_parent() -> None:
-    """In the child, before exec: ask Linux to kill it when the harness dies, so that kill -9 leaves nothing behind.
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """In the child, before exec: ask Linux to send it this signal when the harness dies, so that kill -9 leaves nothing behind.
 
     Linux takes "dies" to mean the thread that forked (prctl(2), ``PR_SET_PDEATHSIG``), so start processes from a thread that lives on.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(number))
 
 
 class ChildProcess:
@@ -114,8 +116,7 @@ class ChildProcess:
 
     async def kill(self) -> None:
         """Kill -9, and wait until it is gone."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
+        self._send(signal.SIGKILL)
         await self._reap()
 
     async def stop(self) -> int:
@@ -123,13 +124,19 @@ class ChildProcess:
         if self._process is None:
             return 0
         if self._process.returncode is None:
-            self._process.terminate()
+            self._send(signal.SIGTERM)
             try:
                 await asyncio.wait_for(self._process.wait(), _STOP_LIMIT_S)
             except TimeoutError:
-                self._process.kill()
+                self._send(signal.SIGKILL)
         await self._reap()
         return self._process.returncode or 0
+
+    def _send(self, number: signal.Signals) -> None:
+        # Not by the Process: that one's own look whether it still runs takes its exit status away from asyncio.
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     async def _reap(self) -> None:
         if self._process is not None:

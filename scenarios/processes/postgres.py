@@ -11,6 +11,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -20,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from scenarios.processes.broom import release, sweep_when_killed
 from scenarios.processes.child import die_with_parent
 
 __all__ = ["PostgresError", "PostgresServer", "find_binaries"]
@@ -56,6 +58,11 @@ def _identity() -> _Identity:
             continue
         return _Identity(entry.pw_uid, entry.pw_gid)
     raise PostgresError("PostgreSQL does not run as root, and there is neither a user postgres nor nobody")
+
+
+def _quit_with_parent() -> None:
+    """The postmaster's immediate shutdown: unlike after a kill, its shared memory goes with it."""
+    die_with_parent(signal.SIGQUIT)
 
 
 def _debian() -> list[Path]:
@@ -221,10 +228,11 @@ class PostgresServer:
                 cwd=home,
                 env=_environment(),
                 start_new_session=True,  # Ctrl-C at the terminal must not stop it behind our back
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - it calls one system call and takes no lock
+                preexec_fn=_quit_with_parent,  # noqa: PLW1509 - it calls one system call and takes no lock
                 **identity.arguments(),  # type: ignore[call-overload]
             )
         url = f"postgresql://forecourt@127.0.0.1:{port}/forecourt"
+        sweep_when_killed(home, processes=[process.pid])
         server = cls(url=url, version=_version(binaries), process=process, data=data, made=made)
         try:
             _wait_ready(process, data, log)
@@ -275,6 +283,7 @@ def _home(identity: _Identity, directory: Path | None, made: list[Path]) -> Path
     for parent in (directory, None):
         home = Path(tempfile.mkdtemp(prefix="pg-", dir=parent))
         made.append(home)
+        sweep_when_killed(home)
         os.chown(home, identity.uid, identity.gid)
         probe = subprocess.run(  # noqa: S603 - a fixed system program
             ["/bin/sh", "-c", 'cd "$0"', str(home)],
@@ -351,4 +360,6 @@ def _wait_ready(process: subprocess.Popen[bytes], data: Path, log: Path) -> None
 
 def _remove(made: list[Path]) -> None:
     while made:
-        shutil.rmtree(made.pop(), ignore_errors=True)
+        folder = made.pop()
+        shutil.rmtree(folder, ignore_errors=True)
+        release(folder)

@@ -66,6 +66,23 @@ def test_ctrl_c_outside_any_command_shows_no_traceback(tmp_path):
     assert done.stderr == "stopped: interrupted\n"
 
 
+def test_ctrl_c_while_modules_load_shows_no_traceback(tmp_path):
+    program = (
+        "import signal, sys\n"
+        "class Strike:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer': signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Strike())\n"
+        "from forecourt.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 130
+    assert done.stderr == "stopped: interrupted\n"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; run the tests as another user")
 def test_a_closed_folder_is_told_before_the_run(tmp_path):
     tmp_path.chmod(0o500)
