@@ -13,6 +13,14 @@ from scenarios.model.values import TEXT, Grade, Impossible, Part, Place
 
 __all__ = ["Dispenser", "FuellingPoint", "Line", "LinePoint", "Nozzle", "Station", "Tank"]
 
+_ADDRESSES = {
+    "dart": ("DART address", 0x50, 0x6F),
+    "ifsf": ("IFSF database", 0x21, 0x24),
+    "twowire": ("Two-Wire pump", 1, 16),
+    "aaff": ("AA FF gun", 1, 32),
+}
+_AAFF_BAUDS = frozenset({4800, 9600, 19200, 38400})
+
 
 class Tank(Part):
     """An underground tank."""
@@ -56,7 +64,8 @@ class Dispenser(Part):
 class LinePoint(Part):
     """A fuelling point's place on its line.
 
-    DART address 0x50..0x6F (80..111), Modbus unit 1..247, Two-Wire pump 1..16, IFSF database 0x21..0x24 (33..36).
+    DART address 0x50..0x6F (80..111), Modbus unit 1..247, Two-Wire pump 1..16, AA FF gun
+    1..32, IFSF database 0x21..0x24 (33..36).
     """
 
     fuelling_point: Annotated[int, Field(ge=1, le=64)]
@@ -67,7 +76,7 @@ class Line(Part):
     """A pump line: one controller port with the fuelling points that hang on it."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
-    protocol: Literal["dart", "modbus", "ifsf", "twowire"]
+    protocol: Literal["dart", "modbus", "ifsf", "twowire", "aaff"]
     framing: Literal["serial", "tcp"] = "serial"
     """``tcp`` is for Modbus, and the only one for IFSF."""
     baud: Literal[1200, 2400, 4800, 5787, 9600, 19200, 38400, 57600, 115200] = 9600
@@ -78,6 +87,15 @@ class Line(Part):
     poll_period_ms: Annotated[int, Field(ge=50, le=10_000)] = 250
     """Each fuelling point is polled once in this time."""
     points: Annotated[tuple[LinePoint, ...], Field(min_length=1, max_length=32)]
+
+    @model_validator(mode="after")
+    def _usual_pace(self) -> Line:
+        """AA FF lines run at 38400 baud and are polled every 0.8 s unless the file says otherwise."""
+        if self.protocol == "aaff":
+            for name, usual in (("baud", 38_400), ("poll_period_ms", 800)):
+                if name not in self.model_fields_set:
+                    object.__setattr__(self, name, usual)  # frozen from here on
+        return self
 
     @model_validator(mode="after")
     def _addresses(self) -> Line:
@@ -92,25 +110,16 @@ class Line(Part):
                 )
                 problems.append((place, problem))
             seen[point.address] = point.fuelling_point
-            if self.protocol == "dart" and not 0x50 <= point.address <= 0x6F:
-                problem = (
-                    f"DART address {point.address} of fuelling point {point.fuelling_point} is not in 80..111"
-                )
-                problems.append((place, problem))
-            if self.protocol == "ifsf" and not 0x21 <= point.address <= 0x24:
-                problem = (
-                    f"IFSF database {point.address} of fuelling point {point.fuelling_point} is not in 33..36"
-                )
-                problems.append((place, problem))
-            if self.protocol == "twowire" and point.address > 16:
-                problem = (
-                    f"Two-Wire pump {point.address} of fuelling point {point.fuelling_point} is not in 1..16"
-                )
+            what, first, last = _ADDRESSES.get(self.protocol, ("", 1, 247))
+            if not first <= point.address <= last:
+                problem = f"{what} {point.address} of fuelling point {point.fuelling_point} is not in {first}..{last}"
                 problems.append((place, problem))
         if self.protocol == "ifsf" and self.framing != "tcp":
             problems.append((("framing",), "an IFSF line is a network: give framing 'tcp'"))
+        if self.protocol == "aaff" and self.baud not in _AAFF_BAUDS:
+            problems.append((("baud",), f"an AA FF line has 4800 to 38400 baud, not {self.baud}"))
         if self.protocol not in {"modbus", "ifsf"} and self.framing == "tcp":
-            name = {"dart": "DART", "twowire": "Two-Wire"}.get(self.protocol, self.protocol)
+            name = {"dart": "DART", "twowire": "Two-Wire", "aaff": "AA FF"}.get(self.protocol, self.protocol)
             problems.append((("framing",), f"framing 'tcp' is for Modbus lines; a {name} line is serial"))
         if self.protocol != "twowire":
             problems += [
@@ -209,6 +218,7 @@ class Station(Part):
     def _line_problems(self) -> Iterator[tuple[Place, str]]:
         yield from _repeats("line", ((("lines", i), line.name) for i, line in enumerate(self.lines)))
         built = {point.fuelling_point: place for place, point in _numbered_points(self.dispensers)}
+        sides = {point.fuelling_point: point for point in self.fuelling_points()}
         wired: set[int] = set()
         for number, line in enumerate(self.lines):
             for index, point in enumerate(line.points):
@@ -217,6 +227,8 @@ class Station(Part):
                     yield place, f"a line names fuelling point {wanted}, but no dispenser has it"
                 elif wanted in wired:
                     yield place, f"fuelling point {wanted} hangs on a line already"
+                elif line.protocol == "aaff" and len(sides[wanted].nozzles) > 1:
+                    yield place, f"an AA FF gun is one nozzle; fuelling point {wanted} has several"
                 wired.add(wanted)
             cabinets = {built[one.fuelling_point][1] for one in line.points if one.fuelling_point in built}
             if line.protocol == "ifsf" and len(cabinets) > 1:

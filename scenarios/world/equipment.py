@@ -8,6 +8,7 @@ from typing import Literal
 from protocols.twowire import EIGHT_DIGITS, SIX_DIGITS
 from scenarios.model import Line, Station
 from sim.dispenser import (
+    AaFfDispenser,
     DartDispenser,
     Dispenser,
     DispenserProfile,
@@ -32,7 +33,7 @@ class Cabinet:
     name: str
     line: str
     dispenser: Dispenser
-    machine: DartDispenser | IfsfDispenser | ModbusDispenser | TwoWireDispenser
+    machine: AaFfDispenser | DartDispenser | IfsfDispenser | ModbusDispenser | TwoWireDispenser
     addresses: tuple[int, ...]
 
 
@@ -84,11 +85,13 @@ def build_equipment(station: Station) -> Equipment:
         for dispenser in station.dispensers:
             mine = [p.fuelling_point for p in dispenser.fuelling_points if p.fuelling_point in places]
             if mine:
-                cabinets.extend(_cabinets(dispenser.name, line, {places[n]: points[n] for n in mine}))
+                cabinets.extend(
+                    _cabinets(dispenser.name, line, {places[n]: points[n] for n in mine}, station.epoch_us)
+                )
     return Equipment(tanks, points, tuple(cabinets))
 
 
-def _cabinets(name: str, line: Line, at: dict[int, FuellingPoint]) -> list[Cabinet]:
+def _cabinets(name: str, line: Line, at: dict[int, FuellingPoint], epoch_us: int) -> list[Cabinet]:
     if line.protocol == "dart":
         dispenser = Dispenser(at.values())
         return [Cabinet(name, line.name, dispenser, DartDispenser(dispenser, at), tuple(at))]
@@ -102,6 +105,10 @@ def _cabinets(name: str, line: Line, at: dict[int, FuellingPoint]) -> list[Cabin
         dispenser = Dispenser(at.values())
         places = {address - 0x20: point.number for address, point in at.items()}
         return [Cabinet(name, line.name, dispenser, IfsfDispenser(dispenser, places=places), tuple(at))]
+    if line.protocol == "aaff":
+        dispenser = Dispenser(at.values())
+        guns = AaFfDispenser(dispenser, at, epoch_us=epoch_us)
+        return [Cabinet(name, line.name, dispenser, guns, tuple(at))]
     # One Modbus unit a fuelling point: its block is the first of the unit.
     framing: Literal["tcp", "rtu"] = "tcp" if line.framing == "tcp" else "rtu"
     cabinets = []

@@ -35,10 +35,10 @@ _PLATFORM_HOST: Final = "api.weixin.qq.com"
 _PAYER_HOST: Final = "payer.sim"
 _CALLBACK_HOST: Final = "backend.station"
 
-_POLL_CHARACTERS: Final = {"dart": 3, "modbus": 8, "twowire": 1}
+_POLL_CHARACTERS: Final = {"dart": 3, "modbus": 8, "twowire": 1, "aaff": 25}
 """Characters of an idle poll: address, POLL, SF on DART; a read request on Modbus RTU; one byte on Two-Wire."""
 
-_BITS_PER_CHARACTER: Final = {"dart": 11, "modbus": 10, "twowire": 10}
+_BITS_PER_CHARACTER: Final = {"dart": 11, "modbus": 10, "twowire": 10, "aaff": 10}
 """DART is 8O1, the Modbus lines here are 8N1, and so are Two-Wire lines that are no current loops."""
 
 _CURRENT_LOOP_BAUD: Final = 5787
