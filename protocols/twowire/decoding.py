@@ -36,6 +36,8 @@ __all__ = [
 _CONSTANT_LENGTH: Final = 0xE3
 """Sent with every preset by fangym0335/first; Changji heads take it."""
 
+_NIBBLE_LAST: Final = 0xEF
+
 _SHORT_MONEY_DIGITS: Final = 5
 """Sent by dimoskar/ASFuelControlV1 in place of 6."""
 
@@ -98,6 +100,8 @@ def decode_sent(data: bytes, model: DigitModel = SIX_DIGITS, *, strict_length: b
         BadBlock: it is none.
     """
     body = _opened(data, least=6)[1:]
+    if data[1] > _NIBBLE_LAST:
+        raise BadBlock(BadReason.LENGTH, f"{data[1]:02X} is no length word")
     deviations: list[DeviationKind] = []
     block = _sent_body(body, model, deviations)
     if data[1] != length_word(len(data)):
@@ -226,7 +230,7 @@ class _Reader:
 
     def nibble(self) -> int:
         found = self.peek()
-        if found is None or found > 0xEF:
+        if found is None or found > _NIBBLE_LAST:
             raise BadBlock(BadReason.BODY, f"a value expected at word {self._at + 1}")
         self._at += 1
         return found & 0xF

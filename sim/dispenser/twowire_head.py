@@ -157,7 +157,7 @@ class TwoWireHead:
                     return False
                 return self._take_preset(None, scale.fen(units, scale.preset_money) or None, grade)
             case _:
-                return True  # a good frame that nobody understands
+                return False  # a good frame that nobody understands, perhaps damaged
 
     def nozzle(self, now_us: int) -> NozzleRecord | None:
         """Which nozzle is out; answered in call, busy and stopped only."""
