@@ -8,10 +8,11 @@ look at DC1, never at the acknowledgement.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from protocols.dart import Data, PumpSide, PumpTransaction, Quirks
+from protocols.dart import BadFrame, Data, Deviation, PumpSide, PumpTransaction, Quirks
 from protocols.sansio import NEED_DATA, Outgoing
 
 from .dart_head import DartHead
@@ -38,12 +39,22 @@ class DartQuirks:
         ignored_resets: so many RESETs are acknowledged but ignored (some heads stay in FILLING COMPLETED until the
             nozzle goes out or the status is asked; intelipump).
         forgets_prices: a power cut loses the prices, so the status after it is NOT PROGRAMMED.
+        parity_every: every so manieth data frame is heard with wrong parity, and so answered NAK; 0 for none.
+        glue_every: every so manieth data frame of ours comes late, glued to the answer of the next poll; 0 for none.
+        newest_only: reports of the nozzle that no poll has fetched are replaced by newer ones, so a nozzle that is out
+            for less than one poll is never told.
+        second_address: answers there as well (a wrongly set address switch): a collision with the pump it belongs
+            to. 0 for none.
         line: deviations of the line: unanswered polls, block number after 15, DC101 of 13 bytes.
     """
 
     late_price_us: int = 0
     ignored_resets: int = 0
     forgets_prices: bool = False
+    parity_every: int = 0
+    glue_every: int = 0
+    newest_only: bool = False
+    second_address: int = 0
     line: Quirks = field(default_factory=Quirks)
 
 
@@ -58,6 +69,8 @@ class DartDispenser:
 
     Attributes:
         on_wake: set by the host; called when there is something new to report or a timer has moved.
+        warnings: what the controller did otherwise than the rules say and is lived with, counted by its kind
+            (`protocols.dart.DeviationKind`); ``bad frame`` for what was no frame.
 
     Raises:
         ValueError: a fuelling point is not the dispenser's or has two addresses.
@@ -75,7 +88,11 @@ class DartDispenser:
         self.on_wake: Callable[[], None] | None = None
         self.dispenser = dispenser
         self.quirks = quirks if quirks is not None else DartQuirks()
-        self._side = PumpSide(addresses, quirks=self.quirks.line, reply_delay_us=reply_delay_us)
+        self.warnings: Counter[str] = Counter()
+        self._data_heard = self._data_sent = 0
+        self._late = b""
+        second = (self.quirks.second_address,) if self.quirks.second_address else ()
+        self._side = PumpSide((*addresses, *second), quirks=self.quirks.line, reply_delay_us=reply_delay_us)
         self._side.on_wake = self._wake
         self._heads: dict[int, DartHead] = {}
         seen: set[int] = set()
@@ -96,6 +113,8 @@ class DartDispenser:
                 ignored_resets=self.quirks.ignored_resets,
                 forgets_prices=self.quirks.forgets_prices,
             )
+            if self.quirks.newest_only:
+                self._heads[address].supersede = self._side.connection(address).supersede
             point.on_change = self._wake
         self._polls = {bytes((address, 0x20, 0xFA)): (address, head) for address, head in self._heads.items()}
 
@@ -134,16 +153,40 @@ class DartDispenser:
             # It may be the end of a poll: whoever may be asked has its news ready.
             if head.delivering and self._side.quiet(address):
                 head.report_live(now_us)
+        if self.quirks.parity_every and len(piece) > _CONTROL_BYTES and piece[0] in self._heads:
+            self._data_heard += 1
+            if self._data_heard % self.quirks.parity_every == 0:
+                self._side.parity_error()
         self._side.receive_data(piece, now_us)
         while (event := self._side.next_event()) is not NEED_DATA:
-            if isinstance(event, Data):
+            if isinstance(event, Data) and event.address in self._heads:
                 head = self._heads[event.address]
                 for transaction in event.transactions:
                     head.execute(transaction, now_us)
+            elif isinstance(event, Deviation):
+                self.warnings[event.kind.value] += 1
+            elif isinstance(event, BadFrame):
+                self.warnings["bad frame"] += 1
 
     def data_to_send(self, now_us: int) -> list[Outgoing]:
         """See `protocols.sansio.Machine`."""
-        return self._side.data_to_send(now_us)
+        out = self._side.data_to_send(now_us)
+        if self.quirks.glue_every and out:
+            return self._glued(out)
+        return out
+
+    def _glued(self, out: list[Outgoing]) -> list[Outgoing]:
+        """Hold a data frame back, and send the one held back glued to what comes next."""
+        if self._late:
+            out = [Outgoing(self._late + out[0].data, out[0].not_before_us), *out[1:]]
+            self._late = b""
+            return out
+        if len(out[-1].data) > _CONTROL_BYTES:
+            self._data_sent += 1
+            if self._data_sent % self.quirks.glue_every == 0:
+                self._late = out[-1].data
+                return out[:-1]
+        return out
 
     def next_timer(self) -> int | None:
         """The earliest timer of the model and of the pump heads."""
@@ -165,7 +208,11 @@ class DartDispenser:
         """True when a poll of ``address`` now would be answered "nothing to send" and change nothing."""
         head = self._heads.get(address)
         return (
-            head is not None and self.dispenser.powered and self._side.quiet(address) and not head.has_news()
+            head is not None
+            and self.dispenser.powered
+            and self._side.quiet(address)
+            and not head.has_news()
+            and not self._late
         )
 
     def _wake(self) -> None:

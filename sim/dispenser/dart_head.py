@@ -32,6 +32,7 @@ from .events import (
     FpEvent,
     NozzleLifted,
     NozzleReturned,
+    PowerChanged,
     Reading,
     StateChanged,
 )
@@ -49,6 +50,9 @@ _TOTAL_MODULUS = 10**10
 
 _NO_PRESET = 99_999_999
 """All nines: drivers send it for "no limit" (alejomonroy/Full-Colombia-Wayne)."""
+
+_NOZZLE_KIND = 0x03
+"""TRANS of DC3."""
 
 _DELIVERING = frozenset({PumpStatus.AUTHORISED, PumpStatus.FILLING})
 
@@ -68,6 +72,7 @@ class DartHead:
     Attributes:
         status: what DC1 says.
         delivering: an authorised or running filling; `report_live` has a meaning.
+        supersede: forgets what of a kind (TRANS byte) waits for a poll; None: everything is told in its order.
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class DartHead:
         self.point = point
         self.status = PumpStatus.FILLING_COMPLETED if self._priced() else PumpStatus.NOT_PROGRAMMED
         self.delivering = False
+        self.supersede: Callable[[int], None] | None = None
         self._send = send
         self._restart = restart
         self._has_power = has_power
@@ -96,6 +102,7 @@ class DartHead:
         self._price_due_us: int | None = None
         self._nozzle_in: NozzleReport | None = None
         self._switching_off = False
+        self._power_back_us = -1
         if point.state is FpState.CLOSED:
             # DART knows no open and close: a head with power is in service.
             point.open(0)
@@ -185,6 +192,8 @@ class DartHead:
             self.point.open(now_us)
         if not self.point.reset(now_us):
             return
+        # A controller resets when it has the filling; DART has no other word for it.
+        self.point.acknowledge(self.point.last_sequence)
         self._preset = None
         self._move(StatusEvent.RESET)
         self._send((self._filled(self.point.reading(now_us)),))
@@ -259,24 +268,32 @@ class DartHead:
             self.delivering = False
             return
         match event:
+            case PowerChanged(at_us=at_us):
+                self._power_back_us = at_us
+                self._power_is_back()
             case NozzleLifted():
-                self._send((self._nozzle(),))
+                self._tell_nozzle(self._nozzle())
             case NozzleReturned(logical_nozzle=logical):
                 report = self._nozzle_report(logical, out=False)
                 if self.delivering:
                     self._nozzle_in = report  # travels with the end of the filling: DC2, DC3, DC1
                 else:
-                    self._send((report,))
+                    self._tell_nozzle(report)
                     if self.status is PumpStatus.MAX_REACHED:
                         self._move(StatusEvent.NOZZLE_IN)
-            case StateChanged(old=FpState.INOPERATIVE):
-                self._power_is_back()
+            case StateChanged(old=FpState.INOPERATIVE, at_us=at_us) if at_us != self._power_back_us:
+                self._send((StatusReport(status=self.status), self._nozzle()))
             case StateChanged(new=FpState.FUELLING, old=FpState.STARTED):
                 self._move(StatusEvent.FLOW)
             case AuthorisationDropped() | DeliveryEnded():
                 self._filling_over(event)
             case _:
                 pass
+
+    def _tell_nozzle(self, report: NozzleReport) -> None:
+        if self.supersede is not None:
+            self.supersede(_NOZZLE_KIND)
+        self._send((report,))
 
     def _filling_over(self, event: AuthorisationDropped | DeliveryEnded) -> None:
         if not self.delivering:
@@ -304,6 +321,10 @@ class DartHead:
             for nozzle in self.point.nozzles.values():
                 nozzle.price_fen_per_l = 0
         self.status = PumpStatus.FILLING_COMPLETED if self._priced() else PumpStatus.NOT_PROGRAMMED
+        if self.point.delivering_nozzle is not None:
+            # A short outage: the filling goes on where it was.
+            self.status = PumpStatus.FILLING
+            self.delivering = True
         self._send((StatusReport(status=self.status), self._nozzle()))
 
     # --- inside ------------------------------------------------------------------------------------------------
