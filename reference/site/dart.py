@@ -6,6 +6,8 @@ dimoskar/ASFuelControlV1): nozzle out -> RESET -> CD2 with CD3 or CD4 -> AUTHORI
 
 from __future__ import annotations
 
+from collections import Counter
+
 from protocols.dart import (
     Ack,
     AllowedNozzles,
@@ -15,6 +17,7 @@ from protocols.dart import (
     ControllerSide,
     ControllerTransaction,
     Data,
+    Deviation,
     Duplicate,
     Eot,
     FilledReport,
@@ -24,6 +27,7 @@ from protocols.dart import (
     PresetAmount,
     PresetVolume,
     PumpStatus,
+    Quirks,
     ReplyTimeout,
     SendFailed,
     StatusReport,
@@ -61,6 +65,11 @@ class DartDriver(PolledLine[FuellingPointLogic]):
     Args:
         config: the line; `address` of each fuelling point is its DART address.
         timing: speed of the line; from ``config`` if None.
+        quirks: deviations to show, for tests of pumps; the driver itself is well-behaved.
+
+    Attributes:
+        warnings: what pumps did otherwise than the rules say and is lived with, counted by its kind
+            (`protocols.dart.DeviationKind`).
 
     Raises:
         ConfigError: too many addresses for the period.
@@ -68,19 +77,26 @@ class DartDriver(PolledLine[FuellingPointLogic]):
 
     _wire: ControllerSide
 
-    def __init__(self, config: LineConfig, *, timing: LineTiming | None = None) -> None:
+    def __init__(
+        self, config: LineConfig, *, timing: LineTiming | None = None, quirks: Quirks | None = None
+    ) -> None:
         super().__init__(config, FuellingPointLogic)
         if timing is None:
             timing = LineTiming(baud=None if config.tcp else config.baud)
         self._timing = timing
         # Every try is one exchange in a slot of its own, hence no automatic repetition.
-        self._wire = ControllerSide(self.addresses, timing=timing, auto_retry=False)
+        self._wire = ControllerSide(self.addresses, timing=timing, quirks=quirks, auto_retry=False)
         self._worst_us = timing.exchange_us()
         self._ack_us = timing.turn_round_us + timing.chars_us(3)
         self._by_address = {address: index for index, address in enumerate(self.addresses)}
         self.bad_frames = 0
         self.naks = 0
+        self.warnings: Counter[str] = Counter()
         self._check_fit()
+
+    def parity_error(self) -> None:
+        """From hosts that can see it: the byte received next came with wrong parity."""
+        self._wire.parity_error()
 
     def _drain(self, now_us: int) -> None:
         wire = self._wire
@@ -95,6 +111,8 @@ class DartDriver(PolledLine[FuellingPointLogic]):
                 logic.on_answer()
                 logic.on_polled(now_us)
                 self._exchange_over(now_us, gap_us=0, more=False)
+            elif type(event) is Deviation:
+                self.warnings[event.kind.value] += 1
             else:
                 self._news(event, now_us)
 
@@ -141,7 +159,7 @@ class DartDriver(PolledLine[FuellingPointLogic]):
                 if nak and not self._wire.busy:
                     self._exchange_over(now_us, gap_us=self._ack_us, more=False)
             case _:
-                pass  # late answers and tolerated deviations
+                pass  # late answers
 
     def _report(self, index: int, transaction: Transaction, now_us: int) -> None:
         logic = self.points[index]
