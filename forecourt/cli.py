@@ -13,6 +13,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from forecourt.console import out, problem, progress
+from forecourt.device import device_app
 from forecourt.explain import explain_name
 from forecourt.folders import evidence_folder
 from forecourt.guard import INTERRUPTED, BadInput, guarded
@@ -45,6 +46,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(device_app, name="device")
 
 ScenarioName = Annotated[
     str,

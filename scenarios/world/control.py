@@ -6,21 +6,23 @@ It is the harness's own door, open on loopback only. Amounts are fen, volumes mi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol
 
 from fastapi import FastAPI, HTTPException, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from scenarios.world.equipment import Equipment
 from sim.dispenser import FpEvent, FuellingPoint
-from sim.printer import receipt_png
-from sim.wires import LineServer
+from sim.kernel import WallKernel
+from sim.printer import Printer, receipt_png
+from sim.wires import LineServer, MachineServer
 
 if TYPE_CHECKING:
     from scenarios.world.real import RealWorld
 
-__all__ = ["control_app"]
+__all__ = ["Controlled", "control_app", "dispenser_control", "printer_control"]
 
 _LONGEST_WAIT_MS: Final = 30_000
 
@@ -45,6 +47,22 @@ class Backends(_Body):
     """Where callbacks go."""
 
     urls: Annotated[list[Annotated[str, Field(pattern=r"^https?://")]], Field(max_length=16)]
+
+
+class Controlled(Protocol):
+    """What the control API needs of a world, or of a single device."""
+
+    @property
+    def kernel(self) -> WallKernel:
+        """The clock."""
+
+    @property
+    def equipment(self) -> Equipment:
+        """Dispensers and tanks."""
+
+    @property
+    def lines(self) -> Mapping[str, LineServer | MachineServer]:
+        """Pump lines on TCP, by name."""
 
 
 class _Watch:
@@ -74,7 +92,7 @@ class _Watch:
 class _Control:
     """What the routes do."""
 
-    def __init__(self, world: RealWorld) -> None:
+    def __init__(self, world: Controlled) -> None:
         self.world = world
         self.points = world.equipment.points
         self.watch = _Watch(self.points)
@@ -167,46 +185,73 @@ class _Control:
         else:
             server.join()
 
-    def printer_act(self, act: PrinterAct) -> None:
-        printer, now_us = self.world.printer, self.now_us
-        acts: dict[PrinterAct, Callable[[], None]] = {
-            "paper-out": lambda: printer.paper_out(now_us),
-            "load-paper": lambda: printer.load_paper(None, now_us),
-            "open-cover": lambda: printer.open_cover(now_us),
-            "close-cover": lambda: printer.close_cover(now_us),
-            "jam": lambda: printer.jam_cutter(now_us),
-            "clear-jam": lambda: printer.clear_jam(now_us),
-            "tear-off": lambda: printer.tear_off(now_us),
-            "power-off": lambda: printer.power_off(now_us),
-            "power-on": lambda: printer.power_on(now_us),
-        }
-        acts[act]()
 
-    def printer_shown(self) -> dict[str, Any]:
-        printer = self.world.printer
-        return {
-            "powered": printer.powered,
-            "busy": printer.busy,
-            "paper_left_mm": printer.paper_left_mm,
-            "buffered_bytes": printer.buffered_bytes,
-            "discarded_bytes": printer.discarded_bytes,
-            "condition": asdict(printer.condition),
-            "receipts": len(printer.receipts),
-        }
+def _printer_act(printer: Printer, act: PrinterAct, now_us: int) -> None:
+    acts: dict[PrinterAct, Callable[[], None]] = {
+        "paper-out": lambda: printer.paper_out(now_us),
+        "load-paper": lambda: printer.load_paper(None, now_us),
+        "open-cover": lambda: printer.open_cover(now_us),
+        "close-cover": lambda: printer.close_cover(now_us),
+        "jam": lambda: printer.jam_cutter(now_us),
+        "clear-jam": lambda: printer.clear_jam(now_us),
+        "tear-off": lambda: printer.tear_off(now_us),
+        "power-off": lambda: printer.power_off(now_us),
+        "power-on": lambda: printer.power_on(now_us),
+    }
+    acts[act]()
+
+
+def _printer_shown(printer: Printer) -> dict[str, Any]:
+    return {
+        "powered": printer.powered,
+        "busy": printer.busy,
+        "paper_left_mm": printer.paper_left_mm,
+        "buffered_bytes": printer.buffered_bytes,
+        "discarded_bytes": printer.discarded_bytes,
+        "condition": asdict(printer.condition),
+        "receipts": len(printer.receipts),
+    }
 
 
 def control_app(world: RealWorld) -> FastAPI:
     """The control API of a world; see its ``/docs``."""
     control = _Control(world)
-    app = FastAPI(
-        title="Forecourt world control",
+    app = _application("world")
+    _hand_routes(app, control)
+    _line_routes(app, control)
+
+    @app.get("/lines", tags=["lines"])
+    async def lines() -> dict[str, str]:
+        """Where each line is reached."""
+        return dict(world.endpoints.lines)
+
+    _printer_routes(app, lambda: world.printer, lambda: world.kernel.now_us)
+    _service_routes(app, world)
+    return app
+
+
+def dispenser_control(device: Controlled) -> FastAPI:
+    """The control API of a dispenser that stands alone."""
+    control = _Control(device)
+    app = _application("dispenser")
+    _hand_routes(app, control)
+    _line_routes(app, control)
+    return app
+
+
+def printer_control(printer: Printer, clock_us: Callable[[], int]) -> FastAPI:
+    """The control API of a printer that stands alone. ``clock_us`` is the printer's clock."""
+    app = _application("printer")
+    _printer_routes(app, lambda: printer, clock_us)
+    return app
+
+
+def _application(what: str) -> FastAPI:
+    return FastAPI(
+        title=f"Forecourt {what} control",
         description="Hands on the nozzles, faults by hand, and what each device knows. Loopback only.",
         version="1",
     )
-    _hand_routes(app, control)
-    _device_routes(app, control)
-    _service_routes(app, control)
-    return app
 
 
 def _hand_routes(app: FastAPI, control: _Control) -> None:
@@ -247,7 +292,7 @@ def _hand_routes(app: FastAPI, control: _Control) -> None:
         ]
 
 
-def _device_routes(app: FastAPI, control: _Control) -> None:
+def _line_routes(app: FastAPI, control: _Control) -> None:
     @app.post("/dispensers/{name}/power-{to}", status_code=204, tags=["dispensers"])
     async def power(name: str, to: Literal["off", "on"]) -> None:
         """Cut or restore a dispenser's mains."""
@@ -258,60 +303,57 @@ def _device_routes(app: FastAPI, control: _Control) -> None:
         """Cut a pump line, or join it again."""
         control.line(name, cut=act == "cut")
 
-    @app.get("/lines", tags=["lines"])
-    async def lines() -> dict[str, str]:
-        """Where each line is reached."""
-        return dict(control.world.endpoints.lines)
 
+def _printer_routes(app: FastAPI, printer: Callable[[], Printer], clock_us: Callable[[], int]) -> None:
     @app.get("/printer", tags=["printer"])
-    async def printer() -> dict[str, Any]:
+    async def condition() -> dict[str, Any]:
         """The printer's condition."""
-        return control.printer_shown()
+        return _printer_shown(printer())
 
     @app.post("/printer/{act}", status_code=204, tags=["printer"])
     async def printer_act(act: PrinterAct) -> None:
         """Paper, cover, cutter and power."""
-        control.printer_act(act)
+        _printer_act(printer(), act, clock_us())
 
     @app.get("/printer/receipts", tags=["printer"])
     async def receipts() -> list[dict[str, Any]]:
         """Every receipt that left the printer, as text."""
-        return [{"text": receipt.text, "whole": receipt.whole} for receipt in control.world.printer.receipts]
+        return [{"text": receipt.text, "whole": receipt.whole} for receipt in printer().receipts]
 
     @app.get("/printer/receipts/{number}.png", response_class=Response, tags=["printer"])
     async def picture(number: Annotated[int, Path(ge=0)]) -> Response:
         """A receipt as it looks; numbers start at 0."""
-        printed = control.world.printer.receipts
+        printed = printer().receipts
         if number >= len(printed):
             raise HTTPException(404, f"{len(printed)} receipts were printed")
         return Response(receipt_png(printed[number]), media_type="image/png")
 
 
-def _service_routes(app: FastAPI, control: _Control) -> None:
+def _service_routes(app: FastAPI, world: RealWorld) -> None:
     @app.get("/instants", tags=["gateway"])
     async def instants() -> dict[str, Any]:
         """When prepay calls came and callbacks went, by out_trade_no; microseconds of CLOCK_MONOTONIC."""
-        return {"payments": control.world.instants.shown()}
+        return {"payments": world.instants.shown()}
 
     @app.get("/backends", tags=["gateway"])
     async def backends() -> Backends:
         """Where callbacks go."""
-        return Backends(urls=list(control.world.backends))
+        return Backends(urls=list(world.backends))
 
     @app.put("/backends", tags=["gateway"])
     async def set_backends(body: Backends) -> Backends:
         """Send callbacks to these backends from now on."""
-        control.world.set_backends(body.urls)
+        world.set_backends(body.urls)
         return body
 
     @app.get("/lag", tags=["world"])
     async def lag() -> dict[str, Any]:
         """How late the world's own events ran: the harness's delay, microseconds."""
-        lags = sorted(control.world.kernel.lag_us)
+        lags = sorted(world.kernel.lag_us)
         return {
             "events": len(lags),
             "p99_us": lags[len(lags) * 99 // 100] if lags else None,
             "maximum_us": lags[-1] if lags else None,
         }
 
-    app.mount("/wechatpay", control.world.services.gateway.control_app)
+    app.mount("/wechatpay", world.services.gateway.control_app)

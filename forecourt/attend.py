@@ -1,0 +1,131 @@
+"""Running one device for somebody at a terminal: where it is, a live line, and a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+from pathlib import Path
+from typing import Final
+
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from forecourt.console import err, out
+from forecourt.guard import BadInput
+from scenarios.world.device import DeviceOnWire
+
+__all__ = ["attend"]
+
+_LOOK_EVERY_S: Final = 0.25
+
+
+def attend(device: DeviceOnWire, capture: Path | None) -> None:
+    """Start a device, say where it is, and stay until Ctrl-C or SIGTERM.
+
+    Args:
+        device: not started yet.
+        capture: file that takes the bytes of its wire at the end.
+
+    Raises:
+        BadInput: a port is in use, there is no such serial device, or the capture cannot be written.
+        KernelError: the device broke down.
+    """
+    asyncio.run(_run(device, capture))
+
+
+async def _run(device: DeviceOnWire, capture: Path | None) -> None:
+    asked_to_stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked_to_stop.set)
+    try:
+        await device.start()
+    except OSError as error:
+        place = device.place
+        where = place.path if place.kind == "serial" else f"{place.host}:{place.port}"
+        said = os.strerror(error.errno) if error.errno else str(error)
+        # The control API's port names itself; of the wire's port asyncio speaks in other words.
+        named = error.strerror if f"127.0.0.1:{device.control_port}:" in (error.strerror or "") else None
+        raise BadInput(named or f"{where}: {said}") from error
+    stop = asyncio.create_task(asked_to_stop.wait())
+    lives = asyncio.create_task(device.wait())
+    showing = asyncio.create_task(_show(device))
+    try:
+        table = Table(show_header=False)
+        for row in (
+            (device.kind, device.where),
+            ("control", device.control),
+        ):
+            table.add_row(*map(Text, row))
+        out().print(table)
+        out().print("The control API describes itself at /docs. Ctrl-C stops the device.")
+        await asyncio.wait({stop, lives, showing}, return_when=asyncio.FIRST_COMPLETED)
+        if lives.done():
+            await lives
+        if showing.done():
+            await showing
+    finally:
+        for task in (stop, lives, showing):
+            task.cancel()
+        await asyncio.gather(stop, lives, showing, return_exceptions=True)
+        await device.stop()
+        if capture is not None:
+            _write(device, capture)
+        err().print(Text(f"stopped{_traffic(device)}"))
+
+
+def _write(device: DeviceOnWire, path: Path) -> None:
+    try:
+        device.wire.write(path)
+    except OSError as error:
+        raise BadInput(f"--capture {path} cannot be written: {error.strerror or error}") from None
+
+
+async def _show(device: DeviceOnWire) -> None:
+    """A live line on a terminal; elsewhere a line for each change of state."""
+    console = err()
+    last = ""
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            state = _state(device)
+            if console.is_terminal:
+                live.update(
+                    Text(f"{state}{_traffic(device)}", no_wrap=True, overflow="ellipsis"), refresh=True
+                )
+            elif (settled := re.sub(r"[\d.]+ (L|yuan)", "", state)) != last:
+                last = settled
+                console.print(Text(state))
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _state(device: DeviceOnWire) -> str:
+    printer = device.printer
+    if printer is not None:
+        condition = "out of paper" if printer.condition.paper_end else "ready"
+        if not printer.powered:
+            condition = "off"
+        elif printer.condition.cover_open:
+            condition = "cover open"
+        return f"{condition}{', printing' if printer.busy else ''}, {len(printer.receipts)} receipts"
+    now_us = device.kernel.now_us
+    shown = []
+    for point in device.equipment.points.values():
+        reading = point.reading(now_us)
+        out_of_boot = ""
+        if point.nozzle_out is not None:
+            out_of_boot = f" nozzle {point.nozzles[point.nozzle_out].nozzle_id}"
+        shown.append(
+            f"{point.number} {point.state.name.replace('_', ' ').lower()}{out_of_boot} "
+            f"{reading.volume_ml / 1_000:.2f} L {reading.amount_fen / 100:.2f} yuan"
+        )
+    return "; ".join(shown)
+
+
+def _traffic(device: DeviceOnWire) -> str:
+    wire = device.wire
+    if not device.is_counted:
+        return ""
+    return f" | in {wire.frames_in:,} frames, {wire.bytes_in:,} bytes; out {wire.frames_out:,} frames, {wire.bytes_out:,} bytes"

@@ -1,0 +1,169 @@
+"""``forecourt device``: one simulated device on one wire, with its control API and a live line, until Ctrl-C."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
+
+import typer
+from pydantic import ValidationError
+
+from forecourt.guard import BadInput
+from scenarios.model import Line
+
+if TYPE_CHECKING:
+    from scenarios.world.device import WirePlace
+
+__all__ = ["device_app"]
+
+_PROTOCOLS: Final = tuple(get_args(Line.model_fields["protocol"].annotation))
+_GRADE_PRICE: Final = re.compile(r"(?P<grade>[a-z0-9]+)(?:=(?P<yuan>\d{1,3})(?:\.(?P<fen>\d{1,2}))?)?")
+_PRICES_FEN_PER_L: Final = {"92": 760, "95": 812, "98": 931, "diesel": 730}
+"""Unit prices where none is given: of the order of Yunnan's list prices of early 2026 (assumed)."""
+
+device_app = typer.Typer(
+    help="Put one simulated device on one wire and watch it; Ctrl-C ends it.",
+    no_args_is_help=True,
+    epilog="Exit codes: 0 stopped by Ctrl-C or SIGTERM, 2 usage or configuration (a port in use), 4 it broke down.",
+)
+
+Tcp = Annotated[
+    str | None,
+    typer.Option("--tcp", metavar="HOST:PORT", help="Listen here; port 0 is any free one. The default wire."),
+]
+Pty = Annotated[bool, typer.Option("--pty", help="Make a pseudo-terminal and say its path.")]
+Serial = Annotated[Path | None, typer.Option("--serial", metavar="PATH", help="Open a serial device.")]
+Baud = Annotated[int, typer.Option(min=1200, max=1_000_000, help="Speed of a serial wire.")]
+ControlPort = Annotated[
+    int, typer.Option(min=0, max=65_535, help="Port of the control API; 0 is any free one.")
+]
+CaptureFile = Annotated[
+    Path | None,
+    typer.Option("--capture", metavar="FILE", help="Write every byte of the wire here at the end (.fcap)."),
+]
+
+
+@device_app.command()
+def dispenser(
+    protocol: Annotated[str, typer.Option(help=f"What it speaks: {', '.join(_PROTOCOLS)}.")] = "dart",
+    tcp: Tcp = None,
+    pty: Pty = False,
+    serial: Serial = None,
+    baud: Baud = 9600,
+    rtu: Annotated[
+        bool, typer.Option("--rtu", help="Modbus RTU frames on TCP too, as behind a serial server.")
+    ] = False,
+    points: Annotated[int, typer.Option(min=1, max=32, help="How many fuelling points it has.")] = 1,
+    grades: Annotated[
+        str,
+        typer.Option(
+            metavar="GRADE[=YUAN],...", help="A nozzle for each, on each fuelling point: 92=7.60,95=8.12."
+        ),
+    ] = "92,95",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N", help="Line address of fuelling point 1 (0x50 on DART, else 1); the others follow."
+        ),
+    ] = None,
+    control_port: ControlPort = 0,
+    capture: CaptureFile = None,
+) -> None:
+    """A dispenser: drive it with your controller, lift and squeeze its nozzles through the control API."""
+    from forecourt.attend import attend
+    from scenarios.world.device import DeviceOnWire, dispenser_station
+
+    place = _place(tcp, pty=pty, serial=serial)
+    if protocol not in _PROTOCOLS:
+        raise BadInput(f"--protocol {protocol!r}: there are {', '.join(_PROTOCOLS)}")
+    if rtu and protocol != "modbus":
+        raise BadInput("--rtu is for --protocol modbus")
+    framing: Literal["tcp", "serial"] = (
+        "tcp" if protocol == "modbus" and place.kind == "tcp" and not rtu else "serial"
+    )
+    try:
+        station = dispenser_station(
+            protocol,
+            points=points,
+            prices_fen_per_l=_prices(grades),
+            first_address=_address(address),
+            baud=baud,
+            framing=framing,
+        )
+    except ValidationError as error:
+        raise BadInput(_said(error.errors()[0])) from None  # what follows the first is its consequence
+    device = DeviceOnWire.dispenser(
+        station, place, control_port=control_port, keep_capture=capture is not None
+    )
+    attend(device, capture)
+
+
+@device_app.command()
+def printer(
+    model: Annotated[
+        Literal["generic-58mm", "generic-80mm"], typer.Option(help="Paper width.")
+    ] = "generic-58mm",
+    tcp: Tcp = None,
+    pty: Pty = False,
+    serial: Serial = None,
+    baud: Baud = 9600,
+    control_port: ControlPort = 0,
+    capture: CaptureFile = None,
+) -> None:
+    """A receipt printer (ESC/POS): print on it, take away its paper, look at its receipts as PNG."""
+    from forecourt.attend import attend
+    from scenarios.world.device import DeviceOnWire
+
+    place = _place(tcp, pty=pty, serial=serial)
+    if capture is not None and place.kind == "tcp":
+        raise BadInput("--capture records pump lines and serial printers; use a network capture for TCP 9100")
+    device = DeviceOnWire.receipt_printer(
+        model, place, baud=baud, control_port=control_port, keep_capture=capture is not None
+    )
+    attend(device, capture)
+
+
+def _place(tcp: str | None, *, pty: bool, serial: Path | None) -> WirePlace:
+    from scenarios.world.device import WirePlace
+
+    if (tcp is not None) + pty + (serial is not None) > 1:
+        raise BadInput("give one of --tcp, --pty and --serial")
+    if pty:
+        return WirePlace("pty")
+    if serial is not None:
+        return WirePlace("serial", path=serial)
+    host, colon, port = (tcp or "127.0.0.1:0").rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65_535:
+        raise BadInput(f"--tcp {tcp!r}: expected HOST:PORT, for example 127.0.0.1:5001")
+    return WirePlace("tcp", host, int(port))
+
+
+def _address(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise BadInput(f"--address {text!r}: expected a number, for example 80 or 0x50") from None
+
+
+def _prices(text: str) -> dict[str, int]:
+    prices: dict[str, int] = {}
+    for part in text.split(","):
+        found = _GRADE_PRICE.fullmatch(part.strip())
+        grade = found["grade"] if found is not None else ""
+        if found is None or grade not in _PRICES_FEN_PER_L:
+            raise BadInput(
+                f"--grades: {part!r} is none of {', '.join(_PRICES_FEN_PER_L)}, with or without =YUAN"
+            )
+        if grade in prices:
+            raise BadInput(f"--grades: {grade} is there twice")
+        prices[grade] = _PRICES_FEN_PER_L[grade]
+        if found["yuan"] is not None:
+            prices[grade] = int(found["yuan"]) * 100 + int((found["fen"] or "0").ljust(2, "0"))
+    return prices
+
+
+def _said(error: Any) -> str:
+    return str(error["msg"]).removeprefix("Value error, ")

@@ -1,0 +1,163 @@
+"""``forecourt device`` in real processes: one device on one wire, driven by clients that nobody here wrote."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import serial
+from escpos.printer import Network
+from pymodbus.client import ModbusTcpClient
+from typer.testing import CliRunner
+
+from forecourt.cli import app
+from sim.wires import read_capture
+
+POLL, NOTHING_TO_SEND = bytes.fromhex("50 20 FA"), bytes.fromhex("50 70 FA")
+
+
+def begin(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "forecourt", "device", *arguments],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "160", "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextmanager
+def device(*arguments: str, cwd: Path, said: list[str] | None = None):
+    """A running device: (where its wire is, client of its control API). Ended by Ctrl-C; what it said goes into ``said``."""
+    with begin(*arguments, cwd=cwd) as process:
+        try:
+            places = {}
+            for line in process.stdout:
+                cells = [cell.strip() for cell in line.strip().strip("│").split("│")]
+                if len(cells) == 2:
+                    places[cells[0]] = cells[1]
+                if "Ctrl-C" in line:
+                    break
+            else:
+                raise AssertionError(process.stderr.read())
+            with httpx.Client(base_url=places["control"], trust_env=False, timeout=30) as control:
+                yield places[arguments[0]], control
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    if said is not None:
+        said += err.splitlines()
+
+
+def test_a_dart_dispenser_on_a_pty_answers_polls_and_its_nozzles_can_be_lifted(tmp_path):
+    said: list[str] = []
+    arguments = (
+        "dispenser",
+        "--pty",
+        "--points",
+        "2",
+        "--grades",
+        "92=7.99,diesel",
+        "--capture",
+        "wire.fcap",
+    )
+    with device(*arguments, cwd=tmp_path, said=said) as (path, control):  # noqa: SIM117 - the path comes from it
+        with serial.Serial(path, 9600, timeout=10) as line:
+
+            def ask(frame: bytes) -> bytes:
+                line.write(frame)
+                return line.read_until(b"\xfa")
+
+            # The first polls bring what a pump tells after power-up; each block wants its acknowledgement.
+            answers = [ask(POLL)]
+            while answers[-1] != NOTHING_TO_SEND:
+                assert len(answers) < 20
+                line.write(bytes([0x50, 0xC0 | answers[-1][1] & 0x0F, 0xFA]))
+                answers.append(ask(POLL))
+            lifted = control.post("/nozzles/3/lift").raise_for_status().json()
+            assert (lifted["fuelling_point"], lifted["state"]) == (2, "CALLING")
+            assert ask(POLL.replace(b"\x50", b"\x51"))[1] & 0xF0 == 0x30  # a data block: the nozzle is out
+            prices = [nozzle["price_fen_per_l"] for nozzle in control.get("/points/1").json()["nozzles"]]
+            assert prices == [799, 730]
+    assert said[0].startswith("1 idle 0.00 L 0.00 yuan; 2 ")
+    assert said[-1].startswith("stopped | in ")
+    capture = read_capture(tmp_path / "wire.fcap")
+    assert [frame.data for frame in capture if frame.data in (POLL, NOTHING_TO_SEND)]
+    assert len(capture) >= 2 * len(answers)
+
+
+def test_pymodbus_reads_a_modbus_tcp_dispenser(tmp_path):
+    with device("dispenser", "--protocol", "modbus", cwd=tmp_path) as (where, control):
+        host, port = where.split(":")
+        assert host == "127.0.0.1"
+        with ModbusTcpClient(host, port=int(port)) as client:
+            before = client.read_holding_registers(200, count=8, device_id=1)
+            assert not before.isError()
+            control.post("/nozzles/1/lift").raise_for_status()
+            after = client.read_holding_registers(200, count=8, device_id=1)
+        assert before.registers != after.registers
+
+
+def test_python_escpos_prints_on_a_printer_that_runs_out_of_paper(tmp_path):
+    with device("printer", "--model", "generic-80mm", cwd=tmp_path) as (where, control):
+        host, port = where.split(":")
+        control.post("/printer/paper-out").raise_for_status()
+        printer = Network(host, int(port), timeout=30)
+        printer.text("pump 7\n")
+        printer.cut()
+        printer.close()
+        assert control.get("/printer").json()["condition"]["paper_end"] is True
+        assert control.get("/printer/receipts").json() == []
+        control.post("/printer/load-paper").raise_for_status()
+        for _ in range(600):  # each answer takes its time: the printer prints meanwhile
+            if receipts := control.get("/printer/receipts").json():
+                break
+        assert "pump 7" in receipts[0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["dispenser", "--protocol", "dort"], "--protocol 'dort': there are dart"),
+        (["dispenser", "--pty", "--tcp", "127.0.0.1:0"], "give one of --tcp, --pty and --serial"),
+        (["dispenser", "--tcp", "here"], "--tcp 'here': expected HOST:PORT"),
+        (["dispenser", "--address", "3"], "DART address 3 of fuelling point 1 is not in 80..111"),
+        (["dispenser", "--address", "0x6f", "--points", "2"], "DART address 112 of fuelling point 2"),
+        (["dispenser", "--grades", "91"], "--grades: '91' is none of 92"),
+        (["dispenser", "--grades", "92,92"], "--grades: 92 is there twice"),
+        (["dispenser", "--serial", "/dev/no-such-port"], "/dev/no-such-port"),
+        (["dispenser", "--rtu"], "--rtu is for --protocol modbus"),
+        (["dispenser", "--protocol", "modbus", "--points", "2"], "is one device"),
+        (["printer", "--capture", "x.fcap"], "--capture records"),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(tmp_path, monkeypatch, arguments, told):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["device", *arguments])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_in_use_is_told(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for arguments in (
+            ("dispenser", "--tcp", f"127.0.0.1:{port}"),
+            ("printer", "--control-port", str(port)),
+        ):
+            with begin(*arguments, cwd=tmp_path) as process:
+                _, err = process.communicate(timeout=60)
+            assert process.returncode == 2
+            assert f"127.0.0.1:{port}" in err
