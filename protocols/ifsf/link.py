@@ -25,6 +25,9 @@ OUTGOING_LIMIT_BYTES: Final = 65_536
 PARTIAL_LIMIT_US: Final = 5_000_000
 """Half a message may wait so long for its rest; TCP itself delivers within far less."""
 
+SENSELESS_MOST: Final = 3
+"""So many messages without sense in a row: a strange peer sends one now and then, a stream out of step nothing else."""
+
 DATAGRAMS_MOST: Final = 4
 WARNINGS_MOST: Final = 200
 
@@ -143,6 +146,7 @@ class IfsfLink:
         self._beat_us: int | None = None
         self._gone_us: int | None = None
         self._partial_us: int | None = None
+        self._senseless = 0
 
     # -- heartbeats ----------------------------------------------------------------------------------------------
 
@@ -234,12 +238,14 @@ class IfsfLink:
         self.hearing = True
         self._framer.reset()
         self._partial_us = None
+        self._senseless = 0
 
     def dropped(self, now_us: int) -> None:  # noqa: ARG002 - part of the interface
         """See `NodeMachine`."""
         self.hearing = False
         self._framer.reset()
         self._partial_us = None
+        self._senseless = 0
 
     def receive_data(self, data: bytes, now_us: int) -> None:
         """See `protocols.sansio.Machine`."""
@@ -250,7 +256,14 @@ class IfsfLink:
                 message = decode_message(raw)
             except MessageError as error:
                 self.warn("malformed", str(error), now_us)
+                self._senseless += 1
+                if self._senseless >= SENSELESS_MOST:
+                    self._framer.broken = (
+                        "one message after the other makes no sense: the stream has lost its step"
+                    )
+                    break
                 continue
+            self._senseless = 0
             self._owner.on_message(message, now_us)
         if self._framer.broken is not None and was_broken is None:
             self.warn("malformed", self._framer.broken, now_us)

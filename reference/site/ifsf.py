@@ -333,7 +333,10 @@ class IfsfDriver(PumpDriver):
                 return
             self._resume_us = None
             self._step(None)
-        while not self.device.is_waiting and self._resume_us is None and self.device.link.speaking:
+        link = self.device.link
+        while (
+            not self.device.is_waiting and self._resume_us is None and link.speaking and not link.wants_redial
+        ):
             if not self._jobs and not self._find_job():
                 return
             self._step(None)
