@@ -29,6 +29,7 @@ class PumpSide:
         model: field widths of its figures.
         quirks: deviations to show.
         reply_delay_us: silence before each answer. The limit is `REPLY_LIMIT_US`.
+        echo: the line echoes our own bytes: an answer ``61`` heard back would be a command.
 
     Raises:
         LocalProtocolError: a pump number out of range, or none.
@@ -41,12 +42,15 @@ class PumpSide:
         model: DigitModel = SIX_DIGITS,
         quirks: Quirks | None = None,
         reply_delay_us: int = 0,
+        echo: bool = False,
     ) -> None:
         if not heads:
             raise LocalProtocolError("a pump side needs a pump")
         self.on_wake: Callable[[], None] | None = None
         self._quirks = Quirks() if quirks is None else quirks
         self._reply_delay_us = reply_delay_us
+        self._echo = echo
+        self._own = b""  # of what was sent, what has not been heard back
         self._events: deque[Event] = deque()
         self._out: list[Outgoing] = []
         self._links = {
@@ -78,17 +82,31 @@ class PumpSide:
         """Power was lost: no block is awaited, nothing waits to be sent."""
         for link in self._links.values():
             link.restart()
+        self._own = b""
         self._out.clear()
 
     def receive_data(self, data: bytes, now_us: int) -> None:
         """Take bytes from the wire, in any pieces."""
         if self._quirks.echo:
             self._out.append(Outgoing(data))
+        if self._own:
+            data = self._without_own(data)
         for byte in data:
             answer = self._byte(byte, now_us)
             if answer is not None:
                 delay_us = self._reply_delay_us
                 self._out.append(Outgoing(answer, now_us + delay_us if delay_us else 0))
+
+    def _without_own(self, data: bytes) -> bytes:
+        """What is no echo. The first byte that differs ends the waiting for it: the line was disturbed."""
+        for at, byte in enumerate(data):
+            if not self._own:
+                return data[at:]
+            if byte != self._own[0]:
+                self._own = b""
+                return data[at:]
+            self._own = self._own[1:]
+        return b""
 
     def _byte(self, byte: int, now_us: int) -> bytes | None:
         if byte == ALL_STOP:
@@ -114,6 +132,8 @@ class PumpSide:
         if not out:
             return []
         self._out = []
+        if self._echo:
+            self._own += b"".join(burst.data for burst in out)
         return out
 
     def next_timer(self) -> int | None:

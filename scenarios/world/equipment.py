@@ -98,7 +98,7 @@ def _cabinets(name: str, line: Line, at: dict[int, FuellingPoint], epoch_us: int
     if line.protocol == "twowire":
         dispenser = Dispenser(at.values())
         model = SIX_DIGITS if line.digits == 6 else EIGHT_DIGITS
-        head = TwoWireDispenser(dispenser, at, model=model)
+        head = TwoWireDispenser(dispenser, at, model=model, echo=line.echo)
         return [Cabinet(name, line.name, dispenser, head, tuple(at))]
     if line.protocol == "ifsf":
         # One line is one node; the address is the fuelling point's database in it.

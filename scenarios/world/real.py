@@ -243,7 +243,7 @@ class RealWorld:
         else:
             # Not paced: TCP has no character clock, and a driver that dials a TCP line counts on that.
             server = await serve_line_tcp(
-                SharedLine([cabinet.machine for cabinet in cabinets]),
+                SharedLine([cabinet.machine for cabinet in cabinets], echo=line.echo),
                 _HOST,
                 port,
                 self._now_us,

@@ -57,6 +57,7 @@ class TwoWireDispenser:
         scale: their decimals.
         quirks: deviations to show.
         reply_delay_us: silence before each answer (limit 68 ms).
+        echo: the line echoes our own bytes.
 
     Attributes:
         on_wake: set by the host; called when something may have changed or a timer has moved.
@@ -76,6 +77,7 @@ class TwoWireDispenser:
         scale: Scale | None = None,
         quirks: TwoWireQuirks | None = None,
         reply_delay_us: int = 0,
+        echo: bool = False,
     ) -> None:
         self.on_wake: Callable[[], None] | None = None
         self.dispenser = dispenser
@@ -104,7 +106,7 @@ class TwoWireDispenser:
             point.on_change = self._wake
             point.listeners.append(self._on_event)
         self._side = PumpSide(
-            self._heads, model=model, quirks=self.quirks.line, reply_delay_us=reply_delay_us
+            self._heads, model=model, quirks=self.quirks.line, reply_delay_us=reply_delay_us, echo=echo
         )
 
     def head(self, pump: int) -> TwoWireHead:

@@ -22,14 +22,17 @@ class SharedLine:
 
     Args:
         machines: in the order in which they are asked for their bytes.
+        echo: everyone hears itself as well, the far end included, as behind some converters.
 
     Raises:
         ValueError: no machine.
     """
 
-    def __init__(self, machines: Sequence[Machine]) -> None:
+    def __init__(self, machines: Sequence[Machine], *, echo: bool = False) -> None:
         if not machines:
             raise ValueError("a line needs at least one machine")
+        self._echo = echo
+        self._given_back: list[Outgoing] = []
         self.on_wake: Callable[[], None] | None = None
         self._machines = tuple(machines)
         for machine in self._machines:
@@ -51,17 +54,19 @@ class SharedLine:
 
     def receive_data(self, data: bytes, now_us: int) -> None:
         """See `protocols.sansio.Machine`."""
+        if self._echo:
+            self._given_back.append(Outgoing(data))
         for machine in self._machines:
             machine.receive_data(data, now_us)
 
     def data_to_send(self, now_us: int) -> list[Outgoing]:
         """See `protocols.sansio.Machine`."""
-        sent: list[Outgoing] = []
+        sent, self._given_back = self._given_back, []
         for machine in self._machines:
             for outgoing in machine.data_to_send(now_us):
                 sent.append(outgoing)
                 for other in self._machines:
-                    if other is not machine:
+                    if self._echo or other is not machine:
                         other.receive_data(outgoing.data, now_us)
         return sent
 
