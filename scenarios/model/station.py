@@ -125,7 +125,8 @@ class Line(Part):
             problems += [
                 ((name,), f"{name} is for Two-Wire lines")
                 for name in ("digits", "echo")
-                if name in self.model_fields_set
+                # Not "was it given": a dumped scenario, as the processes of a measured run read it, gives everything.
+                if getattr(self, name) != type(self).model_fields[name].default
             ]
         if self.protocol == "modbus" and self.framing == "tcp" and len(self.points) > 1:
             problem = "a line with framing 'tcp' is one device: give each fuelling point a line of its own"

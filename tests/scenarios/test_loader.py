@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from scenarios.loader import LIBRARY, ScenarioError, library_names, load, load_file, parse
+from scenarios.model import Scenario
 
 SMOKE = (LIBRARY / "smoke.yaml").read_text(encoding="utf-8")
 
@@ -31,6 +32,12 @@ def test_the_shipped_scenarios_load() -> None:
     smoke = load("smoke").scenario
     assert len(list(smoke.station.nozzles())) == 2
     assert smoke.demand.max_cars == 20
+
+
+@pytest.mark.parametrize("name", library_names())
+def test_a_scenario_as_it_is_dumped_for_other_processes_reads_back(name: str) -> None:
+    loaded = load(name).scenario
+    assert Scenario.model_validate_json(loaded.model_dump_json()) == loaded
 
 
 def test_epoch_is_local_time_in_the_station_s_zone() -> None:
