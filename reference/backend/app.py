@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 
 from reference.backend.api import admin_routes, notify_routes, phone_routes, site_routes
 from reference.backend.api.admin import health_routes
+from reference.backend.api.tanks import tank_routes
 from reference.backend.callbacks import Callbacks
 from reference.backend.commands import Commands
 from reference.backend.core import Core
@@ -33,6 +34,7 @@ from reference.backend.sales import Sales
 from reference.backend.sessions import Sessions
 from reference.backend.settings import BackendSettings, SettingsError
 from reference.backend.stations import Stations
+from reference.backend.tanks import Tanks
 from reference.backend.wechat import IDLE_S, WeChatClient
 
 __all__ = ["Backend", "create_backend", "open_database"]
@@ -140,6 +142,7 @@ def create_backend(
     core.payments = Payments(core)
     core.refunds = Refunds(core)
     core.invoices = Invoices(core)
+    core.tanks = Tanks(core)
     return Backend(core, _application(core, Sessions(core, wechat)), client)
 
 
@@ -151,6 +154,7 @@ def _application(core: Core, sessions: Sessions) -> FastAPI:
     )
     install_error_handlers(app)
     app.include_router(site_routes(core, sessions))
+    app.include_router(tank_routes(core, sessions))
     app.include_router(phone_routes(core, sessions))
     app.include_router(notify_routes(core, Callbacks(core)))
     app.include_router(admin_routes(core, sessions))

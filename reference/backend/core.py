@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from reference.backend.refunds import Refunds
     from reference.backend.sales import Sales
     from reference.backend.stations import Stations
+    from reference.backend.tanks import Tanks
 
 __all__ = ["Core"]
 
@@ -45,6 +46,7 @@ class Core:
     refunds: Refunds
     invoices: Invoices
     outbox: Outbox
+    tanks: Tanks
 
     def __init__(
         self,

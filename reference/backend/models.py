@@ -9,6 +9,7 @@ from msgspec import Meta
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from reference.backend.live import Count, NozzleNumber
+from reference.backend.tank_views import GradeStock
 
 __all__ = [
     "AdminPage",
@@ -114,13 +115,14 @@ class NozzleView(BaseModel):
 
 
 class StationView(BaseModel):
-    """A station for a phone."""
+    """A station for a phone. ``stock`` is empty without a tank gauge."""
 
     station: str
     name: str
     taxpayer_id: str | None
     lift_policy: str
     nozzles: list[NozzleView]
+    stock: list[GradeStock]
 
 
 class InvoiceTitle(_Strict):

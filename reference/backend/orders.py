@@ -196,6 +196,8 @@ class Orders:
                 "amount_fen": sale.amount_fen,
                 "sale_id": sale.sale_id,
             }
+        if nozzle.blocked and sale is None:
+            raise ApiError(409, "tank_blocked", "this grade is not sold at present", "nozzle")
         if not await tx.insert_new(orders, row):
             again = await self._repeated(tx, openid, body, digest)
             if again is not None:

@@ -139,9 +139,9 @@ class Sales:
         key = {"of_station": station, "number": post.nozzle, "seq": post.sequence}
         known = await tx.first(_BY_KEY, key)
         if known is None:
-            await self.core.stations.row(tx, station)
+            tank = await self.core.stations.tank_of(tx, station, post.nozzle)
             sale_id = self.core.ids.make("sale")
-            if await self._enter(tx, station, post, digest, sale_id):
+            if await self._enter(tx, station, post, digest, sale_id, tank):
                 state = await self._own(tx, station, post, sale_id)
                 return True, sale_id, state
             known = await tx.first(_BY_KEY, key)  # another instance was quicker
@@ -155,7 +155,9 @@ class Sales:
             )
         return False, known.sale_id, known.state
 
-    async def _enter(self, tx: Transaction, station: str, post: SalePost, digest: str, sale_id: str) -> bool:
+    async def _enter(
+        self, tx: Transaction, station: str, post: SalePost, digest: str, sale_id: str, tank: int | None
+    ) -> bool:
         state = "payable" if post.amount_fen > 0 else "cleared"
         figures = {
             name: getattr(post, name) for name in post.__struct_fields__ if name not in {"order_id", "flags"}
@@ -167,6 +169,7 @@ class Sales:
                 "station": station,
                 "state": state,
                 "digest": digest,
+                "tank": tank,
                 "updated_us": self.core.clock_us(),
                 **figures,
             },

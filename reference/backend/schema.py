@@ -34,6 +34,10 @@ __all__ = [
     "sales",
     "sessions",
     "stations",
+    "stock_book",
+    "tank_accounts",
+    "tank_readings",
+    "tanks",
 ]
 
 metadata = MetaData(
@@ -114,6 +118,8 @@ sales = Table(
     _str("digest", 64),
     _int("fuelling_point"),
     _str("grade", 16),
+    # The tank that the nozzle drew from when the sale came in; another mapping later changes nothing about it.
+    _int("tank", null=True),
     _int("volume_ml"),
     _int("amount_fen"),
     _int("price_fen_per_l"),
@@ -280,4 +286,74 @@ alarms = Table(
     _str("subject", 120),
     Column("detail", Text, nullable=False),
     _int("raised_us"),
+)
+
+
+tanks = Table(
+    "tanks",
+    metadata,
+    Column("station", String(16), primary_key=True),
+    Column("tank", BigInteger, primary_key=True, autoincrement=False),
+    _str("grade", 16),
+    # Tanks that a siphon joins are accounted as one.
+    _int("grp"),
+    _int("capacity_ml"),
+    _int("pumpable_ml"),
+    # The last figures that could be true, and when they were read; an unreadable tank keeps them, with their age.
+    _int("volume_ml", null=True),
+    _int("corrected_ml", null=True),
+    _int("height_um", null=True),
+    _int("water_um", null=True),
+    _int("temperature_mdeg", null=True),
+    _int("volume_at_us", null=True),
+    _int("read_at_us"),
+    # 1 while nothing may be sold from it.
+    Column("blocked", Integer, nullable=False),
+    # Alarms that are active, as a JSON list; each was raised once when it came.
+    Column("active", Text, nullable=False),
+)
+
+tank_readings = Table(
+    "tank_readings",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    _str("station", 16),
+    _int("at_us"),
+    _str("digest", 64),
+    Column("content", Text, nullable=False),
+    _int("heard_us"),
+    UniqueConstraint("station", "at_us"),
+)
+
+tank_accounts = Table(
+    "tank_accounts",
+    metadata,
+    Column("station", String(16), primary_key=True),
+    Column("grp", BigInteger, primary_key=True, autoincrement=False),
+    _str("grade", 16),
+    Column("state", Text, nullable=False),
+    _int("updated_us"),
+)
+
+stock_book = Table(
+    "stock_book",
+    metadata,
+    Column("entry_id", _Serial, primary_key=True, autoincrement=True),
+    # opening | delivery | correction
+    _str("kind", 16),
+    # What makes the entry unique: "delivery/KM01/2/<start>"
+    _str("entry_key", 120),
+    _str("station", 16),
+    _int("grp"),
+    _str("grade", 16),
+    # One road tanker fills several tanks: its lines share this name.
+    _str("site_delivery", 60, null=True),
+    _int("volume_ml"),
+    _int("started_us"),
+    _int("ended_us"),
+    Column("content", Text, nullable=False),
+    _str("instance", 64),
+    _int("recorded_us"),
+    UniqueConstraint("entry_key"),
+    Index("ix_stock_book_station", "station", "ended_us"),
 )

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError
 
 from protocols.wechatpay.trust import MerchantCredentials
+from reference.backend.tank_account import Limits
 
 __all__ = ["BackendSettings", "SettingsError"]
 
@@ -37,6 +38,11 @@ class BackendSettings(BaseModel):
         bind_window_s: a scanned code finds a finished, unpaid sale that is at most this old.
         invoice_schedule_s: waits before each query of an invoice that the platform has accepted.
         invoice_tries: with a new `fapiao_id` each, for one application (WXDOC 4016760559: at most 4).
+        stock_stale_s: stock that is older is shown as stale.
+        gauge_silent_s: no reading for so long is an alarm.
+        tank_high_percent, tank_overfill_percent: pre-alarm and alarm of a tank's level (GB 50156).
+        tank_reference_mdeg: temperature that the gauges correct volumes to; shown beside them.
+        tank_limits: when a tank's account shows a delivery, a loss, a drift.
         lease_s: a task of a killed worker is taken up again after this.
     """
 
@@ -61,6 +67,12 @@ class BackendSettings(BaseModel):
     refund_schedule_s: Annotated[tuple[int, ...], Field(min_length=1)] = (60, 60, 180, 600, 1800)
     invoice_schedule_s: Annotated[tuple[float, ...], Field(min_length=1)] = (2, 3, 5, 10, 30, 60, 300)
     invoice_tries: Annotated[int, Field(ge=1, le=4)] = 4
+    stock_stale_s: Annotated[int, Field(ge=1)] = 60
+    gauge_silent_s: Annotated[int, Field(ge=10)] = 90
+    tank_high_percent: Annotated[int, Field(ge=1, le=100)] = 90
+    tank_overfill_percent: Annotated[int, Field(ge=1, le=100)] = 95
+    tank_reference_mdeg: int = 20_000
+    tank_limits: Limits = Limits()
     lease_s: Annotated[float, Field(ge=1)] = 15.0
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     pool_size: Annotated[int, Field(ge=2, le=100)] = 10

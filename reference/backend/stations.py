@@ -10,14 +10,21 @@ from reference.backend.core import Core
 from reference.backend.database import Transaction
 from reference.backend.errors import ApiError
 from reference.backend.models import StationSetup
-from reference.backend.schema import nozzles, stations
+from reference.backend.schema import nozzles, stations, tanks
 
 __all__ = ["Stations"]
 
 _STATION = select(stations).where(stations.c.station == bindparam("of_station"))
 _NOZZLES = select(nozzles).where(nozzles.c.station == bindparam("of_station")).order_by(nozzles.c.nozzle)
-_NOZZLE = select(nozzles).where(
-    nozzles.c.station == bindparam("of_station"), nozzles.c.nozzle == bindparam("number")
+_NOZZLE = (
+    select(nozzles, tanks.c.blocked)
+    .outerjoin(tanks, (tanks.c.station == nozzles.c.station) & (tanks.c.tank == nozzles.c.tank))
+    .where(nozzles.c.station == bindparam("of_station"), nozzles.c.nozzle == bindparam("number"))
+)
+_TANK = (
+    select(stations.c.station, nozzles.c.tank)
+    .outerjoin(nozzles, (nozzles.c.station == stations.c.station) & (nozzles.c.nozzle == bindparam("number")))
+    .where(stations.c.station == bindparam("of_station"))
 )
 
 
@@ -53,21 +60,30 @@ class Stations:
         return row
 
     async def nozzle(self, tx: Transaction, station: str, nozzle: int) -> Row[Any]:
-        """The nozzle's row. Raises `ApiError` 404."""
+        """The nozzle's row, and whether its tank is ``blocked`` (null without a gauge). Raises `ApiError` 404."""
         row = await tx.first(_NOZZLE, {"of_station": station, "number": nozzle})
         if row is None:
             await self.row(tx, station)
             raise ApiError(404, "unknown_nozzle", f"station {station} has no nozzle {nozzle}", "nozzle")
         return row
 
+    async def tank_of(self, tx: Transaction, station: str, nozzle: int) -> int | None:
+        """The tank that a nozzle draws from now; None if that is not known. Raises `ApiError` 404 for the station."""
+        row = await tx.first(_TANK, {"of_station": station, "number": nozzle})
+        if row is None:
+            raise ApiError(404, "unknown_station", f"there is no station {station}", "station")
+        tank: int | None = row.tank
+        return tank
+
     async def view(self, station: str) -> dict[str, Any]:
         """The station with prices and live readings."""
 
-        async def work(tx: Transaction) -> tuple[Row[Any], list[Row[Any]]]:
+        async def work(tx: Transaction) -> tuple[Row[Any], list[Row[Any]], list[Row[Any]]]:
             row = await self.row(tx, station)
-            return row, list(await tx.rows(_NOZZLES, {"of_station": station}))
+            found = list(await tx.rows(_NOZZLES, {"of_station": station}))
+            return row, found, list(await self.core.tanks.rows(tx, station))
 
-        head, rows = await self.core.db.run(work)
+        head, rows, tank_rows = await self.core.db.run(work)
         return {
             "station": station,
             "name": head.name,
@@ -84,6 +100,7 @@ class Stations:
                 }
                 for row in rows
             ],
+            "stock": self.core.tanks.by_grade(tank_rows),
         }
 
     def _live(self, station: str, nozzle: int) -> dict[str, Any] | None:

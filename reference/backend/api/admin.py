@@ -14,7 +14,18 @@ from reference.backend.core import Core
 from reference.backend.database import Transaction
 from reference.backend.errors import ApiError
 from reference.backend.models import AdminPage, Correction, Health
-from reference.backend.schema import alarms, invoices, ledger, orders, outbox, payments, refunds, sales
+from reference.backend.schema import (
+    alarms,
+    invoices,
+    ledger,
+    orders,
+    outbox,
+    payments,
+    refunds,
+    sales,
+    stock_book,
+    tanks,
+)
 from reference.backend.sessions import Sessions
 
 __all__ = ["admin_routes"]
@@ -29,6 +40,8 @@ _ORDERED = {
     "sales": (sales, (sales.c.ended_us, sales.c.sale_id)),
     "outbox": (outbox, (outbox.c.id,)),
     "alarms": (alarms, (alarms.c.id,)),
+    "stock-book": (stock_book, (stock_book.c.entry_id,)),
+    "tanks": (tanks, (tanks.c.station, tanks.c.tank)),
 }
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
