@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import random
+
 import pytest
 
 from protocols.twowire import EIGHT_DIGITS, Quirks, Status
@@ -78,6 +81,42 @@ def _close_kernels():
         OPEN.pop().close()
 
 
+class Site:
+    """The controller's place on the bus: drivers come and go."""
+
+    def __init__(self, driver):
+        self.on_wake = None
+        self.is_quiet = None
+        self.replace(driver)
+
+    def replace(self, driver):
+        self.driver = driver
+        driver.on_wake = lambda: self.on_wake and self.on_wake()
+        driver.is_quiet = self.is_quiet
+        if self.on_wake is not None:
+            self.on_wake()
+
+    def __setattr__(self, name, value):
+        object.__setattr__(self, name, value)
+        if name == "is_quiet" and hasattr(self, "driver"):
+            self.driver.is_quiet = value
+
+    def wake(self, now_us):
+        self.driver.wake(now_us)
+
+    def receive_data(self, data, now_us):
+        self.driver.receive_data(data, now_us)
+
+    def data_to_send(self, now_us):
+        return self.driver.data_to_send(now_us)
+
+    def next_timer(self):
+        return self.driver.next_timer()
+
+    def handle_timer(self, now_us):
+        self.driver.handle_timer(now_us)
+
+
 class Rig:
     """A driver that authorises every lift, and pumps, on one bus; sales and witnesses are kept as a journal would."""
 
@@ -130,9 +169,18 @@ class Rig:
         self.preset_fen = self.preset_ml = None
         self.policy = True
         self.refuse_to_store = 0
-        self.driver = self.new_driver()
-        self.bus.attach(self.driver, name="site", master=True, poll_lead_us=self.bus.burst_us(1))
+        self.site = Site(self.new_driver())
+        self.bus.attach(self.site, name="site", master=True, poll_lead_us=self.bus.burst_us(1))
         self.bus.attach(self.device, name="pumps", addresses=[point.number for point in self.points])
+
+    @property
+    def driver(self):
+        return self.site.driver
+
+    def kill_site(self, now_us):
+        """kill -9 of the controller and a new one: it knows its journal and nothing else."""
+        del now_us
+        self.site.replace(self.new_driver())
 
     def new_driver(self):
         driver = TwoWireDriver(self.config)
@@ -166,7 +214,7 @@ class Rig:
         fp = self.points[point - 1]
         self.at(after, lambda now_us: fp.lift(nozzle, now_us))
         self.at(after + wait, lambda now_us: fp.squeeze(now_us, flow))
-        self.at(after + wait + seconds, lambda now_us: fp.hang_up(now_us))
+        self.at(after + wait + seconds, fp.hang_up)
 
     def of(self, kind):
         return [event for event in self.events if isinstance(event, kind)]
@@ -415,7 +463,7 @@ def test_four_pumps_on_a_line():
     # A customer's figures are never older than two periods and the slots that long answers took.
     for point in range(1, 5):
         seen = [e.at_us for e in rig.of(LiveAmount) if e.fuelling_point == point]
-        gaps = [b - a for a, b in zip(seen, seen[1:], strict=False) if b - a < 5 * S]
+        gaps = [b - a for a, b in itertools.pairwise(seen) if b - a < 5 * S]
         assert max(gaps) <= 1_300_000
 
 
@@ -472,15 +520,35 @@ def test_several_deliveries_behind_the_controllers_back_are_found_by_the_totals(
     assert sum(sale.amount_fen for sale in rig.of(SaleCaptured)) == first.amount_fen + last.amount_fen
 
 
-def test_a_running_delivery_is_adopted():
+@pytest.mark.requirement("fd-pwr.running-delivery-is-adopted")
+def test_a_running_delivery_is_adopted_and_sold_once():
     rig = Rig()
-    rig.run(5)
+    rig.run(6)
     rig.fill(30, nozzle=2)
-    rig.run(15)
-    rig.memory.clear()
-    fresh = Rig(points=rig.points)  # another controller, with an empty journal, meets the pumps as they are
-    fresh.kernel.run(1)
-    assert fresh.points[0].delivering_nozzle == 2
+    rig.at(15, rig.kill_site)
+    rig.run(20)
+    assert rig.driver.status(1).state is PointState.FUELLING
+    assert rig.driver.status(1).delivering == 12
+    before = rig.driver.status(1).amount_fen
+    assert before > 0
+    rig.run(1)
+    assert rig.driver.status(1).amount_fen > before
+    rig.run(40)
+    rig.assert_all_sold()
+
+
+@pytest.mark.requirement("fc-sale.one-delivery-one-ledger-sale")
+def test_a_controller_killed_at_any_moment_of_the_capture_sells_once():
+    """From the hang-up on, every 60 ms: before, between and after the readings that let the pump forget."""
+    for step in range(40):
+        rig = Rig(nozzles=1, seed=f"kill/{step}")
+        rig.run(5)
+        rig.fill(6)
+        rig.at(9.9 + 0.06 * step, rig.kill_site)
+        rig.run(25)
+        rig.assert_all_sold()
+        assert len(rig.sales()) == 1, step
+        OPEN.pop().close()
 
 
 def test_a_sale_that_could_not_be_stored_is_offered_again():
@@ -531,3 +599,49 @@ def test_line_faults_neither_lose_nor_double_a_sale(kind, seed):
     sold = sum(s.volume_ml for s in rig.of(SaleCaptured)), sum(s.amount_fen for s in rig.of(SaleCaptured))
     assert sold == made
     rig.assert_all_sold()
+
+
+def storm(seed: str) -> Rig:
+    """Four pumps, a dozen sales, every kind of fault now and then, a controller that is killed, power that fails."""
+    rng = random.Random(f"storm/{seed}")
+    faults = []
+    for number, kind in enumerate(FAULTS):
+        at_us = rng.randrange(8, 100) * S
+        faults.append(
+            {"name": f"{kind}-{number}", "at_us": at_us, "for_us": rng.randrange(5, 40) * S, **FAULTS[kind]}
+        )
+    faults.append({"kind": "down", "at_us": rng.randrange(10, 120) * S, "for_us": rng.randrange(1, 12) * S})
+    quirks = TwoWireQuirks(
+        lagging_totals_us=rng.choice([0, 0, 1_500_000]), line=Quirks(unanswered_polls=rng.choice([0, 0, 1]))
+    )
+    rig = Rig(4, faults=faults, seed=seed, quirks=quirks)
+    rig.preset_fen = rng.choice([None, 6_000])
+    for _ in range(rng.randrange(4)):
+        rig.at(rng.uniform(8, 150), rig.kill_site)
+    busy_line(rig, 4)
+    rig.run(60)
+    return rig
+
+
+def assert_storm_is_weathered(seed: str) -> None:
+    rig = storm(seed)
+    made = [d for point in rig.points for d in point.journal]
+    assert made
+    for what in ("volume_ml", "amount_fen"):
+        sold = sum(getattr(sale, what) for sale in rig.of(SaleCaptured))
+        assert sold == sum(getattr(delivery, what) for delivery in made), what
+    rig.assert_all_sold()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_storm_neither_loses_nor_doubles_a_sale(seed):
+    assert_storm_is_weathered(str(seed))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_hundred_storms():
+    for seed in range(100, 300):
+        assert_storm_is_weathered(str(seed))
+        while OPEN:
+            OPEN.pop().close()
