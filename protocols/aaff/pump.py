@@ -66,8 +66,13 @@ class PumpSide:
             self._take(item)
 
     def next_event(self) -> PumpEvent | NeedData:
-        """The next piece of news, or `NEED_DATA`."""
-        return self._events.popleft() if self._events else NEED_DATA
+        """The next piece of news, or `NEED_DATA`. A `Request` may be answered from now on, and before the next one."""
+        if not self._events:
+            return NEED_DATA
+        event = self._events.popleft()
+        if isinstance(event, Request):
+            self._step(event.gun, PumpLinkEvent.REQUEST)
+        return event
 
     def reply(self, gun: int, message: PumpMessage, now_us: int) -> None:
         """Answer the request of this gun.
@@ -119,7 +124,6 @@ class PumpSide:
         message = decode_from_master(item.command, item.body)
         for kind, detail in _deviations(item, message):
             self._events.append(Deviation(gun=item.gun, kind=kind, detail=detail))
-        self._step(item.gun, PumpLinkEvent.REQUEST)
         self._events.append(Request(gun=item.gun, message=message))
 
 

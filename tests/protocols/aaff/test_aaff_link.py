@@ -90,9 +90,19 @@ def test_frames_for_others_and_of_others_are_passed_over() -> None:
     assert side.next_timer() is None
 
 
+def test_questions_in_one_burst_are_answered_one_after_the_other() -> None:
+    side = PumpSide([1])
+    side.receive_data(to_pump(POLL) + to_pump(Stop()), 0)
+    for expected, answer in ((POLL, Nothing()), (Stop(), aaff.Result(Command.STOP, 0))):
+        assert side.next_event() == Request(gun=1, message=expected)
+        side.reply(1, answer, 0)
+        assert bytes_of(side) == from_pump(answer)
+
+
 def test_silence_and_restart() -> None:
     side = PumpSide([1])
     side.receive_data(to_pump(POLL), 0)
+    assert len(events(side)) == 1
     side.silence(1)
     assert bytes_of(side) == b""
     with pytest.raises(LocalProtocolError, match="was not asked"):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 
 import pytest
 
+from protocols import aaff
 from protocols.dart import (
     AllowedNozzles,
     Command,
@@ -23,7 +24,7 @@ from protocols.dart import (
 from protocols.modbus import Command as ModbusCommand
 from protocols.modbus import Frame, acknowledge_write, command_write, point_read, tcp_frame
 from protocols.sansio import Machine, Outgoing
-from sim.dispenser import DartDispenser, Dispenser, FpEvent, FuellingPoint, ModbusDispenser
+from sim.dispenser import AaFfDispenser, DartDispenser, Dispenser, FpEvent, FuellingPoint, ModbusDispenser
 from sim.kernel import VirtualKernel
 from sim.wires import PtyHost, VirtualBus, VirtualLink, serve_machine_tcp
 
@@ -120,7 +121,38 @@ def modbus_script() -> list[Hand | Ask]:
     ]
 
 
-SCRIPTS: dict[str, Callable[[], list[Hand | Ask]]] = {"dart": dart_script, "modbus": modbus_script}
+def aaff_script() -> list[Hand | Ask]:
+    def frame(message) -> bytes:
+        return aaff.encode_frame(aaff.Direction.TO_PUMP, message.command, 1, message.encode())
+
+    poll = frame(aaff.Poll(time=bytes(6)))
+    ack = frame(aaff.RecordAck(1))
+    return [
+        Ask(1 * S, poll),
+        Hand(2 * S, lambda point, now_us: point.lift(1, now_us)),
+        Ask(3 * S, poll),
+        Ask(4 * S, frame(aaff.Authorise(aaff.AuthoriseType.AMOUNT, 22_80))),
+        # Damage, another gun, an unknown command and two polls at once in between.
+        Ask(4 * S + 100_000, frame(aaff.Stop())[:-3] + b"\x00\xcc\xff"),
+        Ask(4 * S + 200_000, aaff.encode_frame(aaff.Direction.TO_PUMP, 0x51, 2, bytes(16))),
+        Ask(4 * S + 300_000, frame(aaff.Raw(0x71, bytes(108))) + poll[:9]),
+        Ask(4 * S + 400_000, poll + poll),
+        Hand(5 * S, lambda point, now_us: point.squeeze(now_us, 33_000)),
+        Ask(7 * S + 5_000, poll),
+        Ask(8 * S, frame(aaff.TotalsRequest())),
+        Ask(30 * S, poll),
+        Ask(31 * S, poll + ack[:7]),
+        Ask(32 * S, ack),
+        Hand(33 * S, lambda point, now_us: point.hang_up(now_us)),
+        Ask(34 * S, poll + frame(aaff.Fetch(1)) + frame(aaff.TotalsRequest())),
+    ]
+
+
+SCRIPTS: dict[str, Callable[[], list[Hand | Ask]]] = {
+    "aaff": aaff_script,
+    "dart": dart_script,
+    "modbus": modbus_script,
+}
 
 
 class Device:
@@ -129,9 +161,13 @@ class Device:
         self.events: list[FpEvent] = []
         point.listeners.append(self.events.append)
         dispenser = Dispenser([point])
-        self.machine: Machine = (
-            DartDispenser(dispenser, {A: point}) if protocol == "dart" else ModbusDispenser(dispenser, UNIT)
-        )
+        self.machine: Machine
+        if protocol == "aaff":
+            self.machine = AaFfDispenser(dispenser, {1: point})
+        elif protocol == "dart":
+            self.machine = DartDispenser(dispenser, {A: point})
+        else:
+            self.machine = ModbusDispenser(dispenser, UNIT)
 
 
 def run_direct(script: list[Hand | Ask], device: Device) -> Run:
@@ -173,7 +209,7 @@ class Asker:
 def run_virtual(protocol: str, script: list[Hand | Ask], device: Device) -> Run:
     kernel = VirtualKernel("wires", epoch_us=0)
     asker = Asker(script)
-    if protocol == "dart":
+    if protocol != "modbus":
         bus = VirtualBus(kernel, "line", baud=10_000_000)
         bus.attach(asker, name="controller", master=True)
         bus.attach(device.machine, name="pump")
@@ -284,13 +320,18 @@ def told(event: FpEvent) -> tuple:
 
 @pytest.mark.parametrize(
     ("protocol", "medium"),
-    [("dart", "virtual"), ("dart", "tcp"), ("dart", "pty"), ("modbus", "virtual"), ("modbus", "tcp")],
+    [
+        *((protocol, medium) for protocol in ("aaff", "dart") for medium in ("virtual", "tcp", "pty")),
+        ("modbus", "virtual"),
+        ("modbus", "tcp"),
+    ],
 )
 def test_the_same_script_gives_the_same_bytes_and_events(make_point, protocol: str, medium: str) -> None:
     script = SCRIPTS[protocol]()
-    direct = run_direct(script, Device(protocol, make_point()))
+    prices = (760,) if protocol == "aaff" else (760, 812)
+    direct = run_direct(script, Device(protocol, make_point(prices=prices)))
     assert sum(map(bool, direct.replies)) >= 5
-    device = Device(protocol, make_point())
+    device = Device(protocol, make_point(prices=prices))
     if medium == "virtual":
         run = run_virtual(protocol, script, device)
     elif medium == "tcp":
@@ -303,4 +344,4 @@ def test_the_same_script_gives_the_same_bytes_and_events(make_point, protocol: s
     assert all(
         0 <= one.at_us - other.at_us < 1_000 for one, other in zip(run.events, direct.events, strict=True)
     )
-    assert device.point.journal[-1].volume_ml == (3_000 if protocol == "dart" else 3_940)
+    assert device.point.journal[-1].volume_ml == (3_940 if protocol == "modbus" else 3_000)
