@@ -25,6 +25,9 @@ class _Capture:
     totals: dict[int, list[int | None]]
     unreadable: set[int]
     tries: int = 0
+    display_dark: bool = (
+        False  # the pump does not tell its last filling; what was heard of it may be half of it
+    )
 
 
 class DeliveryCapture:
@@ -141,6 +144,8 @@ class DeliveryCapture:
         del self._reads[item]
         read, logical = item
         capture = self.capture
+        if capture is not None and read is Read.FILLING:
+            capture.display_dark = True
         # A volume total alone is still a witness.
         if capture is not None and read is Read.TOTALS and capture.totals.get(logical, [None])[0] is None:
             capture.unreadable.add(logical)
@@ -159,7 +164,8 @@ class DeliveryCapture:
         capture = self.capture
         if capture is None:
             return
-        patient = capture.tries < JUDGE_TRIES_MOST
+        # A display that is not told can never come to agree with the totaliser.
+        patient = capture.tries < JUDGE_TRIES_MOST and not (capture.display_dark and capture.recovered)
         judged = self._judge_all(capture, patient)
         if any(judgement.wait for _, judgement in judged):
             capture.tries += 1
@@ -191,7 +197,8 @@ class DeliveryCapture:
         holder = self._nozzle_of_filling(capture)
         judged = []
         for logical in capture.logicals:
-            filling = self.filling if logical == holder else Filling(0, 0)
+            shown = logical == holder and not (capture.display_dark and capture.recovered)
+            filling = self.filling if shown else Filling(0, 0)
             seen = self.delivery_open and (self.flow_seen or self.display_zeroed) and logical == holder
             judged.append((logical, self._judge(capture, logical, filling, seen=seen, patient=patient)))
         return judged
@@ -229,8 +236,12 @@ class DeliveryCapture:
             filling,
             seen=seen,
             patient=patient,
-            price_fen_per_l=self.pump_prices.get(logical, self.prices[logical]),
+            price_fen_per_l=self._price_of(logical),
         )
+
+    def _price_of(self, logical: int) -> int:
+        """What the pump shows for this nozzle; a pump that lost its prices shows 0, at which nothing was ever sold."""
+        return self.pump_prices.get(logical) or self.prices[logical]
 
     def _hand_over(self, capture: _Capture, judged: list[tuple[int, Judgement]], now_us: int) -> bool:
         """Offer the sales to the controller, oldest first. Raises SaleNotStored; calling again continues."""
@@ -291,4 +302,4 @@ class DeliveryCapture:
 
     def _sale_price(self, logical: int, flags: tuple[str, ...]) -> int:  # noqa: ARG002 - some pumps tell more
         """The unit price of a sale."""
-        return self.pump_prices.get(logical, self.prices[logical])
+        return self._price_of(logical)

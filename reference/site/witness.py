@@ -15,6 +15,7 @@ __all__ = ["AMOUNT_MODULUS", "TOTAL_MODULUS", "Filling", "Judgement", "Totals", 
 
 TOTAL_MODULUS = 10**11  # ten BCD digits of 10 ml; amounts (ten digits of fen) wrap ten times earlier
 AMOUNT_MODULUS = 10**10
+_FEWEST_DIGITS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def judge(
         patient: more readings are allowed; a disagreement is answered with ``wait``.
         price_fen_per_l: used only when the pump has no amount totaliser.
     """
-    moved_ml = (now.volume_ml - before.volume_ml) % TOTAL_MODULUS
+    moved_ml = _moved_ml(before, now, filling)
     if moved_ml > TOTAL_MODULUS // 2:
         return _backwards(now, filling, seen=seen, patient=patient)
     if filling.volume_ml == 0 or (moved_ml <= before.owed_volume_ml and not seen):
@@ -107,7 +108,7 @@ def judge(
     if now.amount_fen is None:
         gap_fen = (gap_ml * price_fen_per_l + 500) // 1000
     else:
-        moved_fen = (now.amount_fen - before.amount_fen) % AMOUNT_MODULUS
+        moved_fen = _moved_fen(before, now.amount_fen, filling.amount_fen + before.owed_amount_fen)
         gap_fen = max(0, moved_fen - filling.amount_fen - before.owed_amount_fen)
     return Judgement(
         witness,
@@ -117,12 +118,44 @@ def judge(
     )
 
 
+def _moved_ml(before: Witness, now: Totals, filling: Filling) -> int:
+    """How far the volume totaliser moved.
+
+    A totaliser with fewer digits than the wire rolls over earlier than the wire's field. It says so itself: modulo its
+    own number of digits the step back is just the filling that the pump shows.
+    """
+    moved_ml = (now.volume_ml - before.volume_ml) % TOTAL_MODULUS
+    if moved_ml > TOTAL_MODULUS // 2 and filling.volume_ml:
+        modulus: int = 10 ** (_FEWEST_DIGITS + 1)
+        while modulus < TOTAL_MODULUS:
+            step_ml = (now.volume_ml - before.volume_ml) % modulus
+            fits = step_ml in {filling.volume_ml, filling.volume_ml + before.owed_volume_ml}
+            if before.volume_ml < modulus and fits:
+                return step_ml
+            modulus *= 10
+    return moved_ml
+
+
+def _moved_fen(before: Witness, now_fen: int, expected_fen: int) -> int:
+    """How far the amount totaliser moved; it rolls over by itself, at its own number of digits."""
+    moved_fen = (now_fen - before.amount_fen) % AMOUNT_MODULUS
+    if moved_fen > AMOUNT_MODULUS // 2:
+        modulus: int = 10**_FEWEST_DIGITS
+        while modulus < AMOUNT_MODULUS:
+            step_fen = (now_fen - before.amount_fen) % modulus
+            # Where the volume leaves a gap, the amount is not known better than to this.
+            if before.amount_fen < modulus and expected_fen <= step_fen < expected_fen + modulus // 2:
+                return step_fen
+            modulus *= 10
+    return moved_fen
+
+
 def _settled(before: Witness, now: Totals, filling: Filling, moved_ml: int) -> Witness:
     """The base for the next delivery once ``filling`` is captured: whatever has not been counted is owed."""
     owed_ml = max(0, filling.volume_ml + before.owed_volume_ml - moved_ml)
     if now.amount_fen is None:
         return Witness(now.volume_ml, before.amount_fen, owed_ml)
-    moved_fen = (now.amount_fen - before.amount_fen) % AMOUNT_MODULUS
+    moved_fen = _moved_fen(before, now.amount_fen, filling.amount_fen + before.owed_amount_fen)
     owed_fen = max(0, filling.amount_fen + before.owed_amount_fen - moved_fen) if owed_ml else 0
     return Witness(now.volume_ml, now.amount_fen, owed_ml, owed_fen)
 

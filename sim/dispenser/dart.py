@@ -40,7 +40,8 @@ class DartQuirks:
             nozzle goes out or the status is asked; intelipump).
         forgets_prices: a power cut loses the prices, so the status after it is NOT PROGRAMMED.
         parity_every: every so manieth data frame is heard with wrong parity, and so answered NAK; 0 for none.
-        glue_every: every so manieth data frame of ours comes late, glued to the answer of the next poll; 0 for none.
+        glue_every: every so manieth data frame of ours comes late, glued to the answer of the next poll; 0 for none. From
+            2: were it every one, no acknowledgement would ever get through.
         newest_only: reports of the nozzle that no poll has fetched are replaced by newer ones, so a nozzle that is out
             for less than one poll is never told.
         second_address: answers there as well (a wrongly set address switch): a collision with the pump it belongs
@@ -56,6 +57,12 @@ class DartQuirks:
     newest_only: bool = False
     second_address: int = 0
     line: Quirks = field(default_factory=Quirks)
+
+    def __post_init__(self) -> None:
+        if self.glue_every < 0 or self.glue_every == 1 or self.parity_every < 0 or self.parity_every == 1:
+            raise ValueError(
+                "glue_every and parity_every are 0, or 2 and more: with 1 nothing would ever get through"
+            )
 
 
 class DartDispenser:
@@ -178,7 +185,7 @@ class DartDispenser:
     def _glued(self, out: list[Outgoing]) -> list[Outgoing]:
         """Hold a data frame back, and send the one held back glued to what comes next."""
         if self._late:
-            out = [Outgoing(self._late + out[0].data, out[0].not_before_us), *out[1:]]
+            out = [Outgoing(self._late, out[0].not_before_us), *out]  # one behind the other, without a gap
             self._late = b""
             return out
         if len(out[-1].data) > _CONTROL_BYTES:

@@ -243,9 +243,9 @@ class DartHead:
         if not all(point.set_price(now_us, logical, price) for logical, price in wanted.items()):
             return
         if self.status is PumpStatus.NOT_PROGRAMMED:
-            if self._late_price_us:
+            if self._late_price_us and self._price_due_us is None:
                 self._price_due_us = now_us + self._late_price_us
-            else:
+            elif not self._late_price_us:
                 self._move(StatusEvent.PRICES)
 
     def _report_total(self, counter: int, now_us: int) -> None:
