@@ -6,16 +6,16 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
 
 import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
+from forecourt.backends import backend_url, must_answer
 from forecourt.console import out, problem, progress
 from forecourt.device import device_app
 from forecourt.explain import explain_name
-from forecourt.folders import evidence_folder
+from forecourt.folders import evidence_folder, is_there
 from forecourt.guard import INTERRUPTED, BadInput, guarded
 from forecourt.tables import print_checks, print_figures, print_scenarios, print_verdicts
 from scenarios import ExitCode, LoadedScenario, ScenarioError, library_names, load
@@ -26,7 +26,6 @@ _EXIT_CODES: Final = (
     "Exit codes: 0 conformant, 1 not conformant (or, for replay, another trace), 2 usage or configuration, "
     "3 inconclusive, 4 harness error, 130 interrupted (143 by SIGTERM)."
 )
-_ANSWER_S: Final = 5.0
 _SEED: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -87,7 +86,7 @@ def run(
     Ends with a table of verdicts and a folder of evidence: run.json, events.ndjson, captures, histograms, junit.xml
     and report.html.
     """
-    urls = tuple(_backend_url(url) for url in backend or [])
+    urls = tuple(backend_url(url) for url in backend or [])
     if virtual_only and (wall_only or urls):
         other = "--wall-only" if wall_only else "--backend"
         raise BadInput(f"--virtual-only and {other} exclude each other")
@@ -97,7 +96,7 @@ def run(
     if (wall_only or urls) and loaded.scenario.wall is None:
         raise BadInput(f"{loaded.source}: has no `wall` part, so there is nothing to measure")
     for url in urls:
-        _must_answer(url)
+        must_answer(url)
     folder = evidence_folder(out_folder, loaded.scenario.name, seed)
 
     from scenarios.runner import RunFailed, RunOptions, run_scenario
@@ -127,7 +126,15 @@ def run(
 @app.command("list")
 def list_scenarios() -> None:
     """List the shipped scenarios with one line each."""
-    print_scenarios(out(), [load(name).scenario for name in library_names()])
+    usable, problems = [], []
+    for name in library_names():
+        try:
+            usable.append(load(name).scenario)
+        except ScenarioError as error:
+            problems.append(str(error))
+    print_scenarios(out(), usable)
+    if problems:
+        raise BadInput("\n".join(problems))
 
 
 @app.command()
@@ -161,6 +168,56 @@ def replay(
     console.print(Text(outcome.message), soft_wrap=True)
     print_figures(console, {"expected": outcome.expected_hash, "trace": outcome.actual_hash})
     raise typer.Exit(int(ExitCode.CONFORMANT if outcome.same else ExitCode.NON_CONFORMANT))
+
+
+@app.command(
+    epilog="Exit codes: 0 every seed is safe, 1 a seed fails, 2 usage or configuration, 3 the budget ended first (or no "
+    "fault landed), 4 harness error."
+)
+def swarm(
+    scenario: ScenarioName,
+    seeds: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many seeds.")] = 100,
+    first: Annotated[int, typer.Option(min=1, help="Number of the first: swarm-1, swarm-2 and so on.")] = 1,
+    faults: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1_000, help="Faults a seed, on everything. [default: what the scenario's `swarm` says]"
+        ),
+    ] = None,
+    budget_s: Annotated[
+        float | None,
+        typer.Option("--budget", metavar="SECONDS", min=1, help="Begin no seed after this time."),
+    ] = None,
+    shrink_s: Annotated[
+        float,
+        typer.Option(
+            "--shrink",
+            metavar="SECONDS",
+            min=0,
+            help="Time for making the first failing seed small; 0: none.",
+        ),
+    ] = 120.0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes. [default: one a core]")
+    ] = None,
+    out_folder: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Where swarm.json and the smallest scenario go."),
+    ] = None,
+) -> None:
+    """Run many seeds of a scenario in virtual time: each must be safe and come to rest, whatever its faults."""
+    from forecourt.swarm import swarm_scenario
+
+    swarm_scenario(
+        _load(scenario).scenario,
+        seeds=seeds,
+        first=first,
+        faults=faults,
+        budget_s=budget_s,
+        shrink_s=shrink_s,
+        workers=workers,
+        out_folder=out_folder,
+    )
 
 
 @app.command(
@@ -206,13 +263,13 @@ def serve(
     Devices, services, two backends and the site controller run as they do in a measured run, but nobody drives in:
     lift a nozzle through the control API, print on the printer, or connect a driver to a pump line.
     """
-    urls = tuple(_backend_url(url) for url in backend or [])
+    urls = tuple(backend_url(url) for url in backend or [])
     ports = {"control": control_port, **_ports(port or [])}
     if devices_only and urls:
         raise BadInput("--devices-only and --backend exclude each other")
     loaded = _load(station)
     for url in urls:
-        _must_answer(url)
+        must_answer(url)
 
     from forecourt.serve import serve_station
 
@@ -234,7 +291,7 @@ def keys(
     """Make the keys that a backend of your own shares with the simulated gateway (see --backend)."""
     from scenarios.world.keys import save_run_keys, wall_keys
 
-    if folder.exists():
+    if not folder.name or is_there(folder):
         raise BadInput(f"{folder} already exists; keys are never overwritten")
     try:
         save_run_keys(folder, wall_keys())
@@ -258,37 +315,12 @@ def _load(name: str) -> LoadedScenario:
         raise BadInput(str(error)) from None
 
 
-def _backend_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        usable = (
-            parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0)
-        )
-    except ValueError:
-        usable = False
-    if not usable:
-        raise BadInput(f"--backend {text!r}: expected a URL such as http://127.0.0.1:8080")
-    return text.rstrip("/")
-
-
-def _must_answer(url: str) -> None:
-    """A backend that is not there is found now, not after everything else has been started."""
-    import httpx
-
-    try:
-        reply = httpx.get(f"{url}/healthz", timeout=_ANSWER_S, trust_env=False)
-    except httpx.HTTPError as error:
-        raise BadInput(f"--backend {url} does not answer: {str(error) or type(error).__name__}") from None
-    if not reply.is_success:
-        raise BadInput(f"--backend {url} answers {reply.status_code} to GET /healthz, where 200 is expected")
-
-
 def _ports(texts: list[str]) -> dict[str, int]:
     """``NAME=NUMBER`` options as a mapping."""
     ports: dict[str, int] = {}
     for text in texts:
         name, equals, number = text.partition("=")
-        if not equals or not name or not number.isdecimal() or int(number) > 65_535:
+        if not equals or not name or not number.isdecimal() or len(number) > 5 or int(number) > 65_535:
             raise BadInput(f"--port {text!r}: expected NAME=NUMBER, for example printer=9100")
         ports[name] = int(number)
     return ports

@@ -7,13 +7,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-__all__ = ["Stages", "err", "out", "problem", "progress"]
+__all__ = ["Stages", "UnwritableError", "err", "out", "problem", "progress"]
 
 _PIPE_WIDTH: Final = 140
 """Columns when nobody's terminal sets the width: a verdict and its reason stay on one or two lines of a CI log."""
@@ -21,8 +21,27 @@ _PIPE_WIDTH: Final = 140
 _REDRAW_S: Final = 0.1
 
 
+class UnwritableError(Exception):
+    """Standard output takes no more, and not because its reader has left; the text says why."""
+
+
 class _Output(Console):
-    """A console whose reader may leave (``| head``): the rest is not shown, and the exit code stays that of the verdict."""
+    """A console whose reader may leave (``| head``): the rest is not shown, and the exit code stays that of the verdict.
+
+    Raises:
+        UnwritableError: results cannot be written, for example because the disk is full. Progress and problems that cannot be
+            are dropped.
+    """
+
+    def print(self, *objects: Any, **more: Any) -> None:
+        try:
+            super().print(*objects, **more)
+        except OSError as error:
+            self.on_broken_pipe()
+            if not self.stderr:
+                raise UnwritableError(
+                    f"standard output cannot be written: {error.strerror or error}"
+                ) from error
 
     def on_broken_pipe(self) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)

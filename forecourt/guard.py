@@ -15,7 +15,7 @@ from typing import Final, NoReturn, TextIO
 
 import typer
 
-from forecourt.console import problem
+from forecourt.console import UnwritableError, problem
 from scenarios import ExitCode
 
 __all__ = ["INTERRUPTED", "TERMINATED", "BadInput", "Terminated", "guarded"]
@@ -46,9 +46,12 @@ def guarded() -> Iterator[None]:
     log = _Log(sys.stderr)
     log.setFormatter(logging.Formatter("%(name)s: %(message)s"))
     logging.getLogger().addHandler(log)
+    # It tells of a home without a cache folder, which only costs it a second.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         yield
-    except BadInput as error:
+    except (BadInput, UnwritableError) as error:
+        log.hush()
         problem(str(error))
         raise typer.Exit(int(ExitCode.USAGE)) from None
     except Terminated:
@@ -60,13 +63,20 @@ def guarded() -> Iterator[None]:
         problem("interrupted; no evidence was written", word="stopped")
         raise typer.Exit(INTERRUPTED) from None
     except Exception as error:
+        if getattr(error, "exit_code", 0) == ExitCode.HARNESS_ERROR:
+            log.hush()
         if _knows_its_code(error):
             raise
         _harness_error(error)
     finally:
         signal.signal(signal.SIGTERM, before)
-        if log.level <= logging.CRITICAL:
-            logging.getLogger().removeHandler(log)
+        logging.getLogger().removeHandler(log)
+        if log.level > logging.CRITICAL:
+            # Coroutines that an error left where they stood are told of as late as the interpreter's own end.
+            logging.getLogger().addHandler(_SILENCE)
+
+
+_SILENCE: Final = logging.NullHandler()
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -96,11 +106,15 @@ def _knows_its_code(error: Exception) -> bool:
 
 def _harness_error(error: Exception) -> NoReturn:
     """One line for the person, the traceback in a file for whoever mends it."""
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="forecourt-error-", suffix=".txt", delete=False, encoding="utf-8"
-    ) as file:
-        traceback.print_exception(error, file=file)
     first = (str(error).strip().splitlines() or ["no message"])[0]
     problem(f"{type(error).__name__}: {first}", word="harness error")
-    problem(f"the traceback is in {Path(file.name)}", word="harness error")
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="forecourt-error-", suffix=".txt", delete=False, encoding="utf-8", errors="replace"
+        ) as file:
+            traceback.print_exception(error, file=file)
+    except OSError as trouble:
+        problem(f"the traceback could not be kept: {trouble.strerror or trouble}", word="harness error")
+    else:
+        problem(f"the traceback is in {Path(file.name)}", word="harness error")
     raise typer.Exit(int(ExitCode.HARNESS_ERROR)) from None

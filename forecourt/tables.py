@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +25,9 @@ __all__ = [
     "print_requirement",
     "print_verdicts",
 ]
+
+_TABLE_WIDTH: Final = 100
+"""Columns below which a table would cut off names and leave no room for what was seen."""
 
 _STYLE: Final[Mapping[Verdict, str]] = {
     Verdict.PASS: "bold green",
@@ -75,9 +79,17 @@ def print_verdicts(
 ) -> None:
     """One table a clock, then the verdict of the whole run."""
     chosen = {check.check: check.limits for check in scenario.checks}
+
+    def limits_of(result: CheckResult) -> str:
+        info = REGISTRY.get(result.check)
+        return limits_text({**info.limits, **chosen.get(result.check, {})} if info is not None else {})
+
     for clock, title in _CLOCKS.items():
         rows = [result for result in results if result.clock == clock]
         if not rows:
+            continue
+        if console.width < _TABLE_WIDTH:
+            _print_stacked(console, title, rows, limits_of)
             continue
         table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
         table.add_column("verdict", no_wrap=True)
@@ -85,13 +97,11 @@ def print_verdicts(
         table.add_column("what was seen", ratio=1)
         table.add_column("limit", max_width=26)
         for result in rows:
-            info = REGISTRY.get(result.check)
-            limits = {**info.limits, **chosen.get(result.check, {})} if info is not None else {}
             table.add_row(
                 Text(result.verdict.value, style=_STYLE[result.verdict]),
                 Text(result.check),
                 Text(result.message),
-                Text(limits_text(limits)),
+                Text(limits_of(result)),
             )
         console.print(table)
     console.print(
@@ -101,6 +111,21 @@ def print_verdicts(
             (f" (exit code {code})", "dim"),
         )
     )
+
+
+def _print_stacked(
+    console: Console, title: str, rows: Sequence[CheckResult], limits_of: Callable[[CheckResult], str]
+) -> None:
+    """For a window too narrow for the table: nothing of it is cut off."""
+    console.print(Text(title, style="bold"))
+    for result in rows:
+        console.print(
+            Text.assemble((result.verdict.value, _STYLE[result.verdict]), " ", (result.check, "bold"))
+        )
+        limits = limits_of(result)
+        console.print(
+            Padding(Text(f"{result.message} ({limits})" if limits else result.message), (0, 0, 0, 2))
+        )
 
 
 _JUDGED: Final = frozenset({Verdict.PASS, Verdict.WARN, Verdict.FAIL})

@@ -56,6 +56,19 @@ def test_list_names_every_scenario_on_a_line_of_its_own():
     assert [line.split()[0] for line in result.stdout.splitlines()] == library_names()
 
 
+def test_list_shows_the_others_beside_a_broken_file(monkeypatch, tmp_path):
+    monkeypatch.setattr("scenarios.loader.LIBRARY", tmp_path)
+    (tmp_path / "smoke.yaml").write_text(SMOKE, "utf-8")
+    (tmp_path / "broken.yaml").write_text("name: [", "utf-8")
+    (tmp_path / "folder.yaml").mkdir()
+    result = cli.invoke(app, ["list"])
+    assert result.exit_code == 2
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["smoke"]
+    assert "broken.yaml:" in result.stderr
+    assert "folder.yaml: cannot be read" in result.stderr
+    assert "harness error" not in result.stderr
+
+
 def test_explain_without_a_name_lists_every_check():
     assert [line.split()[0] for line in cli.invoke(app, ["explain"]).stdout.splitlines()] == list(REGISTRY)
 
@@ -170,7 +183,10 @@ def test_replay_of_something_that_is_no_evidence(tmp_path):
     assert "run.json" in refused("replay", str(tmp_path / "empty"))
 
 
-@pytest.mark.parametrize("port", ["printer", "printer=", "=1", "printer=x", "printer=65536", "printer=-1"])
+@pytest.mark.parametrize(
+    "port",
+    ["printer", "printer=", "=1", "printer=x", "printer=65536", "printer=-1", "printer=" + "9" * 5_000],
+)
 def test_ports_that_make_no_sense(port):
     assert "expected NAME=NUMBER" in refused("serve", "smoke", "--port", port)
 

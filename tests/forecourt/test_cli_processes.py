@@ -110,6 +110,47 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path):
     assert process.returncode == 0
 
 
+def run_in_shell(command: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        ["/bin/sh", "-c", command.replace("forecourt", f"{sys.executable} -m forecourt")],
+        cwd=cwd,
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "command", ["forecourt list >&-", "forecourt version >&- 2>&-", "forecourt list 2>&-"]
+)
+def test_a_closed_stream_is_no_error(tmp_path, command):
+    done = run_in_shell(command, tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_a_full_disk_behind_standard_output_is_told(tmp_path):
+    done = run_in_shell("forecourt list >/dev/full", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == b"error: standard output cannot be written: No space left on device\n"
+    assert run_in_shell("forecourt run nothing 2>/dev/full", tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize("columns", ["²", "0", "x", "-1", "9" * 30])
+def test_a_terminal_width_that_is_none_is_ignored(tmp_path, columns):
+    done = run_in_shell("forecourt list", tmp_path, COLUMNS=columns)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_characters_that_the_output_cannot_take_are_replaced(tmp_path):
+    done = run_in_shell("forecourt explain latency.payment-controlled", tmp_path, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, b"")
+    told = run_in_shell("forecourt run \u6606\u660e", tmp_path, PYTHONIOENCODING="ascii")
+    assert told.returncode == 2
+    assert b"Traceback" not in told.stderr
+
+
 def test_the_installed_script_is_this_program(tmp_path):
     script = Path(sys.executable).with_name("forecourt")
     done = subprocess.run([script, "version"], cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -47,6 +47,16 @@ def test_an_unexpected_error_is_one_line_and_a_file_with_the_traceback(capsys, t
     assert "code_of" in text
 
 
+def test_an_unexpected_error_without_room_for_its_traceback_is_still_a_message(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    assert code_of(ZeroDivisionError("division by zero")) == 4
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "harness error: ZeroDivisionError: division by zero",
+        "harness error: the traceback could not be kept: No such file or directory",
+    ]
+
+
 def test_exits_and_usage_errors_pass_through():
     assert code_of(typer.Exit(3)) == 3
     with pytest.raises(typer.BadParameter), guarded():

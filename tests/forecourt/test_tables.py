@@ -47,6 +47,15 @@ def test_modelled_and_measured_stand_in_tables_of_their_own():
     assert text.splitlines()[-1] == "FAIL  smoke is not conformant (exit code 1)"
 
 
+def test_in_a_narrow_window_nothing_is_cut_off():
+    text = printed(print_verdicts, RESULTS, Verdict.FAIL, 1, load("smoke").scenario, width=40)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 40
+    for words in ("INCONCLUSIVE", "latency.payment-controlled", "sale 7 never settled", "p99 ≤ 300 ms"):
+        assert words in text
+    assert "…" not in text
+
+
 def test_the_limit_shown_is_the_one_of_the_scenario():
     scenario = load("smoke").scenario
     (mine,) = [check.limits["settle_us"] for check in scenario.checks if check.check == "liveness.settled"]
