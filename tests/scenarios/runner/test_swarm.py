@@ -1,45 +1,80 @@
-"""Whatever goes wrong anywhere in the chain, in any mixture: nothing is lost, nothing is doubled, everything settles."""
+"""The swarm: seeds over processes, verdicts, and a small scenario of what failed."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from typer.testing import CliRunner
 
-from scenarios.model import Scenario
-from scenarios.oracles import judge_all
-from scenarios.runner.virtual import SAFETY_CHECKS, VirtualRun, run_once
-from scenarios.verdicts import Verdict
-
-CHECKS = [(slug, {}) for slug in SAFETY_CHECKS] + [("liveness.settled", {"settle_us": 900_000_000})]
-
-
-def broken(run: VirtualRun) -> list[str]:
-    """What the oracles hold against a run. Too little to judge is no fault of the chain."""
-    faults = ", ".join(f"{f.name}@{f.at_us // 1_000_000}x{f.landed}" for f in run.record.faults)
-    return [
-        f"{result.check}: {result.message} [{faults}]"
-        for result in judge_all(run.record, CHECKS)
-        if result.verdict in {Verdict.FAIL, Verdict.HARNESS_ERROR}
-    ]
-
-
-@pytest.mark.parametrize(
-    "seed",
-    [
-        pytest.param(1, id="seed-1"),
-        pytest.param(4, id="authorisation-obeyed-while-the-line-was-lost"),
-        pytest.param(40, id="preset-reached-with-the-nozzle-out-after-a-lost-line"),
-        pytest.param(125, id="first-car-in-the-first-second"),
-        pytest.param(127, id="authorisation-runs-out-while-the-line-is-lost"),
-    ],
+from forecourt.cli import app
+from scenarios.loader import load
+from scenarios.model import Check, Scenario
+from scenarios.runner.swarm import (
+    SwarmOptions,
+    SwarmResult,
+    SwarmSeed,
+    run_swarm,
+    violations,
+    with_faults,
+    write_swarm,
 )
-def test_a_swarm_of_faults_breaks_nothing(swarm: Scenario, seed: int) -> None:
-    run = run_once(swarm, str(seed), skip_idle_polls=True)
-    assert broken(run) == []
-    assert len(run.record.deliveries) >= 5
-    assert sum(fault.landed > 0 for fault in run.record.faults) >= 3
+from scenarios.verdicts import ExitCode
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [seed for seed in range(100, 142) if seed not in {125, 127}])
-def test_forty_more_swarms_break_nothing(swarm: Scenario, seed: int) -> None:
-    assert broken(run_once(swarm, str(seed), skip_idle_polls=True)) == []
+def scenario(*, settle_us: int = 600_000_000, faults: int = 8) -> Scenario:
+    """`smoke` with faults; without any, and with a tiny ``settle_us``, every seed fails `liveness.settled`."""
+    smoke = load("smoke").scenario
+    checks = tuple(
+        Check(check=check.check, limits={"settle_us": settle_us})
+        if check.check == "liveness.settled"
+        else check
+        for check in smoke.checks
+    )
+    made = smoke.model_copy(update={"checks": checks})
+    return with_faults(made, faults) if faults else made
+
+
+def run(made: Scenario, **options) -> SwarmResult:
+    return run_swarm(made, SwarmOptions(**options), lambda _stage, _share: None)
+
+
+@pytest.mark.timeout(120)
+def test_seeds_run_in_processes_and_the_first_failing_one_is_made_small(tmp_path):
+    made = scenario(settle_us=1, faults=0)
+    result = run(made, seeds=2, first=4, workers=2, shrink_s=4)
+    assert [seed.seed for seed in result.seeds] == ["swarm-4", "swarm-5"]
+    assert result.exit_code is ExitCode.NON_CONFORMANT
+    assert all(seed.violations[0].startswith("liveness.settled: ") for seed in result.failing)
+    assert result.seeds[0] == violations(made, "swarm-4"), "the same in this process"
+    assert result.shrunk is not None
+    written = write_swarm(tmp_path / "swarm", made, result)
+    assert [path.name for path in written] == ["swarm.json", "smallest.yaml"]
+    document = json.loads(written[0].read_text())
+    assert (document["asked"], document["run"], len(document["failing"])) == (2, 2, 2)
+    again = load(str(written[1])).scenario
+    assert again.faults == result.shrunk.faults
+    assert violations(again, "swarm-4").violations[0].startswith("liveness.settled: ")
+
+
+def test_a_safe_swarm_and_one_whose_budget_ends():
+    made = scenario()
+    safe = run(made, seeds=1, workers=1)
+    assert (safe.exit_code, safe.failing, safe.shrunk) == (ExitCode.CONFORMANT, (), None)
+    assert safe.seeds[0].landed > 0
+    ended = run(made, seeds=50, workers=1, budget_s=0.0)
+    assert (ended.exit_code, ended.seeds) == (ExitCode.INCONCLUSIVE, ())
+
+
+def test_faults_that_never_land_prove_nothing():
+    seed = SwarmSeed("swarm-1", faults=5, landed=0, deliveries=3, violations=())
+    assert SwarmResult(1, (seed,), None).exit_code is ExitCode.INCONCLUSIVE
+
+
+def test_a_scenario_without_a_swarm_wants_to_know_how_many_faults(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["swarm", "smoke"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "smoke has no `swarm` part" in result.stderr
+    assert "--faults N" in result.stderr
+    assert list(tmp_path.iterdir()) == []
