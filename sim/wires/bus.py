@@ -76,6 +76,8 @@ class VirtualBus(VirtualWire):
         self._poll_lead_us = 0
         self._skipped: dict[int, None] = {}
         self._noise: Port | None = None
+        # Bursts that their sender will hear too, by sender and end.
+        self._echoes: dict[tuple[int, int], None] = {}
         self._owners: dict[int, list[Port]] = {}
         self.collisions = 0
         self._bytes_due_us = self.faults.next_noise_us
@@ -167,10 +169,12 @@ class VirtualBus(VirtualWire):
         start_us += hit.delay_us
         end_us = start_us + self.burst_us(len(data if hit.data is None else hit.data))
         self._air.append((end_us, start_us, port, hit.data, hit.note, data))
-        if hit.copy_after_us is not None and hit.data is not None:
-            start_us = end_us + hit.copy_after_us
-            end_us = start_us + self.burst_us(len(hit.data))
-            self._air.append((end_us, start_us, port, hit.data, hit.note, data))
+        if hit.is_echoed and hit.data is not None:
+            self._echoes[port.number, end_us] = None
+        for gap_us, piece in hit.following():
+            start_us = end_us + gap_us
+            end_us = start_us + self.burst_us(len(piece))
+            self._air.append((end_us, start_us, port, piece, hit.note, b""))
         port.free_at_us = end_us
         self._bytes_due_us = min(self._bytes_due_us, *(burst[0] for burst in self._air))
         return True
@@ -208,6 +212,10 @@ class VirtualBus(VirtualWire):
                 port.free_at_us = end_us + turn_round_us
             port.receive_data(heard, now_us)
             self._service(port, now_us)
+        if self._echoes and (sender.number, end_us) in self._echoes:
+            del self._echoes[sender.number, end_us]
+            sender.receive_data(heard, now_us)
+            self._service(sender, now_us)
 
     # Collisions.
 
@@ -228,6 +236,8 @@ class VirtualBus(VirtualWire):
     def _collide(self, group: list[_Burst], audible: list[_Burst], now_us: int) -> None:
         self.collisions += 1
         senders = [burst[2] for burst in audible]
+        for burst in group:
+            self._echoes.pop((burst[2].number, burst[0]), None)
         self._kernel.trace.emit(
             "wire.collision", f"wire/{self.name}", senders=[port.name for port in senders]
         )
@@ -262,12 +272,12 @@ class VirtualBus(VirtualWire):
         return chars
 
     def _make_noise(self, now_us: int) -> None:
-        for name, data in self.faults.take_noise(now_us):
-            port = self._noise_port()
+        for burst in self.faults.take_noise(now_us):
+            port = next((one for one in self.ports if one.name == burst.sender), None) or self._noise_port()
             start_us = max(now_us, port.free_at_us)
-            end_us = start_us + self.burst_us(len(data))
+            end_us = start_us + self.burst_us(len(burst.data))
             port.free_at_us = end_us
-            self._air.append((end_us, start_us, port, data, name, b""))
+            self._air.append((end_us, start_us, port, burst.data, burst.fault, b""))
 
     def _noise_port(self) -> Port:
         noise = self._noise

@@ -199,8 +199,11 @@ class StreamHost(asyncio.Protocol):
             return
         now_us = self._clock()
         if self._faults.next_noise_us <= now_us:
-            for _, noise in self._faults.take_noise(now_us):
-                self.machine.receive_data(noise, now_us)
+            for burst in self._faults.take_noise(now_us):
+                if not burst.sender:
+                    self._hear(burst.data, burst.fault, now_us)
+                elif self._writer is not None:
+                    self._unsent.append((now_us, burst.data, burst.fault, b""))
         want_us = self.machine.next_timer()
         if want_us is not None and want_us <= now_us:
             self.machine.handle_timer(now_us)
@@ -229,9 +232,24 @@ class StreamHost(asyncio.Protocol):
             self.abort()
             return
         self._unsent_bytes += len(data)
-        self._unsent.append((start_us + hit.delay_us, hit.data, hit.note, data))
-        if hit.copy_after_us is not None:
-            self._unsent.append((start_us + hit.delay_us + hit.copy_after_us, hit.data, hit.note, data))
+        start_us += hit.delay_us
+        self._unsent.append((start_us, hit.data, hit.note, data))
+        for gap_us, piece in hit.following():
+            start_us += gap_us
+            self._unsent.append((start_us, piece, hit.note, b""))
+        if hit.is_echoed and hit.data is not None:
+            self._loop.call_soon(self._echo, hit.data, hit.note)
+
+    def _echo(self, data: bytes, note: str) -> None:
+        if not self._is_stopped:
+            self._hear(data, note, self._clock())
+            self.pump()
+
+    def _hear(self, data: bytes, note: str, now_us: int) -> None:
+        """Bytes that the peer has not sent."""
+        if self._capture is not None:
+            self._capture.record_touched(now_us, self._peer_number, data, note, b"")
+        self.machine.receive_data(data, now_us)
 
     def _flush(self, now_us: int) -> int:
         """Write what may be written by now; returns when to come back."""

@@ -52,6 +52,7 @@ class VirtualLink(VirtualWire):
         names: names of the two ends in captures and faults.
         is_connected: whether it stands from the start; otherwise call `connect`.
         redial_us: after a loss, ``a`` dials again this often; None leaves that to the caller.
+        tcp_port: the port that ``b`` listens on, for captures.
 
     Raises:
         HarnessProtocolError: a negative latency or a rate below 1.
@@ -71,6 +72,7 @@ class VirtualLink(VirtualWire):
         names: tuple[str, str] = ("a", "b"),
         is_connected: bool = True,
         redial_us: int | None = None,
+        tcp_port: int | None = None,
     ) -> None:
         if latency_us < 0 or (bytes_per_s is not None and bytes_per_s < 1):
             raise HarnessProtocolError(f"{name}: latency_us starts at 0, bytes_per_s at 1")
@@ -78,7 +80,9 @@ class VirtualLink(VirtualWire):
             raise HarnessProtocolError(f"{name}: redial_us starts at 1")
         super().__init__(kernel, name, faults=faults, capture=capture)
         if capture is not None:
-            capture.describe(medium="link", latency_us=latency_us)
+            capture.describe(medium="link", latency_us=latency_us, listens=names[1])
+            if tcp_port is not None:
+                capture.describe(tcp_port=tcp_port)
         self.latency_us = latency_us
         self.is_connected = False
         self._bytes_per_s = bytes_per_s
@@ -183,14 +187,24 @@ class VirtualLink(VirtualWire):
         start_us = max(now_us, outgoing.not_before_us, port.free_at_us)
         heard: bytes | None = data
         note = ""
-        copy_after_us = None
+        following: list[tuple[int, bytes]] = []
         if self._has_faults and (hit := self.faults.strike(port.name, data, start_us)) is not None:
-            heard, note, copy_after_us = hit.data, hit.note, hit.copy_after_us
+            heard, note, following = hit.data, hit.note, hit.following()
             start_us += hit.delay_us
+            if hit.is_echoed and heard is not None:  # the far end sends it back
+                self._inject(self._against(direction), start_us + 2 * self.latency_us, heard, note)
         self._queue(direction, start_us, heard, note, data)
-        if copy_after_us is not None:
-            self._queue(direction, port.free_at_us + copy_after_us, heard, note, data)
+        for gap_us, piece in following:
+            self._queue(direction, port.free_at_us + gap_us, piece, note, b"")
         self._plan()
+
+    def _against(self, direction: _Direction) -> _Direction:
+        return self._directions[1] if direction is self._directions[0] else self._directions[0]
+
+    def _inject(self, direction: _Direction, at_us: int, data: bytes, note: str) -> None:
+        """Bytes that no machine has sent."""
+        direction.last_us = max(at_us, direction.last_us)
+        direction.in_flight.append((direction.last_us, data, note, b""))
 
     def _queue(
         self, direction: _Direction, start_us: int, heard: bytes | None, note: str, sent: bytes
@@ -211,10 +225,10 @@ class VirtualLink(VirtualWire):
 
     def _deliver_due(self, now_us: int) -> None:
         if self.faults.next_noise_us <= now_us:
-            for name, data in self.faults.take_noise(now_us):
+            for burst in self.faults.take_noise(now_us):
                 for direction in self._directions if self.is_connected else ():
-                    direction.last_us = max(now_us, direction.last_us)
-                    direction.in_flight.append((direction.last_us, data, name, b""))
+                    if burst.sender in ("", direction.sender.name):
+                        self._inject(direction, now_us, burst.data, burst.fault)
         for direction in self._directions:
             in_flight = direction.in_flight
             while in_flight and in_flight[0][0] <= now_us:

@@ -99,7 +99,7 @@ class NodeHost:
         self._redial_s = redial_s
         self._capture = capture
         if capture is not None:
-            capture.describe(medium="tcp")
+            capture.describe(medium="nodes")
             self._numbers = capture.port(name), capture.port(peer)
         self._udp: asyncio.DatagramTransport | None = None
         self._server: asyncio.Server | None = None

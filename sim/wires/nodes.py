@@ -86,7 +86,7 @@ class VirtualNodes(VirtualWire):
             raise HarnessProtocolError(f"{name}: latency_us starts at 0, redial_us at 1")
         super().__init__(kernel, name, faults=faults, capture=capture)
         if capture is not None:
-            capture.describe(medium="link", latency_us=latency_us)
+            capture.describe(medium="nodes", latency_us=latency_us, tcp_port=_FIRST_PORT)
         self.latency_us = latency_us
         self._redial_us = redial_us
         self._datagrams: deque[tuple[int, _End, bytes, bytes]] = deque()
@@ -192,14 +192,23 @@ class VirtualNodes(VirtualWire):
         start_us = max(now_us, outgoing.not_before_us, port.free_at_us)
         heard: bytes | None = data
         note = ""
-        copy_after_us = None
+        following: list[tuple[int, bytes]] = []
         if self._has_faults and (hit := self.faults.strike(port.name, data, start_us)) is not None:
-            heard, note, copy_after_us = hit.data, hit.note, hit.copy_after_us
+            heard, note, following = hit.data, hit.note, hit.following()
             start_us += hit.delay_us
+            if hit.is_echoed and heard is not None and self._other(end).is_up:
+                # On two simplex connections an echo is a gateway that mixes them up.
+                self._inject(self._other(end), start_us + 2 * self.latency_us, heard, note)
         self._queue(end, start_us, heard, note, data)
-        if copy_after_us is not None:
-            self._queue(end, start_us + copy_after_us, heard, note, data)
+        for gap_us, piece in following:
+            start_us += gap_us
+            self._queue(end, start_us, piece, note, b"")
         self._plan()
+
+    def _inject(self, end: _End, at_us: int, data: bytes, note: str) -> None:
+        """Bytes that no machine has sent."""
+        end.last_us = max(at_us, end.last_us)
+        end.in_flight.append((end.last_us, data, note, b""))
 
     def _queue(self, end: _End, start_us: int, heard: bytes | None, note: str, sent: bytes) -> None:
         arrival_us = max(start_us + self.latency_us, end.last_us)
@@ -221,11 +230,10 @@ class VirtualNodes(VirtualWire):
 
     def _deliver_due(self, now_us: int) -> None:
         if self.faults.next_noise_us <= now_us:
-            for name, data in self.faults.take_noise(now_us):
+            for burst in self.faults.take_noise(now_us):
                 for end in self._ends:
-                    if end.is_up:
-                        end.last_us = max(now_us, end.last_us)
-                        end.in_flight.append((end.last_us, data, name, b""))
+                    if end.is_up and burst.sender in ("", end.port.name):
+                        self._inject(end, now_us, burst.data, burst.fault)
         while self._datagrams and self._datagrams[0][0] <= now_us:
             at_us, end, heard, _ = self._datagrams.popleft()
             if self.capture is not None:

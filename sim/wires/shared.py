@@ -169,7 +169,9 @@ async def serve_line_tcp(
         OSError: the port is in use or not allowed.
     """
     if capture is not None:
-        capture.describe(medium="tcp")
+        capture.describe(medium="tcp", listens=name)
     server = LineServer(StreamHost(machine, clock, name=name, pace=pace, faults=faults, capture=capture))
     await server.listen(host, port)
+    if capture is not None:
+        capture.describe(tcp_port=server.port)
     return server

@@ -85,9 +85,11 @@ async def serve_machine_tcp(
         return serving
 
     if capture is not None:
-        capture.describe(medium="tcp")
-    server = await asyncio.get_running_loop().create_server(accept, host, port)
-    return MachineServer(server, hosts)
+        capture.describe(medium="tcp", listens=name)
+    server = MachineServer(await asyncio.get_running_loop().create_server(accept, host, port), hosts)
+    if capture is not None:
+        capture.describe(tcp_port=server.port)
+    return server
 
 
 class _Refusal(asyncio.Protocol):
@@ -193,7 +195,7 @@ async def connect_machine_tcp(
         OSError: nobody listens there, and ``redial_us`` is None.
     """
     if capture is not None:
-        capture.describe(medium="tcp")
+        capture.describe(medium="tcp", listens="peer", tcp_port=port)
     client = MachineClient(
         StreamHost(machine, clock, name=name, faults=faults, capture=capture), host, port, redial_us
     )
