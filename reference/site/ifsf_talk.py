@@ -29,7 +29,8 @@ from protocols.ifsf import (
     transaction_address,
 )
 from reference.site.driver import SaleNotStored
-from reference.site.ifsf_point import BufferedSale, IfsfPointLogic
+from reference.site.ifsf_point import IfsfPointLogic
+from reference.site.ifsf_sales import BufferedSale
 from reference.site.witness import Totals
 
 if TYPE_CHECKING:
