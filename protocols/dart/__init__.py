@@ -24,6 +24,7 @@ from protocols.dart.events import (
     Unexpected,
 )
 from protocols.dart.framer import BadBytes, BadReason, Frame, Framer
+from protocols.dart.known_quirks import QUIRKS, KnownQuirk
 from protocols.dart.pump import PumpSide
 from protocols.dart.pump_connection import PumpConnection, Source
 from protocols.dart.quirks import Quirks
@@ -84,6 +85,7 @@ __all__ = [
     "AMOUNT_COUNTER_SUM",
     "BLOCK_BYTES_MAX",
     "FRAME_BYTES_MAX",
+    "QUIRKS",
     "REPLY_BLOCK_BYTES",
     "REPLY_LIMIT_US",
     "RULES",
@@ -112,6 +114,7 @@ __all__ = [
     "FilledReport",
     "Frame",
     "Framer",
+    "KnownQuirk",
     "LineTiming",
     "MalformedTransaction",
     "Nak",

@@ -226,6 +226,106 @@ _ALL: Final = (
         count=1,
         sources=(_INTELIPUMP,),
     ),
+    Rule(
+        id="dart-line-strict",
+        text="The controller speaks first, always; a pump only answers, and one address is one fuelling side.",
+        count=4,
+        sources=_FOUR,
+    ),
+    Rule(
+        id="dart-controller-patience",
+        text="A controller tries a frame several times (3 tries of 50 ms, or 5) before it gives it up.",
+        count=2,
+        sources=(_COLOMBIA, _FIRST),
+    ),
+    Rule(
+        id="dart-offline-after-seconds",
+        text="A pump that was silent for 5 to 8 s is off-line; polls go on.",
+        count=1,
+        sources=(_ASFUEL,),
+    ),
+    Rule(
+        id="dart-restart-after-nak",
+        text="A controller may begin its block numbers anew with 0 after a NAK; 0 is accepted.",
+        count=1,
+        sources=(_COLOMBIA,),
+    ),
+    Rule(
+        id="dart-ack-and-poll",
+        text="En acknowledges a block and polls in one frame.",
+        count=1,
+        sources=(_FIRST,),
+    ),
+    Rule(
+        id="dart-several-transactions",
+        text="One block may carry several transactions; they are taken in their order.",
+        count=4,
+        sources=_FOUR,
+    ),
+    Rule(
+        id="dart-preset-of-one-filling",
+        text="A preset holds for one filling, the last one given counts, and one below the volume delivered stops at once.",
+        count=1,
+    ),
+    Rule(
+        id="dart-preset-after-reset",
+        text="The order RESET, CD2, CD3 or CD4, AUTHORISE is the one in which fielded controllers speak.",
+        count=3,
+        sources=(_INTELIPUMP, _COLOMBIA, _ASFUEL),
+    ),
+    Rule(
+        id="dart-reset-zeroes-display",
+        text="At RESET a pump reports DC2 with zeros.",
+        count=1,
+        sources=(_INTELIPUMP,),
+    ),
+    Rule(
+        id="dart-status-answer",
+        text="A request for the status is answered DC1 and DC3.",
+        count=1,
+        sources=(_INTELIPUMP,),
+    ),
+    Rule(
+        id="dart-spontaneous-reports",
+        text="Without being asked a pump reports at polls: changed status, nozzle out or in, DC2 while it fills.",
+        count=4,
+        sources=_FOUR,
+    ),
+    Rule(
+        id="dart-filling-end-block",
+        text="The end of a filling comes as DC2, DC3 with the nozzle in, DC1 5.",
+        count=2,
+        sources=(_INTELIPUMP, _ASFUEL),
+    ),
+    Rule(
+        id="dart-power-loss",
+        text="After a power loss the status is 5 and CD1 04 still tells the last filling; without prices it is 0.",
+        count=1,
+        sources=(_INTELIPUMP,),
+    ),
+    Rule(
+        id="dart-alarm-ends-filling",
+        text="A pulser or hose alarm ends the filling with status 5.",
+        count=1,
+    ),
+    Rule(
+        id="dart-late-price",
+        text="The status may leave 0 only seconds after the prices came.",
+        count=1,
+        sources=(_INTELIPUMP,),
+    ),
+    Rule(
+        id="dart-reset-ignored",
+        text="Some heads acknowledge RESET and stay in 5 until the nozzle goes out or the status is asked.",
+        count=1,
+        sources=(_INTELIPUMP,),
+    ),
+    Rule(
+        id="dart-checksum-unescaped",
+        text="A peer may forget the escape of a checksum byte FA; the frame can still be put together.",
+        count=1,
+        sources=(_FIRST,),
+    ),
 )
 
 RULES: Final = MappingProxyType({rule.id: rule for rule in _ALL})
