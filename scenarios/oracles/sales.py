@@ -12,6 +12,9 @@ from scenarios.verdicts import CheckResult
 
 __all__ = ["exactly_once", "live_amounts", "one_invoice", "receipts", "totals"]
 
+_TOTALISER_DIGITS = range(5, 14)
+"""Digits of totalisers, in fen or ml, as makes have them."""
+
 
 def _name(key: SaleKey) -> str:
     return f"{key[0]} nozzle {key[1]} no. {key[2]}"
@@ -104,8 +107,8 @@ def totals(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
         deliveries.sort(key=lambda d: (d.ended_us, d.sequence))  # sequence numbers may wrap
         for before, after in pairwise(deliveries):
             steps += 1
-            rise_ml = after.end_total_volume_ml - before.end_total_volume_ml
-            rise_fen = after.end_total_amount_fen - before.end_total_amount_fen
+            rise_ml = _rise(before.end_total_volume_ml, after.end_total_volume_ml, after.volume_ml)
+            rise_fen = _rise(before.end_total_amount_fen, after.end_total_amount_fen, after.amount_fen)
             if rise_ml != after.volume_ml:
                 problems.append(
                     f"{_name(after.key)}: total rose by {rise_ml:,} ml, delivery was {after.volume_ml:,} ml"
@@ -118,6 +121,17 @@ def totals(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
         return nothing_seen(slug, record, "no nozzle delivered twice")
     good = f"{steps:,} consecutive pairs on {len(by_nozzle)} nozzles, each total rises by its delivery"
     return answer(slug, record, problems, good, {"pairs": steps, "nozzles": len(by_nozzle)})
+
+
+def _rise(before: int, after: int, delivered: int) -> int:
+    """How far a totaliser rose. One that rolled over shows it: modulo its digits it rose by the delivery."""
+    rise = after - before
+    if rise < 0:
+        for digits in _TOTALISER_DIGITS:
+            modulus = 10**digits
+            if before < modulus and rise % modulus == delivered:
+                return delivered
+    return rise
 
 
 def live_amounts(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:

@@ -357,3 +357,29 @@ def test_long_lists_of_problems_are_counted() -> None:
     result = judge(record, "sale.exactly-once")
     assert "and 5 more" in result.message
     assert result.figures["problems"] == 8
+
+
+@pytest.mark.requirement("fd-met.totaliser-rollover-is-no-loss")
+@pytest.mark.parametrize("digits", [5, 6, 8])
+def test_totals_that_roll_over_hold_and_those_that_fall_do_not(digits: int) -> None:
+    modulus = 10**digits
+    high = modulus - 30_000  # between the second and the fourth delivery of each nozzle
+    rolled = replace(
+        GOOD,
+        deliveries=tuple(
+            replace(
+                one,
+                end_total_volume_ml=(one.end_total_volume_ml + high) % modulus,
+                end_total_amount_fen=(one.end_total_amount_fen + high) % modulus,
+            )
+            for one in GOOD.deliveries
+        ),
+    )
+    assert any(
+        after.end_total_volume_ml < before.end_total_volume_ml
+        for before, after in zip(rolled.deliveries, rolled.deliveries[2:], strict=False)
+    )
+    assert judge(rolled, "totals.monotone").verdict is Verdict.PASS
+    last = rolled.deliveries[-1]
+    fallen = replace(last, end_total_volume_ml=last.end_total_volume_ml - 10)
+    assert judge(replace(rolled, deliveries=(*rolled.deliveries[:-1], fallen)), "totals.monotone").verdict is Verdict.FAIL
