@@ -158,7 +158,7 @@ class AaFfDriver(PolledLine[AaFfPoint]):
         logic.settle(now_us)
         if polled:
             logic.on_polled(now_us)
-        self._exchange_over(now_us, gap_us=0, more=logic.busy or not polled)
+        self._exchange_over(now_us, gap_us=0, more=logic.eager or not polled)
 
     def _hear(self, index: int, message: PumpMessage, now_us: int) -> None:
         logic = self.points[index]

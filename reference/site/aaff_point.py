@@ -79,6 +79,17 @@ class AaFfPoint(FuellingPointLogic):
         """Something other than a poll is to be said."""
         return self.ack is not None or self.totals_asks > 0 or self.fetch is not None or self.price_asks > 0
 
+    @property
+    def eager(self) -> bool:
+        """There is something to say at once. A further poll is not: each one counts against a record that waits."""
+        request = self._request
+        return (
+            self.asks
+            or self._stop_polls == -1
+            or (request is not None and request.said is None)
+            or (self._price_polls < 0 and bool(self._price_wishes))
+        )
+
     def on_answer(self) -> None:
         """See `FuellingPointLogic.on_answer`."""
         if not self.up and not self.recovering:

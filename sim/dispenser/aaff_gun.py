@@ -354,12 +354,14 @@ class AaFfGun:
         self._last_key = None
         self._brief_uid = 0
         self.upload.restart()
-        again = [d for d in self.point.journal if d.sequence <= self.upload.pointer]
-        again = again[len(again) - min(len(again), self._quirks.forgets_acks) :]
-        if again:
+        if self._quirks.forgets_acks:
             # The pointer in flash is older than the one that was lost with the power.
-            waiting = [*again, *self.point.unacknowledged]
-            self.upload = self._upload_from(again[0].sequence - 1, waiting)
+            kept = list(self.point.journal)
+            oldest = self.upload.oldest()
+            new = next((at for at, one in enumerate(kept) if one.sequence == oldest), len(kept))
+            waiting = kept[max(0, new - self._quirks.forgets_acks) :]
+            if waiting:
+                self.upload = self._upload_from(waiting[0].sequence - 1, waiting)
 
 
 def _units(volume_ml: int) -> int:
