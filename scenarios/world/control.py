@@ -14,6 +14,7 @@ from fastapi import FastAPI, HTTPException, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from scenarios.world.equipment import Equipment
+from scenarios.world.service_control import service_routes
 from sim.dispenser import FpEvent, FuellingPoint
 from sim.kernel import WallKernel
 from sim.printer import Printer, receipt_png
@@ -138,6 +139,7 @@ class _Control:
             "state": point.state.name,
             "nozzle_out": out,
             "flowing": point.flowing,
+            "locks": list(point.locks),
             "version": self.watch.versions[point.number],
             **asdict(point.reading(now_us)),
             "nozzles": nozzles,
@@ -217,6 +219,7 @@ def control_app(world: RealWorld) -> FastAPI:
     """The control API of a world; see its ``/docs``."""
     control = _Control(world)
     app = _application("world")
+    service_routes(app, control.world.equipment, lambda: control.now_us)
     _hand_routes(app, control)
     _line_routes(app, control)
 
@@ -234,6 +237,7 @@ def dispenser_control(device: Controlled) -> FastAPI:
     """The control API of a dispenser that stands alone."""
     control = _Control(device)
     app = _application("dispenser")
+    service_routes(app, control.world.equipment, lambda: control.now_us)
     _hand_routes(app, control)
     _line_routes(app, control)
     return app
