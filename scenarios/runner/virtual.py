@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -13,6 +14,7 @@ from typing import IO, Any, Final
 from scenarios.curve import CurvePoint, curve_point, curve_tasks
 from scenarios.model import Scenario
 from scenarios.oracles import judge
+from scenarios.processes.child import die_with_parent
 from scenarios.record import Replication, RunRecord
 from scenarios.verdicts import Verdict
 from scenarios.world.harvest import harvest
@@ -20,6 +22,7 @@ from scenarios.world.keys import run_keys
 from scenarios.world.virtual import VirtualWorld, WorldOptions
 from scenarios.world.witness import Witness
 from sim.kernel import Trace
+from sim.wires import is_tcp, write_pcapng
 
 __all__ = ["SAFETY_CHECKS", "FarmResult", "VirtualRun", "farm_out", "run_once", "run_virtual"]
 
@@ -73,7 +76,7 @@ def run_once(
         seed: the seed.
         skip_idle_polls: leave out polls that change nothing.
         events: file that takes the trace.
-        captures: folder that takes a capture of each wire.
+        captures: folder that takes a capture of each wire, and a pcapng beside it if it is TCP.
         on_progress: called with the share that is over.
 
     Raises:
@@ -92,6 +95,10 @@ def run_once(
             captures.mkdir(parents=True, exist_ok=True)
             for capture in world.captures:
                 capture.write(captures / f"{capture.wire}.fcap")
+                if is_tcp(capture):
+                    write_pcapng(
+                        capture, captures / f"{capture.wire}.pcapng", epoch_us=scenario.station.epoch_us
+                    )
         return VirtualRun(
             record, world.witness, world.receipts_us(), trace_hash, count, world.ended_us, cpu_s
         )
@@ -101,7 +108,18 @@ def run_once(
 
 def _differences(full: RunRecord, skipped: RunRecord) -> tuple[str, ...]:
     """What differs between a run with every poll and one without idle polls; nothing should."""
-    compared = ("deliveries", "journal", "ledger", "orders", "payments", "invoices", "tank_draws", "receipts")
+    compared = (
+        "deliveries",
+        "journal",
+        "ledger",
+        "orders",
+        "payments",
+        "invoices",
+        "tank_draws",
+        "tanks",
+        "booked",
+        "receipts",
+    )
     return tuple(f"{name} differ" for name in compared if getattr(full, name) != getattr(skipped, name))
 
 
@@ -156,6 +174,13 @@ def _replicate(scenario: Scenario, seed: str) -> Replication:
     return Replication(seed=seed, failures=tuple(failures), latencies_us=dict(run.record.latencies_us))
 
 
+def _end_with(parent: int) -> None:
+    """In a worker: left alone by kill -9 of the harness, it would wait for more work for ever."""
+    die_with_parent()
+    if os.getppid() != parent:
+        os._exit(0)  # it died before the line above
+
+
 def farm_out(
     scenario: Scenario, seed: str, progress: Callable[[str, float], None], *, workers: int
 ) -> FarmResult:
@@ -165,7 +190,9 @@ def farm_out(
     if not seeds and not tasks:
         return FarmResult((), ())
     # Fresh interpreters: a forked one would inherit event loops and collected state of this process.
-    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        max_workers=workers, mp_context=get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
+    ) as pool:
         try:
             hours = [pool.submit(_replicate, scenario, one) for one in seeds]
             points = [pool.submit(curve_point, scenario, task) for task in tasks]

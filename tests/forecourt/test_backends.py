@@ -21,10 +21,8 @@ def server(serve: Callable[[socket.socket], None]) -> Iterator[str]:
 
         def answer() -> None:
             connection, _ = listening.accept()
-            with connection:
-                # The other side may have heard enough.
-                with suppress(OSError):
-                    serve(connection)
+            with connection, suppress(OSError):  # the other side may have heard enough
+                serve(connection)
 
         thread = threading.Thread(target=answer, daemon=True)
         thread.start()
