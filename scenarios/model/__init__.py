@@ -14,10 +14,11 @@ from scenarios.model.demand import (
     Prepay,
     Steps,
 )
-from scenarios.model.scenario import Check, Curve, Scenario, Wall
+from scenarios.model.scenario import Check, Curve, PriceChange, Scenario, Wall
 from scenarios.model.services import (
     BackendKill,
     BackendSetup,
+    DispenserFault,
     Fault,
     GatewayFault,
     HttpFault,
@@ -29,6 +30,15 @@ from scenarios.model.services import (
     WireFault,
 )
 from scenarios.model.station import Dispenser, FuellingPoint, Line, LinePoint, Nozzle, Station, Tank
+from scenarios.model.tanks import (
+    Gauge,
+    GaugeOff,
+    Pause,
+    TankDelivery,
+    TankEvent,
+    TankLeak,
+    TankWater,
+)
 from scenarios.model.values import (
     Constant,
     Exponential,
@@ -52,11 +62,14 @@ __all__ = [
     "Curve",
     "Demand",
     "Dispenser",
+    "DispenserFault",
     "Exponential",
     "Fault",
     "Fills",
     "FuellingPoint",
     "GatewayFault",
+    "Gauge",
+    "GaugeOff",
     "Grade",
     "HttpFault",
     "Impossible",
@@ -70,8 +83,10 @@ __all__ = [
     "Nozzle",
     "Part",
     "Patience",
+    "Pause",
     "PhoneSteps",
     "Prepay",
+    "PriceChange",
     "PrinterFault",
     "Scenario",
     "Services",
@@ -81,6 +96,10 @@ __all__ = [
     "Steps",
     "Swarm",
     "Tank",
+    "TankDelivery",
+    "TankEvent",
+    "TankLeak",
+    "TankWater",
     "TaxFault",
     "Uniform",
     "Wall",

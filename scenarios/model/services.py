@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from scenarios.model.values import Impossible, Latency, Part, Share
+from scenarios.model.values import Impossible, Latency, Part, Place, Share
 
 __all__ = [
     "BackendKill",
     "BackendSetup",
+    "DispenserFault",
     "Fault",
     "GatewayFault",
     "HttpFault",
@@ -20,6 +21,7 @@ __all__ = [
     "Swarm",
     "TaxFault",
     "WireFault",
+    "WireKind",
 ]
 
 _Second = Annotated[int, Field(ge=0, le=31 * 86_400)]
@@ -64,14 +66,51 @@ class _Window(Part):
     """How long it lasts; 0 is a single moment."""
 
 
+WireKind = Literal[
+    "drop", "delay", "duplicate", "cut", "flip_bits", "noise", "swap", "replay", "cut_short", "glue", "split", "babble",
+    "wrong_address", "echo",
+]  # fmt: skip
+"""What can go wrong on a pump line. ``cut`` is the cable, for the whole window; ``cut_short`` is a burst."""
+
+
 class WireFault(_Window):
     """Trouble on a pump line."""
 
     target: Literal["wire"]
     line: Annotated[str, Field(min_length=1, max_length=32)]
-    kind: Literal["drop", "delay", "duplicate", "cut", "flip_bits", "noise"]
+    kind: WireKind
     share: Share = 1.0
     """Of the bursts inside the window, how many are hit."""
+    sender: Literal["anyone", "controller", "device"] = "anyone"
+    """Whose bursts are hit; ``wrong_address`` and ``babble`` are always a device's."""
+    part: Literal["any", "payload", "checksum"] = "any"
+    """Of ``flip_bits``: where the bit is flipped."""
+    offset: Annotated[int, Field(ge=0, le=4_096)] | None = None
+    """Of ``cut_short`` and ``split``: how many bytes come (first); drawn for each burst if not given."""
+    delay_ms: Annotated[int, Field(ge=1, le=60_000)] | None = None
+    """Of ``delay`` (60 if not given), ``duplicate`` and ``replay`` (5), ``swap`` and ``split`` (1)."""
+    every_ms: Annotated[int, Field(ge=1, le=3_600_000)] | None = None
+    """Of ``noise`` and ``babble``: how often it comes on average; 400 if not given."""
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> WireFault:
+        own = {
+            "sender": set(get_args(WireKind)) - {"noise", "cut", "wrong_address", "babble"},
+            "part": {"flip_bits"},
+            "offset": {"cut_short", "split"},
+            "delay_ms": {"delay", "duplicate", "replay", "swap", "split"},
+            "every_ms": {"noise", "babble"},
+        }
+        problems: list[tuple[Place, str]] = [
+            ((name,), f"{name} is for {', '.join(sorted(kinds))}; {self.kind} has none")
+            for name, kinds in own.items()
+            if name in self.model_fields_set and self.kind not in kinds
+        ]
+        if self.kind == "split" and self.offset == 0:
+            problems.append((("offset",), "a split needs an offset of 1 or more"))
+        if problems:
+            raise Impossible(problems)
+        return self
 
 
 class HttpFault(_Window):
@@ -118,6 +157,16 @@ class PrinterFault(_Window):
     kind: Literal["paper_out", "cover_open", "power_off"]
 
 
+class DispenserFault(_Window):
+    """A dispenser loses its mains for the whole window."""
+
+    target: Literal["dispenser"]
+    dispenser: Annotated[str, Field(min_length=1, max_length=32)]
+    kind: Literal["power_cut"]
+    for_s: Annotated[int, Field(ge=1, le=86_400)]
+    """How long it lasts."""
+
+
 class BackendKill(_Window):
     """A backend instance dies without a word; it comes back at the end of the window, or never with ``for_s: 0``."""
 
@@ -126,7 +175,7 @@ class BackendKill(_Window):
 
 
 Fault = Annotated[
-    WireFault | HttpFault | GatewayFault | TaxFault | PrinterFault | BackendKill,
+    WireFault | HttpFault | GatewayFault | TaxFault | PrinterFault | DispenserFault | BackendKill,
     Field(discriminator="target"),
 ]
 """One entry of the fault schedule."""
@@ -136,9 +185,12 @@ class Swarm(Part):
     """Faults drawn from the seed: each run takes a subset of the kinds, as a swarm test does."""
 
     targets: Annotated[
-        tuple[Literal["wire", "http", "gateway", "tax", "printer", "backend"], ...], Field(min_length=1)
+        tuple[Literal["wire", "http", "gateway", "tax", "printer", "dispenser", "backend"], ...],
+        Field(min_length=1),
     ]
-    """``backend`` kills an instance and revives it at the end of the window."""
+    """``dispenser`` cuts a dispenser's mains; ``backend`` kills an instance and revives it at the end of the window."""
+    wire_kinds: Annotated[tuple[WireKind, ...], Field(min_length=1)] = get_args(WireKind)
+    """What a wire fault of the swarm may be."""
     faults: Annotated[int, Field(ge=1, le=1_000)]
     longest_s: Annotated[int, Field(ge=1, le=86_400)]
     heal_before_end_s: _Second = 120
@@ -148,4 +200,6 @@ class Swarm(Part):
     def _once(self) -> Swarm:
         if len(set(self.targets)) != len(self.targets):
             raise ValueError("targets names one target twice")
+        if len(set(self.wire_kinds)) != len(self.wire_kinds):
+            raise ValueError("wire_kinds names one kind twice")
         return self

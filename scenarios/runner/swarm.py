@@ -104,7 +104,7 @@ def with_faults(scenario: Scenario, faults: int) -> Scenario:
     longest_s = max(1, min(120, scenario.demand.duration_s // 10))
     swarm = Swarm(
         faults=faults,
-        targets=("wire", "http", "gateway", "tax", "printer", "backend"),
+        targets=("wire", "http", "gateway", "tax", "printer", "dispenser", "backend"),
         longest_s=longest_s,
         heal_before_end_s=min(longest_s, scenario.demand.duration_s // 4),
     )

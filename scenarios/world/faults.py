@@ -9,9 +9,11 @@ from typing import Any, Final, TypeVar
 
 from scenarios.model import (
     BackendKill,
+    DispenserFault,
     Fault,
     GatewayFault,
     HttpFault,
+    Line,
     PrinterFault,
     Scenario,
     Swarm,
@@ -24,13 +26,18 @@ from sim.net import HttpFault as SimHttpFault
 from sim.wechatpay import GatewayFault as SimGatewayFault
 from sim.wires import WireFault as SimWireFault
 
-__all__ = ["FaultPlan", "PlannedFault", "plan_faults"]
+__all__ = ["CONTROLLER", "FaultPlan", "PlannedFault", "frames_on", "plan_faults"]
 
 _S: Final = 1_000_000
 
-FaultT = TypeVar("FaultT", WireFault, HttpFault, GatewayFault, TaxFault, PrinterFault, BackendKill)
+CONTROLLER: Final = "site"
+"""What the site controller is called on every pump line."""
 
-_WIRE_KINDS: Final = {"flip_bits": "flip", "cut": "down"}
+FaultT = TypeVar(
+    "FaultT", WireFault, HttpFault, GatewayFault, TaxFault, PrinterFault, DispenserFault, BackendKill
+)
+
+_WIRE_KINDS: Final = {"flip_bits": "flip", "cut": "down", "cut_short": "cut"}
 """Where the wire's own word differs from the scenario file's."""
 
 _GATEWAY_KINDS: Final[dict[str, dict[str, object]]] = {
@@ -80,14 +87,16 @@ class FaultPlan:
 
     faults: list[PlannedFault] = field(default_factory=list)
 
-    def wire(self, line: str) -> list[SimWireFault]:
-        """The faults of one pump line."""
+    def wire(self, name: str, frames: str = "") -> list[SimWireFault]:
+        """The faults of one line; ``frames`` says what passes there, see `sim.wires.FRAME_SHAPES`."""
         return [
             SimWireFault(
-                kind=_WIRE_KINDS.get(fault.kind, fault.kind), **_common(planned), **_wire_extras(fault.kind)
+                kind=_WIRE_KINDS.get(fault.kind, fault.kind),
+                **_common(planned),
+                **_wire_extras(fault, frames),
             )
             for planned, fault in self._of(WireFault)
-            if fault.line == line
+            if fault.line == name
         ]
 
     def http(self) -> list[SimHttpFault]:
@@ -120,6 +129,10 @@ class FaultPlan:
     def printer(self) -> list[tuple[PlannedFault, PrinterFault]]:
         """The faults of the receipt printer."""
         return self._of(PrinterFault)
+
+    def dispensers(self) -> list[tuple[PlannedFault, DispenserFault]]:
+        """Dispensers that lose their mains."""
+        return self._of(DispenserFault)
 
     def kills(self) -> list[tuple[PlannedFault, BackendKill]]:
         """Backend instances that die."""
@@ -159,12 +172,39 @@ def _common(planned: PlannedFault) -> dict[str, Any]:
     }
 
 
-def _wire_extras(kind: str) -> dict[str, Any]:
-    return {
-        "delay": {"delay_us": 60_000},
-        "duplicate": {"delay_us": 5_000},
-        "noise": {"every_us": 400_000},
-    }.get(kind, {})
+_WIRE_DELAYS_US: Final = {
+    "delay": 60_000,
+    "duplicate": 5_000,
+    "replay": 5_000,
+    "swap": 1_000,
+    "split": 1_000,
+}
+_EVERY_US: Final = 400_000
+
+
+def _wire_extras(fault: WireFault, frames: str) -> dict[str, Any]:
+    extras: dict[str, Any] = {}
+    if fault.kind in _WIRE_DELAYS_US:
+        given = fault.delay_ms
+        extras["delay_us"] = _WIRE_DELAYS_US[fault.kind] if given is None else given * 1_000
+    if fault.kind in ("noise", "babble"):
+        extras["every_us"] = _EVERY_US if fault.every_ms is None else fault.every_ms * 1_000
+    if fault.offset is not None:
+        extras["offset"] = fault.offset
+    if fault.part != "any" or fault.kind == "wrong_address":
+        extras |= {"part": fault.part, "frames": frames}
+    if fault.sender == "controller":
+        extras["sender"] = CONTROLLER
+    elif fault.sender == "device" or fault.kind in ("wrong_address", "babble"):
+        extras["not_sender"] = CONTROLLER
+    return extras
+
+
+def frames_on(line: Line) -> str:
+    """What frames on a pump line look like, for `FaultPlan.wire`."""
+    if line.protocol == "modbus":
+        return "modbus-tcp" if line.framing == "tcp" else "modbus-rtu"
+    return line.protocol
 
 
 def plan_faults(scenario: Scenario, seed: str | int) -> FaultPlan:
@@ -192,8 +232,9 @@ def _draw_swarm(scenario: Scenario, swarm: Swarm, rng: random.Random) -> list[Fa
         share = rng.choice([0.05, 0.2, 0.5, 1.0])
         if target == "wire":
             line = rng.choice([line.name for line in scenario.station.lines])
-            kind: Any = rng.choice(["drop", "delay", "duplicate", "cut", "flip_bits", "noise"])
-            drawn.append(WireFault(target="wire", line=line, kind=kind, share=share, **window))
+            kind: Any = rng.choice(swarm.wire_kinds)
+            aimed: Any = {"target": "wire", "line": line, "kind": kind, "share": share, **window}
+            drawn.append(WireFault.model_validate(aimed))
         elif target == "http":
             client, host = rng.choice(_routes(scenario.backend.instances))
             kind = rng.choice(["request_lost", "reply_lost", "late", "duplicated", "reset"])
@@ -215,6 +256,11 @@ def _draw_swarm(scenario: Scenario, swarm: Swarm, rng: random.Random) -> list[Fa
                 PrinterFault(
                     target="printer", kind=rng.choice(["paper_out", "cover_open", "power_off"]), **window
                 )
+            )
+        elif target == "dispenser":
+            name = rng.choice([dispenser.name for dispenser in scenario.station.dispensers])
+            drawn.append(
+                DispenserFault(target="dispenser", dispenser=name, kind="power_cut", **window)
             )
         else:
             instance = chr(ord("a") + rng.randrange(scenario.backend.instances))

@@ -16,9 +16,11 @@ from reference.site import SiteController
 from scenarios.demand import demand_profile, positions, start_of_day_us
 from scenarios.model import Line, Scenario
 from scenarios.world.equipment import Equipment, build_equipment
-from scenarios.world.faults import FaultPlan, PlannedFault, plan_faults
+from scenarios.world.faults import CONTROLLER, FaultPlan, PlannedFault, frames_on, plan_faults
 from scenarios.world.keys import RunKeys
 from scenarios.world.services import SimulatedServices, build_services
+from scenarios.world.station_events import schedule_station_events
+from scenarios.world.tanks import build_gauge
 from scenarios.world.translate import latency_profile, site_config
 from scenarios.world.witness import Witness
 from sim.kernel import Trace, VirtualKernel
@@ -43,6 +45,10 @@ _BITS_PER_CHARACTER: Final = {"dart": 11, "modbus": 10, "twowire": 10, "aaff": 1
 
 _CURRENT_LOOP_BAUD: Final = 5787
 """A Two-Wire line at this speed is 8E1."""
+
+_MODBUS_PORT: Final = 502
+_PRINTER_PORT: Final = 9100
+"""Ports that these devices listen on in the field; captures name them."""
 
 _PRINTER_BYTES_PER_S: Final = 1_000_000
 """A 10 Mbit/s receipt printer board."""
@@ -98,6 +104,7 @@ class VirtualWorld:
 
     Attributes:
         kernel, network, equipment, site, services, printer, crowd, plan: the parts.
+        gauge: the tanks with their gauge; None if the station has none.
         captures: one for each wire, when asked for.
     """
 
@@ -121,6 +128,7 @@ class VirtualWorld:
         self._database = SqliteDatabase()
         self.network = self._build_network()
         self.equipment: Equipment = build_equipment(scenario.station)
+        self.gauge = build_gauge(self.kernel, scenario, self.equipment.tanks, self.equipment.settle)
         self.services: SimulatedServices = self._build_services()
         self.instances = [self._build_instance(chr(ord("a") + i)) for i in range(scenario.backend.instances)]
         self.site = self._build_site()
@@ -132,6 +140,7 @@ class VirtualWorld:
         self.site.on_command = self.witness.hear_commands(self.site.on_command, lambda: self.kernel.now_us)  # type: ignore[method-assign]
         self.ended_us = 0
         self._schedule_faults()
+        schedule_station_events(self)
 
     # --- building ---------------------------------------------------------------------------------------------
 
@@ -240,9 +249,24 @@ class VirtualWorld:
                 latency_us=500,
                 bytes_per_s=_PRINTER_BYTES_PER_S,
                 capture=self._capture("printer"),
-                names=("site", "printer"),
+                names=(CONTROLLER, "printer"),
                 redial_us=2_000_000,
+                tcp_port=_PRINTER_PORT,
             )
+
+        if self.gauge is not None and self.site.gauge is not None:
+            link = VirtualLink(
+                self.kernel,
+                "gauge",
+                self.site.gauge.reader,
+                self.gauge.port,
+                latency_us=2_000,
+                faults=self.plan.wire("gauge"),
+                capture=self._capture("gauge"),
+                names=("site", "gauge"),
+                redial_us=5_000_000,
+            )
+            self.plan.attach(link.faults)
 
     def _wire_bus(self, line: Line, driver: Any) -> None:
         bus = VirtualBus(
@@ -251,7 +275,7 @@ class VirtualWorld:
             baud=line.baud,
             bits_per_char=_bits_per_character(line),
             echo=line.echo,
-            faults=self.plan.wire(line.name),
+            faults=self.plan.wire(line.name, frames_on(line)),
             capture=self._capture(line.name),
             skip_idle_polls=self.options.skip_idle_polls,
         )
@@ -259,7 +283,7 @@ class VirtualWorld:
         lead_us = bus.burst_us(_POLL_CHARACTERS[line.protocol])
         if line.protocol == "modbus":
             lead_us += rtu_silence_us(line.baud)  # a unit answers when it has heard the end of the frame
-        bus.attach(driver, name="site", master=True, poll_lead_us=lead_us)
+        bus.attach(driver, name=CONTROLLER, master=True, poll_lead_us=lead_us)
         for cabinet in self.equipment.on_line(line.name):
             bus.attach(cabinet.machine, name=cabinet.name, addresses=cabinet.addresses)
 
@@ -271,10 +295,11 @@ class VirtualWorld:
             driver,
             cabinet.machine,
             latency_us=500,
-            faults=self.plan.wire(line.name),
+            faults=self.plan.wire(line.name, frames_on(line)),
             capture=self._capture(line.name),
-            names=("site", cabinet.name),
+            names=(CONTROLLER, cabinet.name),
             redial_us=2_000_000,
+            tcp_port=_MODBUS_PORT,
         )
         self.plan.attach(link.faults)
 
@@ -287,9 +312,9 @@ class VirtualWorld:
             driver,
             machine,
             latency_us=500,
-            faults=self.plan.wire(line.name),
+            faults=self.plan.wire(line.name, frames_on(line)),
             capture=self._capture(line.name),
-            names=("site", cabinet.name),
+            names=(CONTROLLER, cabinet.name),
         )
         self.plan.attach(nodes.faults)
 

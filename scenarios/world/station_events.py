@@ -1,0 +1,88 @@
+"""What happens to a station in the course of a virtual run beside its customers: dispensers lose their mains, prices change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from scenarios.model import PriceChange
+from scenarios.world.equipment import Cabinet
+from scenarios.world.faults import PlannedFault
+
+if TYPE_CHECKING:
+    from scenarios.world.virtual import VirtualWorld
+
+__all__ = ["schedule_station_events"]
+
+
+class _Mains:
+    """The mains of one dispenser; windows of several faults may overlap."""
+
+    def __init__(self, cabinets: tuple[Cabinet, ...], clock_us: Callable[[], int]) -> None:
+        self._cabinets = cabinets
+        self._clock_us = clock_us
+        self._cuts = 0
+
+    def cut(self) -> bool:
+        """Cut the mains; False if they were cut already."""
+        self._cuts += 1
+        if self._cuts == 1:
+            self._each(lambda cabinet: cabinet.dispenser.cut_power(self._clock_us()))
+        return self._cuts == 1
+
+    def restore(self) -> None:
+        """One reason less to be without mains."""
+        self._cuts -= 1
+        if not self._cuts:
+            self._each(lambda cabinet: cabinet.dispenser.restore_power(self._clock_us()))
+
+    def _each(self, act: Callable[[Cabinet], None]) -> None:
+        for cabinet in self._cabinets:
+            act(cabinet)
+            if cabinet.machine.on_wake is not None:
+                cabinet.machine.on_wake()
+
+
+def schedule_station_events(world: VirtualWorld) -> None:
+    """Put the power cuts of the fault plan and the scenario's price changes on the run's clock."""
+    mains: dict[str, _Mains] = {}
+    for planned, fault in world.plan.dispensers():
+        if fault.dispenser not in mains:
+            # A dispenser whose sides hang on several lines is several cabinets with one name, or with numbers behind it.
+            mine = tuple(
+                cabinet
+                for cabinet in world.equipment.cabinets
+                if cabinet.name == fault.dispenser or cabinet.name.startswith(f"{fault.dispenser}-")
+            )
+            mains[fault.dispenser] = _Mains(mine, lambda: world.kernel.now_us)
+        _schedule_cut(world, planned, mains[fault.dispenser])
+    for change in world.scenario.price_changes:
+        world.kernel.call_at(change.at_s * 1_000_000, _change_prices, world, change)
+
+
+def _schedule_cut(world: VirtualWorld, planned: PlannedFault, mains: _Mains) -> None:
+    landed = [0]
+
+    def cut() -> None:
+        landed[0] += mains.cut()
+        world.kernel.trace.emit("dispenser.power_off", planned.name)
+
+    def restore() -> None:
+        mains.restore()
+        world.kernel.trace.emit("dispenser.power_on", planned.name)
+
+    world.kernel.call_at(planned.at_us, cut)
+    world.kernel.call_at(planned.healed_us or planned.at_us, restore)
+    planned.landed = lambda: landed[0]
+
+
+def _change_prices(world: VirtualWorld, change: PriceChange) -> None:
+    wanted = change.prices_fen_per_l
+    world.kernel.trace.emit("prices.changed", world.scenario.station.id, prices_fen_per_l=dict(wanted))
+    world.site.set_prices(
+        {
+            nozzle.nozzle: wanted[nozzle.grade]
+            for _, nozzle in world.scenario.station.nozzles()
+            if nozzle.grade in wanted
+        }
+    )
