@@ -111,8 +111,9 @@ class Books:
         if delivery is None:
             return
         nozzle = self.nozzles[delivery.logical_nozzle]
-        nozzle.total_volume_ml += delivery.volume_ml
-        nozzle.total_amount_fen += delivery.amount_fen
+        nozzle.total_volume_ml, nozzle.total_amount_fen = self._rolled_over(
+            nozzle.total_volume_ml + delivery.volume_ml, nozzle.total_amount_fen + delivery.amount_fen
+        )
         nozzle.count += delivery.volume_ml > 0
         parts = (
             (part.volume_ml for part in delivery.components) if delivery.components else (delivery.volume_ml,)

@@ -45,8 +45,9 @@ class Nozzle:
         tank: where its fuel comes from; of the same grade, unless it is blended with another.
         price_fen_per_l: unit price; 0 means not programmed: the nozzle cannot be authorised. Fen, or the last decimal of
             the price when the profile declares other than two.
-        total_volume_ml: all that it ever counted. Unbounded; what a totaliser shows is `FuellingPoint.totals`.
-        total_amount_fen: the same in money.
+        total_volume_ml: volume totaliser of ended deliveries; rolls over as the profile's digits say. A personality wraps
+            it further at its field width.
+        total_amount_fen: amount totaliser of ended deliveries, the same.
         count: ended deliveries with fuel.
         meter: its meter, with calibration error and pulse value.
         blend: the second tank of a blend.
