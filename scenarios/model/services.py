@@ -11,7 +11,6 @@ from scenarios.model.values import Impossible, Latency, Part, Place, Share
 __all__ = [
     "BackendKill",
     "BackendSetup",
-    "DispenserFault",
     "Fault",
     "GatewayFault",
     "HttpFault",
@@ -104,7 +103,7 @@ class WireFault(_Window):
         problems: list[tuple[Place, str]] = [
             ((name,), f"{name} is for {', '.join(sorted(kinds))}; {self.kind} has none")
             for name, kinds in own.items()
-            if name in self.model_fields_set and self.kind not in kinds
+            if getattr(self, name) != WireFault.model_fields[name].default and self.kind not in kinds
         ]
         if self.kind == "split" and self.offset == 0:
             problems.append((("offset",), "a split needs an offset of 1 or more"))
@@ -157,16 +156,6 @@ class PrinterFault(_Window):
     kind: Literal["paper_out", "cover_open", "power_off"]
 
 
-class DispenserFault(_Window):
-    """A dispenser loses its mains for the whole window."""
-
-    target: Literal["dispenser"]
-    dispenser: Annotated[str, Field(min_length=1, max_length=32)]
-    kind: Literal["power_cut"]
-    for_s: Annotated[int, Field(ge=1, le=86_400)]
-    """How long it lasts."""
-
-
 class BackendKill(_Window):
     """A backend instance dies without a word; it comes back at the end of the window, or never with ``for_s: 0``."""
 
@@ -175,7 +164,7 @@ class BackendKill(_Window):
 
 
 Fault = Annotated[
-    WireFault | HttpFault | GatewayFault | TaxFault | PrinterFault | DispenserFault | BackendKill,
+    WireFault | HttpFault | GatewayFault | TaxFault | PrinterFault | BackendKill,
     Field(discriminator="target"),
 ]
 """One entry of the fault schedule."""
@@ -185,10 +174,9 @@ class Swarm(Part):
     """Faults drawn from the seed: each run takes a subset of the kinds, as a swarm test does."""
 
     targets: Annotated[
-        tuple[Literal["wire", "http", "gateway", "tax", "printer", "dispenser", "backend"], ...],
-        Field(min_length=1),
+        tuple[Literal["wire", "http", "gateway", "tax", "printer", "backend"], ...], Field(min_length=1)
     ]
-    """``dispenser`` cuts a dispenser's mains; ``backend`` kills an instance and revives it at the end of the window."""
+    """``backend`` kills an instance and revives it at the end of the window."""
     wire_kinds: Annotated[tuple[WireKind, ...], Field(min_length=1)] = get_args(WireKind)
     """What a wire fault of the swarm may be."""
     faults: Annotated[int, Field(ge=1, le=1_000)]
