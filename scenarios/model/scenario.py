@@ -9,11 +9,20 @@ from pydantic import Field, field_validator, model_validator
 
 from scenarios.checks import REGISTRY, suggest
 from scenarios.model.demand import Demand
-from scenarios.model.services import BackendKill, BackendSetup, Fault, Services, Swarm, WireFault
+from scenarios.model.services import (
+    BackendKill,
+    BackendSetup,
+    DispenserFault,
+    Fault,
+    Services,
+    Swarm,
+    WireFault,
+)
 from scenarios.model.station import Station
-from scenarios.model.values import Impossible, Part, Place
+from scenarios.model.tanks import GaugeOff, TankEvent
+from scenarios.model.values import Grade, Impossible, Part, Place
 
-__all__ = ["Check", "Curve", "Scenario", "Wall"]
+__all__ = ["Check", "Curve", "PriceChange", "Scenario", "Wall"]
 
 
 _MOST = 31 * 86_400 * 1_000_000
@@ -78,6 +87,13 @@ class Curve(Part):
         return self
 
 
+class PriceChange(Part):
+    """New unit prices, given to the site controller at an instant; a delivery that runs keeps its own."""
+
+    at_s: Annotated[int, Field(ge=0, le=31 * 86_400)]
+    prices_fen_per_l: Annotated[dict[Grade, Annotated[int, Field(gt=0, le=9_999)]], Field(min_length=1)]
+
+
 class Scenario(Part):
     """A scenario file, checked."""
 
@@ -91,6 +107,10 @@ class Scenario(Part):
     backend: BackendSetup = BackendSetup()
     faults: Annotated[tuple[Fault, ...], Field(max_length=1_000)] = ()
     swarm: Swarm | None = None
+    tank_events: Annotated[tuple[TankEvent, ...], Field(max_length=1_000)] = ()
+    """Tankers, leaks, water, a gauge without power; only for a station with a gauge."""
+    price_changes: Annotated[tuple[PriceChange, ...], Field(max_length=1_000)] = ()
+    """Unit prices over time; the station's own hold until the first."""
     settle_s: Annotated[int, Field(ge=0, le=86_400)] = 300
     """How long the run goes on after the last arrival and the last fault, for everything to settle."""
     replications: Annotated[int, Field(ge=0, le=1_000)] = 0
@@ -101,7 +121,12 @@ class Scenario(Part):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Scenario:
-        problems = [*self._demand_problems(), *self._fault_problems()]
+        problems = [
+            *self._demand_problems(),
+            *self._fault_problems(),
+            *self._tank_problems(),
+            *self._price_problems(),
+        ]
         if problems:
             raise Impossible(problems)
         return self
@@ -126,16 +151,24 @@ class Scenario(Part):
 
     def _fault_problems(self) -> Iterator[tuple[Place, str]]:
         lines = {line.name for line in self.station.lines}
+        known = set(lines) | ({"gauge"} if self.station.gauge is not None else set())
+        cabinets = {dispenser.name for dispenser in self.station.dispensers}
         instances = {chr(ord("a") + i) for i in range(self.backend.instances)}
         for number, fault in enumerate(self.faults):
-            if isinstance(fault, WireFault) and fault.line not in lines:
+            if isinstance(fault, WireFault) and fault.line not in known:
                 yield (
                     ("faults", number, "line"),
-                    f"faults[{number}] names line {fault.line!r}, which the station does not have{suggest(fault.line, lines)}",
+                    f"faults[{number}] names line {fault.line!r}, which the station does not have{suggest(fault.line, known)}",
                 )
             if isinstance(fault, WireFault) and fault.line in lines:
                 for where, problem in self._aim_problems(fault):
                     yield ("faults", number, where), f"faults[{number}]: {problem}"
+            if isinstance(fault, DispenserFault) and fault.dispenser not in cabinets:
+                problem = f"names dispenser {fault.dispenser!r}, which the station does not have"
+                yield (
+                    ("faults", number, "dispenser"),
+                    f"faults[{number}] {problem}{suggest(fault.dispenser, cabinets)}",
+                )
             if isinstance(fault, BackendKill) and fault.instance not in instances:
                 there = ", ".join(sorted(instances))
                 yield (
@@ -157,3 +190,34 @@ class Scenario(Part):
             yield "part", f"line {fault.line!r} is not a pump line; part has to be 'any' there"
         if line is None and fault.kind == "wrong_address":
             yield "kind", f"line {fault.line!r} is not a pump line; its answers carry no address"
+
+    def _price_problems(self) -> Iterator[tuple[Place, str]]:
+        for number, change in enumerate(self.price_changes):
+            for grade in sorted(set(change.prices_fen_per_l) - set(self.station.prices_fen_per_l)):
+                yield (
+                    ("price_changes", number, "prices_fen_per_l", grade),
+                    f"price_changes[{number}] prices grade {grade}, which the station does not sell",
+                )
+            if number and change.at_s <= self.price_changes[number - 1].at_s:
+                yield ("price_changes", number, "at_s"), "price_changes are in the order of their times"
+            if change.at_s >= self.demand.duration_s + self.settle_s:
+                yield (
+                    ("price_changes", number, "at_s"),
+                    f"price_changes[{number}] comes at {change.at_s} s, after the run has ended",
+                )
+
+    def _tank_problems(self) -> Iterator[tuple[Place, str]]:
+        if self.tank_events and self.station.gauge is None:
+            yield ("tank_events",), "tank_events need a station.gauge, which would tell of them"
+        tanks = {tank.tank for tank in self.station.tanks}
+        for number, event in enumerate(self.tank_events):
+            if not isinstance(event, GaugeOff) and event.tank not in tanks:
+                yield (
+                    ("tank_events", number, "tank"),
+                    f"tank_events[{number}] names tank {event.tank}, which the station does not have",
+                )
+            if event.at_s >= self.demand.duration_s + self.settle_s:
+                yield (
+                    ("tank_events", number, "at_s"),
+                    f"tank_events[{number}] sets in at {event.at_s} s, after the run has ended",
+                )

@@ -11,6 +11,7 @@ from scenarios.model.values import Impossible, Latency, Part, Place, Share
 __all__ = [
     "BackendKill",
     "BackendSetup",
+    "DispenserFault",
     "Fault",
     "GatewayFault",
     "HttpFault",
@@ -156,6 +157,16 @@ class PrinterFault(_Window):
     kind: Literal["paper_out", "cover_open", "power_off"]
 
 
+class DispenserFault(_Window):
+    """A dispenser loses its mains for the whole window."""
+
+    target: Literal["dispenser"]
+    dispenser: Annotated[str, Field(min_length=1, max_length=32)]
+    kind: Literal["power_cut"]
+    for_s: Annotated[int, Field(ge=1, le=86_400)]
+    """How long it lasts."""
+
+
 class BackendKill(_Window):
     """A backend instance dies without a word; it comes back at the end of the window, or never with ``for_s: 0``."""
 
@@ -164,7 +175,7 @@ class BackendKill(_Window):
 
 
 Fault = Annotated[
-    WireFault | HttpFault | GatewayFault | TaxFault | PrinterFault | BackendKill,
+    WireFault | HttpFault | GatewayFault | TaxFault | PrinterFault | DispenserFault | BackendKill,
     Field(discriminator="target"),
 ]
 """One entry of the fault schedule."""
@@ -174,9 +185,10 @@ class Swarm(Part):
     """Faults drawn from the seed: each run takes a subset of the kinds, as a swarm test does."""
 
     targets: Annotated[
-        tuple[Literal["wire", "http", "gateway", "tax", "printer", "backend"], ...], Field(min_length=1)
+        tuple[Literal["wire", "http", "gateway", "tax", "printer", "dispenser", "backend"], ...],
+        Field(min_length=1),
     ]
-    """``backend`` kills an instance and revives it at the end of the window."""
+    """``dispenser`` cuts a dispenser's mains; ``backend`` kills an instance and revives it at the end of the window."""
     wire_kinds: Annotated[tuple[WireKind, ...], Field(min_length=1)] = get_args(WireKind)
     """What a wire fault of the swarm may be."""
     faults: Annotated[int, Field(ge=1, le=1_000)]

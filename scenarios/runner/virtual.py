@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -13,6 +14,7 @@ from typing import IO, Any, Final
 from scenarios.curve import CurvePoint, curve_point, curve_tasks
 from scenarios.model import Scenario
 from scenarios.oracles import judge
+from scenarios.processes.child import die_with_parent
 from scenarios.record import Replication, RunRecord
 from scenarios.verdicts import Verdict
 from scenarios.world.harvest import harvest
@@ -106,7 +108,18 @@ def run_once(
 
 def _differences(full: RunRecord, skipped: RunRecord) -> tuple[str, ...]:
     """What differs between a run with every poll and one without idle polls; nothing should."""
-    compared = ("deliveries", "journal", "ledger", "orders", "payments", "invoices", "tank_draws", "receipts")
+    compared = (
+        "deliveries",
+        "journal",
+        "ledger",
+        "orders",
+        "payments",
+        "invoices",
+        "tank_draws",
+        "tanks",
+        "booked",
+        "receipts",
+    )
     return tuple(f"{name} differ" for name in compared if getattr(full, name) != getattr(skipped, name))
 
 
@@ -161,6 +174,13 @@ def _replicate(scenario: Scenario, seed: str) -> Replication:
     return Replication(seed=seed, failures=tuple(failures), latencies_us=dict(run.record.latencies_us))
 
 
+def _end_with(parent: int) -> None:
+    """In a worker: left alone by kill -9 of the harness, it would wait for more work for ever."""
+    die_with_parent()
+    if os.getppid() != parent:
+        os._exit(0)  # it died before the line above
+
+
 def farm_out(
     scenario: Scenario, seed: str, progress: Callable[[str, float], None], *, workers: int
 ) -> FarmResult:
@@ -170,7 +190,9 @@ def farm_out(
     if not seeds and not tasks:
         return FarmResult((), ())
     # Fresh interpreters: a forked one would inherit event loops and collected state of this process.
-    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        max_workers=workers, mp_context=get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
+    ) as pool:
         try:
             hours = [pool.submit(_replicate, scenario, one) for one in seeds]
             points = [pool.submit(curve_point, scenario, task) for task in tasks]

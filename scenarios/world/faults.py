@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from scenarios.model import (
     BackendKill,
+    DispenserFault,
     Fault,
     GatewayFault,
     HttpFault,
@@ -32,7 +33,9 @@ _S: Final = 1_000_000
 CONTROLLER: Final = "site"
 """What the site controller is called on every pump line."""
 
-FaultT = TypeVar("FaultT", WireFault, HttpFault, GatewayFault, TaxFault, PrinterFault, BackendKill)
+FaultT = TypeVar(
+    "FaultT", WireFault, HttpFault, GatewayFault, TaxFault, PrinterFault, DispenserFault, BackendKill
+)
 
 _WIRE_KINDS: Final = {"flip_bits": "flip", "cut": "down", "cut_short": "cut"}
 """Where the wire's own word differs from the scenario file's."""
@@ -126,6 +129,10 @@ class FaultPlan:
     def printer(self) -> list[tuple[PlannedFault, PrinterFault]]:
         """The faults of the receipt printer."""
         return self._of(PrinterFault)
+
+    def dispensers(self) -> list[tuple[PlannedFault, DispenserFault]]:
+        """Dispensers that lose their mains."""
+        return self._of(DispenserFault)
 
     def kills(self) -> list[tuple[PlannedFault, BackendKill]]:
         """Backend instances that die."""
@@ -249,6 +256,11 @@ def _draw_swarm(scenario: Scenario, swarm: Swarm, rng: random.Random) -> list[Fa
                 PrinterFault(
                     target="printer", kind=rng.choice(["paper_out", "cover_open", "power_off"]), **window
                 )
+            )
+        elif target == "dispenser":
+            name = rng.choice([dispenser.name for dispenser in scenario.station.dispensers])
+            drawn.append(
+                DispenserFault(target="dispenser", dispenser=name, kind="power_cut", **window)
             )
         else:
             instance = chr(ord("a") + rng.randrange(scenario.backend.instances))

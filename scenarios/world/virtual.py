@@ -19,6 +19,8 @@ from scenarios.world.equipment import Equipment, build_equipment
 from scenarios.world.faults import CONTROLLER, FaultPlan, PlannedFault, frames_on, plan_faults
 from scenarios.world.keys import RunKeys
 from scenarios.world.services import SimulatedServices, build_services
+from scenarios.world.station_events import schedule_station_events
+from scenarios.world.tanks import build_gauge
 from scenarios.world.translate import latency_profile, site_config
 from scenarios.world.witness import Witness
 from sim.kernel import Trace, VirtualKernel
@@ -102,6 +104,7 @@ class VirtualWorld:
 
     Attributes:
         kernel, network, equipment, site, services, printer, crowd, plan: the parts.
+        gauge: the tanks with their gauge; None if the station has none.
         captures: one for each wire, when asked for.
     """
 
@@ -125,6 +128,7 @@ class VirtualWorld:
         self._database = SqliteDatabase()
         self.network = self._build_network()
         self.equipment: Equipment = build_equipment(scenario.station)
+        self.gauge = build_gauge(self.kernel, scenario, self.equipment.tanks, self.equipment.settle)
         self.services: SimulatedServices = self._build_services()
         self.instances = [self._build_instance(chr(ord("a") + i)) for i in range(scenario.backend.instances)]
         self.site = self._build_site()
@@ -136,6 +140,7 @@ class VirtualWorld:
         self.site.on_command = self.witness.hear_commands(self.site.on_command, lambda: self.kernel.now_us)  # type: ignore[method-assign]
         self.ended_us = 0
         self._schedule_faults()
+        schedule_station_events(self)
 
     # --- building ---------------------------------------------------------------------------------------------
 
@@ -248,6 +253,20 @@ class VirtualWorld:
                 redial_us=2_000_000,
                 tcp_port=_PRINTER_PORT,
             )
+
+        if self.gauge is not None and self.site.gauge is not None:
+            link = VirtualLink(
+                self.kernel,
+                "gauge",
+                self.site.gauge.reader,
+                self.gauge.port,
+                latency_us=2_000,
+                faults=self.plan.wire("gauge"),
+                capture=self._capture("gauge"),
+                names=("site", "gauge"),
+                redial_us=5_000_000,
+            )
+            self.plan.attach(link.faults)
 
     def _wire_bus(self, line: Line, driver: Any) -> None:
         bus = VirtualBus(
