@@ -185,6 +185,7 @@ class TwoWireDriver(PolledLine[TwoWirePoint]):
     def _on_status(self, index: int, status: Status, now_us: int) -> None:
         logic, pump = self.points[index], self._pumps[index]
         logic.on_answer()
+        news = status is not pump.status or pump.heard is not None
         if status is Status.DATA_ERROR:
             # The last block was not taken: what was built on it must not follow.
             self._refused_data(index, now_us)
@@ -196,7 +197,10 @@ class TwoWireDriver(PolledLine[TwoWirePoint]):
         else:
             pump.heard = None
             self._believe(index, status, now_us)
-        self._over(now_us, more=True)
+        more = (
+            pump.worth_asking_again(news=news) or self._poll_next[index] or pump.next_step(now_us) is not None
+        )
+        self._over(now_us, more=more)
 
     def _believe(self, index: int, status: Status, now_us: int) -> None:
         logic, pump = self.points[index], self._pumps[index]
@@ -222,6 +226,7 @@ class TwoWireDriver(PolledLine[TwoWirePoint]):
         logic.on_nozzle_out(nozzle_out, now_us)
         if status in {Status.AUTHORISED, Status.BUSY}:
             pump.preset_left = False  # the authorisation has used it up
+        logic.authorisation_under_way = pump.authorisation_waits
         logic.on_phase(_PHASES[status], now_us)
         logic.on_polled(now_us)
         if status in {Status.BUSY, Status.STOPPED}:
@@ -317,7 +322,7 @@ class TwoWireDriver(PolledLine[TwoWirePoint]):
         """Say the next step, if its time has come."""
         pump, logic = self._pumps[index], self.points[index]
         if not logic.wants_authorisation:  # taken back meanwhile
-            pump.drop(lambda step: step.command is Command.AUTHORISE)
+            pump.drop(lambda step: step.is_preset or step.command is Command.AUTHORISE)
         step = pump.next_step(now_us)
         if step is None:
             return False

@@ -28,6 +28,7 @@ class TwoWirePoint(FuellingPointLogic):
 
     Attributes:
         price_under_way: a price was sent or waits to be read back: its patience does not run.
+        authorisation_under_way: ``1p`` waits behind its preset: its patience does not run either.
     """
 
     presets_cling = False
@@ -44,7 +45,7 @@ class TwoWirePoint(FuellingPointLogic):
         super().__init__(
             number, nozzles, prices_fen_per_l, missed_polls_offline=missed_polls_offline, emit=emit
         )
-        self.price_under_way = False
+        self.price_under_way = self.authorisation_under_way = False
         self._sold_at: dict[int, int] = {}  # unit price in the transaction read last
         self._weighed: tuple[int, int] = (0, 0)  # running money believed last, and when
         self._doubtful: tuple[int, int] | None = None
@@ -72,6 +73,8 @@ class TwoWirePoint(FuellingPointLogic):
         """See `FuellingPointLogic.on_polled`."""
         if self.price_under_way and self._price_polls > 0:
             self._price_polls = 0
+        if self.authorisation_under_way and self._request is not None:
+            self._request.polls = -1
         super().on_polled(now_us)
 
     def on_transaction(

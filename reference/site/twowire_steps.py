@@ -65,6 +65,7 @@ class TwoWirePump:
         self._scale = scale
         self._timing = timing
         self._nozzle_tries = 0
+        self._same = 0  # polls in a row that told nothing new
         self._data_from_us = 0  # no 2p before this
 
     def forget(self) -> None:
@@ -79,6 +80,16 @@ class TwoWirePump:
         """A block was not taken. What was to follow it is given up; the logic will want it again."""
         self.steps.clear()
         self._data_from_us = now_us + self._timing.data_retry_us
+
+    def worth_asking_again(self, *, news: bool) -> bool:
+        """After a status: whether the rest of the slot is for this pump. Once without news is enough."""
+        self._same = 0 if news else self._same + 1
+        return self._same <= 1
+
+    @property
+    def authorisation_waits(self) -> bool:
+        """``1p`` is still to be said."""
+        return any(step.command is Command.AUTHORISE for step in self.steps)
 
     @property
     def price_waits(self) -> bool:
