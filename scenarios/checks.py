@@ -92,6 +92,23 @@ _CHECKS = (
         "most one receipt that is not marked as a copy.",
     ),
     CheckInfo(
+        "tank.litres-by-gauge",
+        "MUST",
+        "Litres gone by gauge = litres sold, within the gauge's declared error",
+        "For each tank (tanks joined by a siphon count as one): what its gauge says was there at the first reading, plus "
+        "what tankers brought, less what it says is there at the last one, must be what was sold out of it, known leaks and "
+        "shrinkage included. The gauge's noise, resolution and drift are the only difference allowed.",
+    ),
+    CheckInfo(
+        "tank.deliveries-booked",
+        "MUST",
+        "Each tanker is booked once, within 1 %",
+        "What road tankers discharged while pumps sold must stand in the stock book exactly once a delivery, pauses "
+        "included, with a volume that is off by no more than the limit; and the book holds no delivery that nobody made. A "
+        "delivery that ended less than the quiet time and three minutes before the run did is not judged.",
+        {"off_per_mille": 10, "quiet_us": 600_000_000},
+    ),
+    CheckInfo(
         "liveness.settled",
         "MUST",
         "After the faults heal, everything settles in time",

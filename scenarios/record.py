@@ -16,6 +16,7 @@ from scenarios.verdicts import Clock
 __all__ = [
     "SEGMENTS",
     "AcknowledgedWrite",
+    "BookedDelivery",
     "Delivery",
     "FailoverTrial",
     "FaultLanding",
@@ -33,6 +34,8 @@ __all__ = [
     "RunRecord",
     "SaleKey",
     "TankDraw",
+    "TankWitness",
+    "TankerWitness",
 ]
 
 SaleKey = tuple[str, int, int]
@@ -253,6 +256,48 @@ class Replication:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TankWitness:
+    """A tank (or tanks joined by a siphon) between its gauge's first and last reading.
+
+    Opening and closing are the gauge's, as the backend has them; what tankers brought, what leaked and what warming added are
+    the tank's own. ``error_ml`` is the gauge's declared error of the two readings together.
+    """
+
+    group: int
+    tanks: tuple[int, ...]
+    from_us: int
+    until_us: int
+    opening_ml: int
+    closing_ml: int
+    received_ml: int
+    leaked_ml: int
+    expanded_ml: int
+    error_ml: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TankerWitness:
+    """What a road tanker really discharged."""
+
+    group: int
+    volume_ml: int
+    started_us: int
+    ended_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookedDelivery:
+    """A delivery in the backend's stock book."""
+
+    entry_key: str
+    group: int
+    site_delivery: str
+    volume_ml: int
+    started_us: int
+    ended_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """Everything the oracles see of one run on one clock."""
 
@@ -266,6 +311,10 @@ class RunRecord:
     gateway: tuple[GatewayTransaction, ...] = ()
     invoices: tuple[Invoice, ...] = ()
     tank_draws: tuple[TankDraw, ...] = ()
+    tanks: tuple[TankWitness, ...] = ()
+    """Of a station with a gauge; so are the next two."""
+    tankers: tuple[TankerWitness, ...] = ()
+    booked: tuple[BookedDelivery, ...] = ()
     live: tuple[LiveObservation, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     faults: tuple[FaultLanding, ...] = ()

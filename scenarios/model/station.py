@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
+from scenarios.model.tanks import Gauge
 from scenarios.model.values import TEXT, Grade, Impossible, Part, Place
 
 __all__ = ["Dispenser", "FuellingPoint", "Line", "LinePoint", "Nozzle", "Station", "Tank"]
@@ -165,6 +166,8 @@ class Station(Part):
     offline_policy: Literal["authorise", "deny"] = "authorise"
     """What the site does with new customers while the backend is away."""
     cashiers: Annotated[int, Field(ge=0, le=32)]
+    gauge: Gauge | None = None
+    """The tank gauge; a station without one knows its stock from nobody."""
 
     @field_validator("time_zone")
     @classmethod
@@ -184,10 +187,29 @@ class Station(Part):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Station:
-        problems = [*self._nozzle_problems(), *self._line_problems()]
+        problems = [*self._nozzle_problems(), *self._line_problems(), *self._gauge_problems()]
         if problems:
             raise Impossible(problems)
         return self
+
+    def _gauge_problems(self) -> Iterator[tuple[Place, str]]:
+        if self.gauge is None:
+            return
+        grades = {tank.tank: tank.grade for tank in self.tanks}
+        if len(self.tanks) > 16 or max(grades) > 16:
+            yield ("gauge",), "a gauge has tanks 1 to 16"
+        if any(line.name == "gauge" for line in self.lines):
+            yield ("gauge",), "the gauge's own line is called 'gauge': give the pump line another name"
+        joined: set[int] = set()
+        for number, group in enumerate(self.gauge.manifolds):
+            place = ("gauge", "manifolds", number)
+            if not grades.keys() >= set(group):
+                yield place, f"a manifold joins tanks {list(group)}, and one of them does not exist"
+            elif len({grades[tank] for tank in group}) > 1:
+                yield place, f"a manifold joins tanks {list(group)}, which hold different grades"
+            if joined & set(group) or len(set(group)) < len(group):
+                yield place, f"a manifold joins tanks {list(group)}, and one of them is joined already"
+            joined |= set(group)
 
     def _nozzle_problems(self) -> Iterator[tuple[Place, str]]:
         tanks = {tank.tank: tank for tank in self.tanks}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from scenarios.checks import REGISTRY, UnknownCheckError, suggest
-from scenarios.oracles import conservation, latency, liveness, repetition, sales
+from scenarios.oracles import conservation, latency, liveness, repetition, sales, tanks
 from scenarios.oracles.answer import Oracle
 from scenarios.record import RunRecord
 from scenarios.verdicts import CheckResult
@@ -22,6 +22,8 @@ ORACLES: Mapping[str, Oracle] = MappingProxyType(
         "totals.monotone": sales.totals,
         "live.monotone": sales.live_amounts,
         "receipt.equals-ledger": sales.receipts,
+        "tank.litres-by-gauge": tanks.litres_by_gauge,
+        "tank.deliveries-booked": tanks.deliveries_booked,
         "liveness.settled": liveness.settled,
         "faults.landed": liveness.faults_landed,
         "operations.succeeded": liveness.operations_succeeded,

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from protocols.escpos import read_receipt
 from scenarios.record import (
+    BookedDelivery,
     Delivery,
     GatewayTransaction,
     Invoice,
@@ -20,8 +21,11 @@ from scenarios.record import (
     Receipt,
     RunRecord,
     TankDraw,
+    TankerWitness,
+    TankWitness,
 )
 from scenarios.timings import live_observations, phone_latencies
+from scenarios.world.tanks import tank_witnesses
 from scenarios.world.virtual import VirtualWorld
 from scenarios.world.witness import controlled_payments
 
@@ -44,6 +48,7 @@ def harvest(world: VirtualWorld) -> RunRecord:
     receipts = _receipts(world, ledger)
     latencies = phone_latencies(world.witness.cars.phone)
     station = world.scenario.station.id
+    tanks, tankers, booked = _tanks(world)
     return RunRecord(
         clock="virtual",
         ended_us=world.ended_us,
@@ -86,6 +91,9 @@ def harvest(world: VirtualWorld) -> RunRecord:
         tank_draws=tuple(
             TankDraw(tank=tank.tank_id, volume_ml=tank.drawn_ml) for tank in world.equipment.tanks.values()
         ),
+        tanks=tanks,
+        tankers=tankers,
+        booked=booked,
         live=tuple(live_observations(world.witness.cars, station)),
         receipts=receipts,
         faults=world.plan.landings(),
@@ -99,6 +107,16 @@ def harvest(world: VirtualWorld) -> RunRecord:
             "live_amount": latencies.live_amount,
         },
     )
+
+
+def _tanks(
+    world: VirtualWorld,
+) -> tuple[tuple[TankWitness, ...], tuple[TankerWitness, ...], tuple[BookedDelivery, ...]]:
+    """Of a station with a gauge; others have nobody to ask."""
+    if world.gauge is None:
+        return (), (), ()
+    book, shown = world.read_admin("stock-book"), world.read_admin("tanks")
+    return tank_witnesses(world.gauge, world.kernel.epoch_us, book, shown)
 
 
 def _deliveries(world: VirtualWorld) -> tuple[Delivery, ...]:

@@ -8,7 +8,7 @@ from reference.site import SiteConfig
 from scenarios.model import Constant, Exponential, Latency, Line, LogNormal, Station, Uniform
 from sim.latency import LatencyProfile
 
-__all__ = ["latency_profile", "scaled", "site_config"]
+__all__ = ["gauge_config", "latency_profile", "scaled", "site_config"]
 
 _MS = 1_000
 
@@ -53,9 +53,34 @@ def site_config(station: Station, lines_at: dict[str, str] | None = None, **more
             "offline_policy": station.offline_policy,
             "lines": [_line(station, line, (lines_at or {}).get(line.name)) for line in station.lines],
             "printer": printer,
+            "gauge": gauge_config(station),
             **more,
         }
     )
+
+
+def gauge_config(station: Station, at: str | None = None) -> dict[str, Any] | None:
+    """The gauge as the site controller is configured; ``at`` is ``host:port`` of its line for real processes."""
+    gauge = station.gauge
+    if gauge is None:
+        return None
+    groups = {tank: min(group) for group in gauge.manifolds for tank in group}
+    return {
+        "tcp": at,
+        "period_us": gauge.poll_s * 1_000_000,
+        "security_code": gauge.security_code,
+        "tanks": [
+            {
+                "tank": tank.tank,
+                "grade": tank.grade,
+                "capacity_ml": tank.capacity_ml,
+                "group": groups.get(tank.tank),
+                "pumpable_ml": gauge.pumpable_ml,
+                "water_limit_um": gauge.water_limit_um,
+            }
+            for tank in station.tanks
+        ],
+    }
 
 
 def _line(station: Station, line: Line, at: str | None) -> dict[str, Any]:
