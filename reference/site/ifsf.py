@@ -280,7 +280,7 @@ class IfsfDriver(PumpDriver):
         values = notice.values
         if notice.database.kind is DatabaseKind.TRANSACTION:
             if values.get(21) != b"\x01":
-                point.on_transaction()
+                point.on_transaction(notice.database.index)
         elif notice.database.kind is DatabaseKind.FUELLING_POINT:
             if 102 in values:
                 self._take_figures(point, values)

@@ -61,7 +61,8 @@ class IfsfPointLogic(IfsfSales):
         capture_due: the buffer has to be read.
         stop_due: a Terminate has to be sent.
         price_wishes: logical nozzles whose price has to be written -> tries so far.
-        notices: counts what the dispenser said of its own accord; two readings with the same count hang together.
+        changes: counts changes of state; two readings with the same count hang together.
+        told: numbers of transactions that the dispenser has told since the buffer was last captured.
     """
 
     def __init__(
@@ -85,7 +86,8 @@ class IfsfPointLogic(IfsfSales):
         self.sequence = -1
         self.capture_due = False
         self.stop_due = False
-        self.notices = 0
+        self.changes = 0
+        self.told: set[int] = set()
         self.price_wishes: dict[int, int] = {}
         self.wanted: Wanted | None = None
         self.delivery_open = False
@@ -147,6 +149,7 @@ class IfsfPointLogic(IfsfSales):
             self._doubt, self.wanted = self.wanted.logical, None
         self.refuse("link lost", now_us)
         self.stop_due = self.capture_due = self._lift_waits = False
+        self.told.clear()
         self.state = None
         self.nozzle_out = 0
         if self.up:
@@ -168,7 +171,7 @@ class IfsfPointLogic(IfsfSales):
         """FP_State and Log_Noz_State, told or read."""
         before, self.state = self.state, state
         if state is not before:
-            self.notices += 1
+            self.changes += 1
         self._on_nozzle(self._nozzle_of(bits, state), now_us)
         if state in DELIVERING:
             self._on_delivering(state, now_us)
@@ -236,9 +239,9 @@ class IfsfPointLogic(IfsfSales):
         if nozzle is not None and self.up:
             self.emit(LiveAmount(self.number, nozzle, volume_ml, amount_fen, now_us))
 
-    def on_transaction(self) -> None:
-        """A transaction was made or cleared."""
-        self.notices += 1
+    def on_transaction(self, sequence: int) -> None:
+        """A transaction was made, or locked by somebody."""
+        self.told.add(sequence)
         self.capture_due = True
 
     def refuse(self, reason: str, now_us: int) -> None:

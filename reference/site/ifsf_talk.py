@@ -266,18 +266,20 @@ class Talk:
             if tries > _CAPTURE_GIVE_UP:
                 driver.device.link.redial()  # what the dispenser says makes no sense: begin anew
                 return
-            marks = point.notices
+            marks = point.changes
             sales = yield from self._read_sales(point)
             totals = yield from self._read_totals(point, sales or [], recovered=recovered)
             if sales is None or totals is None:
                 yield Pause(_AGAIN_US)
                 continue
-            if point.notices != marks:
+            untold = point.told - {sale.sequence for sale in sales}
+            if tries < _CAPTURE_TRIES and (point.changes != marks or untold):
                 continue  # something happened in between: the two readings do not hang together
             if tries < _CAPTURE_TRIES and point.must_wait(sales, totals):
                 yield Pause(_AGAIN_US)
                 continue
             point.capture_due = False
+            point.told.clear()
             try:
                 point.hand_over(sales, totals, driver.now_us, recovered=recovered)
             except SaleNotStored:
