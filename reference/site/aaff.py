@@ -16,6 +16,8 @@ from protocols.aaff import (
     AuthoriseReply,
     AuthoriseType,
     BadFrame,
+    BriefAck,
+    BriefSale,
     Command,
     Deviation,
     Fetch,
@@ -51,7 +53,8 @@ from protocols.aaff import (
 )
 from protocols.sansio import NEED_DATA
 from reference.site.aaff_figures import UNIT_ML
-from reference.site.aaff_point import ASKS_MOST, AaFfPoint
+from reference.site.aaff_point import AaFfPoint
+from reference.site.aaff_sales import ASKS_MOST
 from reference.site.config import LineConfig
 from reference.site.intents import Authorise, Intent, Phase, Reads, Reset, SetPrices, Stop
 from reference.site.line import PolledLine
@@ -177,6 +180,8 @@ class AaFfDriver(PolledLine[AaFfPoint]):
                     logic.on_fetched(record)
                 else:
                     logic.on_record(record, now_us)
+            case BriefSale():
+                logic.on_brief(message, now_us)
             case OtherRecord(command=command, uid=uid):
                 self._other[index] = RecordAck(
                     uid, command
@@ -249,13 +254,15 @@ class AaFfDriver(PolledLine[AaFfPoint]):
     def _say_again(self, index: int, now_us: int) -> bool:
         """Acknowledge and ask, before anything is commanded."""
         logic = self.points[index]
-        other = self._other.pop(index, None)
+        other: RecordAck | BriefAck | None = self._other.pop(index, None)
         if not (logic.up or logic.recovering):
             return False
         if other is not None or logic.ack is not None:
-            uid, logic.ack = logic.ack, None
+            if other is None:
+                other = BriefAck() if logic.brief else RecordAck(logic.ack or 0)
+                logic.ack = None
             self._poll_next[index] = True  # which fetches the next record
-            self._send(index, other or RecordAck(uid or 0), now_us)
+            self._send(index, other, now_us)
         elif logic.fetch is not None:
             self._send(index, Fetch(logic.fetch), now_us, asked=True)
         elif logic.totals_asks:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from protocols.aaff import SaleRecord, decode_time
 from reference.site.witness import TOTAL_MODULUS
 
-__all__ = ["UNIT_ML", "agrees", "ahead_ml", "duration_us", "plausible"]
+__all__ = ["TOTAL_UNITS", "UNIT_ML", "agrees", "ahead_ml", "duration_us", "plausible"]
+
+TOTAL_UNITS = 10**12
+"""Totals have twelve digits."""
 
 UNIT_ML = 10
 """Volumes and totals count hundredths of a litre; prices and amounts are fen as they stand."""
@@ -24,7 +27,7 @@ def agrees(volume_units: int, price_units: int, amount_units: int) -> bool:
 
 def plausible(record: SaleRecord) -> bool:
     """Whether the figures of a record agree with each other."""
-    total = (record.total_before_units + record.volume_units - record.total_after_units) % 10**12
+    total = (record.total_before_units + record.volume_units - record.total_after_units) % TOTAL_UNITS
     return total == 0 and agrees(record.volume_units, record.price_units, record.amount_units)
 
 

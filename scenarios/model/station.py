@@ -120,8 +120,8 @@ class Line(Part):
         if self.protocol == "aaff" and self.baud not in _AAFF_BAUDS:
             problems.append((("baud",), f"an AA FF line has 4800 to 38400 baud, not {self.baud}"))
         if self.protocol not in {"modbus", "ifsf"} and self.framing == "tcp":
-            name = {"dart": "DART", "twowire": "Two-Wire", "aaff": "AA FF"}.get(self.protocol, self.protocol)
-            problems.append((("framing",), f"framing 'tcp' is for Modbus lines; a {name} line is serial"))
+            name = {"dart": "a DART", "twowire": "a Two-Wire", "aaff": "an AA FF"}[self.protocol]
+            problems.append((("framing",), f"framing 'tcp' is for Modbus lines; {name} line is serial"))
         if self.protocol != "twowire":
             problems += [
                 ((name,), f"{name} is for Two-Wire lines")

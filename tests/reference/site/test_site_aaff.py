@@ -636,6 +636,50 @@ def test_figures_that_contradict_each_other_are_not_believed_at_once() -> None:
     rig.check()
 
 
+def test_totals_that_would_change_something_are_read_twice() -> None:
+    rig = Rig().run(3).fill()
+    struck: list[bytes] = []
+
+    def damage(who: str, command: int, data: bytes) -> list[bytes]:
+        if who == "pump" and command == Command.TOTALS and not struck:
+            struck.append(data)
+            wrong = aaff.Totals(1, 99_999, 700_000)
+            return [aaff.encode_frame(aaff.Direction.FROM_PUMP, command, 1, wrong.encode())]
+        return [data]
+
+    rig.tamper = damage
+    rig.start()
+    rig.run(5)
+    assert struck
+    assert rig.memory[11].volume_ml == rig.journal[0].end_total_volume_ml
+    rig.fill().check()
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_brief_sales(crash: bool) -> None:
+    rig = Rig(quirks=AaFfQuirks(brief_sales=True)).run(3).fill()
+    rig.tamper = questions(Command.BRIEF_SALE)
+    rig.fill().run(5)
+    assert len(rig.journal) == 2
+    if crash:
+        rig.start()
+        rig.run(5)
+        assert len(rig.journal) == 2
+    rig.tamper = lambda who, command, data: [data]
+    rig.run(5).fill().check()
+    assert [sale.price_fen_per_l for sale in rig.journal] == [700] * 3
+
+
+def test_several_brief_sales_that_waited() -> None:
+    quirks = AaFfQuirks(brief_sales=True, self_service="offline", offline_after_us=10 * S)
+    rig = Rig(quirks=quirks).run(3).fill()
+    rig.tamper = lambda who, command, data: []
+    rig.run(20).fill().fill().fill()
+    rig.tamper = lambda who, command, data: [data]
+    rig.run(10).fill().check(flags=True)
+    assert [sale.more for sale in rig.journal] == [False, True, True, False, False]
+
+
 # --- under fire ----------------------------------------------------------------------------------------------------
 
 
