@@ -47,6 +47,8 @@ class Books:
         self.locks: dict[str, int] = {}
         self.refusal = ""
         self.is_testing = False
+        self.clock_is_lost = False
+        self._keyed: tuple[int | None, int | None] = (None, None)
         self.listeners: list[Callable[[FpEvent], None]] = []
         self._unwritten: Delivery | None = (
             None  # ended, but its record is not in the store before `_written_us`
@@ -76,6 +78,8 @@ class Books:
             flags = (*flags, "below-mmq")
         if running.preset_pulses is not None and volume_ml > running.preset_pulses * PULSE_ML:
             flags = (*flags, "overrun")
+        if self.clock_is_lost:
+            flags = (*flags, "clock-lost")
         if running.is_test:
             flags = (*flags, "test")
         components: tuple[Component, ...] = ()

@@ -70,7 +70,7 @@ _RECORDS: Final = """\
   may fail at any microsecond: the interrupted delivery is recorded once, flagged `power-failure`, and a totaliser loses at
   most the pulse that was just being written.
 - **Flags of a record.** `preset`, `overrun`, `terminated`, `no-flow-timeout`, `power-failure`, `emergency-stop`,
-  `breakaway`, `below-mmq`, `test`, `zero`.
+  `breakaway`, `below-mmq`, `clock-lost`, `test`, `zero`.
 """
 
 

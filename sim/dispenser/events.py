@@ -65,7 +65,7 @@ class Delivery:
         end_total_volume_ml: the nozzle's volume totaliser afterwards.
         end_total_amount_fen: the nozzle's amount totaliser afterwards.
         flags: why and how it ended, and what it was: ``preset``, ``terminated``, ``power-failure``, ``no-flow-timeout``,
-            ``emergency-stop``, ``zero``, ``overrun``, ``below-mmq``, ``test``.
+            ``emergency-stop``, ``breakaway``, ``zero``, ``overrun``, ``below-mmq``, ``clock-lost``, ``test``.
         components: of a blend, what each tank gave; else empty.
         software_id: identification of the metering software.
     """

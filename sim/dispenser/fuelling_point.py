@@ -10,14 +10,13 @@ from collections.abc import Collection
 
 from .events import NozzleLifted, NozzleReturned, Reading
 from .flow import RunningDelivery
-from .meter import PULSE_ML, pulses_within_amount
-from .safety import Safety
+from .presets import Presets
 from .states import FpInput, FpState
 
 __all__ = ["FuellingPoint"]
 
 
-class FuellingPoint(Safety):
+class FuellingPoint(Presets):
     """A fuelling point with up to eight nozzles, of which one delivers at a time.
 
     Args:
@@ -160,10 +159,14 @@ class FuellingPoint(Safety):
         asked = frozenset(
             logical
             for logical, nozzle in self.nozzles.items()
-            if nozzle.price_fen_per_l > 0 and (allowed_nozzles is None or logical in allowed_nozzles)
+            if nozzle.price_fen_per_l > 0
+            and not nozzle.blocked
+            and (allowed_nozzles is None or logical in allowed_nozzles)
         )
+        preset_ml, preset_fen = self._with_keyed(preset_ml, preset_fen)
         if not asked or not self._preset_fits(asked, preset_ml, preset_fen) or self._is_barred():
-            self.refusal = self.refusal or "no allowed nozzle has a price"
+            blocked = [nozzle.blocked for nozzle in self.nozzles.values() if nozzle.blocked]
+            self.refusal = self.refusal or ", ".join(("no allowed nozzle may deliver", *blocked))
             self._tell()
             return False
         before, self._allowed = self._allowed, asked
@@ -241,14 +244,22 @@ class FuellingPoint(Safety):
         self._done(now_us)
         return accepted
 
-    def set_price(self, now_us: int, logical_nozzle: int, price_fen_per_l: int) -> bool:
+    def set_price(
+        self, now_us: int, logical_nozzle: int, price_fen_per_l: int, *, confirmed: bool = False
+    ) -> bool:
         """Set the unit price of a nozzle (OIML R 117-1: one delivery, one price).
 
         From authorisation to the end of the sale it is refused, or kept for the next delivery, as the profile says. It
-        is refused for an unknown nozzle, and for a price that is not positive or above the profile's limit.
+        is refused for an unknown nozzle, for a price that is not positive or above the profile's limit, and, unless
+        ``confirmed``, for one that jumps further than the profile allows.
         """
         self._advance(now_us)
         fits = logical_nozzle in self.nozzles and 0 < price_fen_per_l <= self.profile.max_price_fen_per_l
+        if fits and self.profile.price_jump_percent and not confirmed:
+            before = self.nozzles[logical_nozzle].price_fen_per_l
+            fits = (
+                not before or abs(price_fen_per_l - before) * 100 <= before * self.profile.price_jump_percent
+            )
         accepted = fits and self._fire(FpInput.SET_PRICE, now_us)
         if accepted and (self._running is not None or self._allowed):
             self._waiting_prices[logical_nozzle] = price_fen_per_l
@@ -256,6 +267,14 @@ class FuellingPoint(Safety):
             self._put_price(logical_nozzle, price_fen_per_l, now_us)
         self._done(now_us)
         return accepted
+
+    def lose_clock(self) -> None:
+        """The board's clock lost its battery: records are flagged ``clock-lost`` until `set_clock`."""
+        self.clock_is_lost = True
+
+    def set_clock(self) -> None:
+        """A controller has set the board's clock."""
+        self.clock_is_lost = False
 
     def set_test(self, now_us: int, on: bool) -> bool:
         """Begin or end testing: deliveries are flagged ``test`` and their fuel goes back into the tank.
@@ -326,32 +345,3 @@ class FuellingPoint(Safety):
             self._close_valve(FpInput.PRESET_REACHED, now_us)
         elif self._fire(FpInput.PRESET_REACHED, now_us):
             self._finish(running, now_us, FpInput.PRESET_REACHED)
-
-    def _preset_fits(self, allowed: Collection[int], preset_ml: int | None, preset_fen: int | None) -> bool:
-        if preset_ml is not None and preset_fen is not None:
-            raise ValueError("a delivery has a volume preset or an amount preset, not both")
-        profile = self.profile
-        fits = True
-        grains = [self.nozzles[logical].meter.grain for logical in allowed]
-        if preset_ml is not None:
-            least_ml = max(profile.effective_min_preset_ml, PULSE_ML * max(grains, default=1))
-            fits = least_ml <= preset_ml <= profile.max_preset_ml
-        elif preset_fen is not None:
-            prices = (self.nozzles[logical].price_fen_per_l for logical in allowed)
-            least = max(-(-profile.mmq_ml // PULSE_ML), max(grains, default=1))
-            fits = profile.min_preset_fen <= preset_fen <= profile.max_preset_fen and all(
-                pulses_within_amount(preset_fen, price, profile.price_decimals) >= least for price in prices
-            )
-        if not fits:
-            self.refusal = "preset outside the declared limits"
-        return fits
-
-    def _is_barred(self) -> bool:
-        """Locked, or no room for one more record, or the last one is still being written."""
-        if self.locks:
-            self.refusal = f"locked: {self.lock_reason}"
-        elif self.profile.journal_full == "refuse" and len(self.unacknowledged) >= self.profile.journal_limit:
-            self.refusal = "journal full"
-        elif self._unwritten is not None:
-            self.refusal = "the last record is being written"
-        return bool(self.refusal)

@@ -23,7 +23,7 @@ class Dispenser:
         power_ons: how often the power came back after the board had lost it.
 
     Raises:
-        ValueError: a number is used twice.
+        ValueError: a number is used twice, or a meter serves two fuelling points.
     """
 
     def __init__(self, fuelling_points: Iterable[FuellingPoint], *, hold_up_us: int = 0) -> None:
@@ -34,6 +34,7 @@ class Dispenser:
         self._hold_up_us = hold_up_us
         self._dark_at_us: int | None = None
         seen: dict[int, int] = {}
+        meters: dict[int, int] = {}
         for point in fuelling_points:
             if point.number in self.fuelling_points:
                 raise ValueError(f"two fuelling points are number {point.number}")
@@ -44,6 +45,11 @@ class Dispenser:
                         f"nozzle {nozzle.nozzle_id} is on fuelling points {seen[nozzle.nozzle_id]} and {point.number}"
                     )
                 seen[nozzle.nozzle_id] = point.number
+                if meters.setdefault(id(nozzle.meter), point.number) != point.number:
+                    raise ValueError(
+                        f"nozzle {nozzle.nozzle_id} shares its meter with a nozzle of another fuelling point: "
+                        "both could deliver at once"
+                    )
                 for tank in nozzle.tanks:
                     if self.tanks.setdefault(tank.tank_id, tank) is not tank:
                         raise ValueError(f"two tanks are number {tank.tank_id}")

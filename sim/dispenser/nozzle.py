@@ -49,6 +49,7 @@ class Nozzle:
             it further at its field width.
         total_amount_fen: amount totaliser of ended deliveries, the same.
         count: ended deliveries with fuel.
+        blocked: why this nozzle may not deliver (its tank is low, or has water in it); empty when it may.
         meter: its meter, with calibration error and pulse value.
         blend: the second tank of a blend.
         component_totals_ml: what each tank's meter counted: the first, and the blend's second.
@@ -62,6 +63,7 @@ class Nozzle:
     total_volume_ml: int = 0
     total_amount_fen: int = 0
     count: int = 0
+    blocked: str = ""
     meter: Meter = field(default_factory=Meter, repr=False)
     blend: Blend | None = None
     component_totals_ml: list[int] = field(default_factory=lambda: [0, 0], repr=False)

@@ -44,6 +44,10 @@ class DispenserProfile:
         price_decimals: decimals of the unit price at this site: 2 in China, 3 in much of the world.
         price_while_busy: a price that comes between authorisation and the end of the sale is refused (``refuse``) or
             kept and set for the next delivery (``next``). One delivery has one price in either case.
+        price_jump_percent: a price that differs from the one before by more needs a confirmation; 0: any is taken.
+        preset_precedence: what counts when the customer keyed in a preset at the pump and the controller sends one, too:
+            the controller's (``remote``), the keyed one (``local``), or whichever ends the delivery first
+            (``smaller``).
         price_pause_us: after a remote price change the valve opens so much later at the earliest (OIML R 117-1: 5 s).
         total_volume_digits: digits of the volume totaliser, in steps of 10 ml: with 8 it rolls over after
             999,999.99 L. 0: as wide as the wire that carries it.
@@ -84,6 +88,8 @@ class DispenserProfile:
     price_decimals: int = 2
     price_while_busy: Literal["refuse", "next"] = "refuse"
     price_pause_us: int = 0
+    price_jump_percent: int = 0
+    preset_precedence: Literal["remote", "local", "smaller"] = "remote"
     total_volume_digits: int = 0
     total_amount_digits: int = 0
     nv_write_us: int = 0
@@ -119,6 +125,7 @@ class DispenserProfile:
             "valve_lag_us",
             "mmq_ml",
             "price_pause_us",
+            "price_jump_percent",
             "nv_write_us",
             "resume_outage_us",
             "display_hold_us",

@@ -234,7 +234,7 @@ class Works(Books):
 
     def _forget_authorisation(self) -> None:
         self._allowed = frozenset()
-        self._preset = (None, None)
+        self._preset = self._keyed = (None, None)
         self._expires_us = None
 
     def _finish(self, running: RunningDelivery, now_us: int, cause: FpInput, reason: str = "") -> None:

@@ -11,7 +11,9 @@ from protocols.dart import Quirks
 from reference.site.config import LineConfig
 from reference.site.dart import DartDriver
 from reference.site.events import (
+    Authorised,
     AuthoriseRefused,
+    DeliveryVoid,
     DriverEvent,
     LineDown,
     LineUp,
@@ -107,6 +109,7 @@ class Rig:
         )
         self.driver.listener = self.hear
         self.preset_fen = preset_fen
+        self.policy = True
         self.events: list[DriverEvent] = []
         self.bus = VirtualBus(self.kernel, "line", baud=9_600)
         self.bus.attach(self.pump, name="pump", addresses=[ADDRESS])
@@ -119,7 +122,7 @@ class Rig:
 
     def hear(self, event: DriverEvent) -> None:
         self.events.append(event)
-        if isinstance(event, NozzleLifted):
+        if isinstance(event, NozzleLifted) and self.policy:
             self.driver.authorise(1, event.nozzle, preset_fen=self.preset_fen)
 
     def run(self, for_us: int) -> None:
@@ -371,3 +374,26 @@ def test_a_pump_that_refuses_is_reported_and_sells_again_afterwards(reason: str)
         assert rig.point.unlock(rig.kernel.now_us)
     rig.sell(2)
     rig.check(4)
+
+
+@pytest.mark.parametrize("offset_ms", range(-300, 301, 25))
+def test_a_lift_around_an_authorisation_sells_or_does_not_and_nothing_between(offset_ms: int) -> None:
+    rig = Rig()
+    rig.policy = False
+    rig.run(5 * S)
+    start_us = rig.kernel.now_us + 500_000
+    rig.kernel.call_at(start_us, lambda: rig.driver.authorise(1, 1))
+    rig.kernel.call_at(start_us + offset_ms * 1_000, lambda: rig.point.lift(1, rig.kernel.now_us))
+    rig.run(6 * S)
+    told = [event for event in rig.events if isinstance(event, Authorised | AuthoriseRefused)]
+    assert len(told) == 1
+    # The driver takes an authorisation back that finds no nozzle out; the lift may still come in between.
+    stopped = any(isinstance(event, DeliveryVoid) for event in rig.events)
+    sells = isinstance(told[0], Authorised) and not stopped
+    assert (rig.point.state is FpState.STARTED) == sells
+    assert rig.point.squeeze(rig.kernel.now_us, 30_000) == sells
+    rig.run(3 * S)
+    rig.point.hang_up(rig.kernel.now_us)
+    rig.run(6 * S)
+    assert rig.captured == rig.truth
+    assert len(rig.truth) == sells

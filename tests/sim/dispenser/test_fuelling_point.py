@@ -434,3 +434,25 @@ def test_a_listener_may_give_commands(make_point) -> None:
     point.lift(1, 5)
     assert point.state is FpState.STARTED
     assert [event.new for event in seen[1:]] == [FpState.CALLING, FpState.AUTHORISED, FpState.STARTED]
+
+
+@pytest.mark.requirement("fd-state.lift-races-authorise-cleanly", "fd-state.lift-without-authorisation-calls")
+@pytest.mark.parametrize("allowed", [(1,), (2,)], ids=["allowed", "not allowed"])
+@pytest.mark.parametrize("offset_ms", range(-300, 301, 20))
+def test_a_lift_around_an_authorisation_ends_started_or_calling(make_point, offset_ms: int, allowed) -> None:
+    point = make_point()
+    acts = [
+        (1_000_000, lambda now: point.authorise(now, allowed_nozzles=allowed)),
+        (1_000_000 + offset_ms * 1_000, lambda now: point.lift(1, now)),
+    ]
+    answers = [act(at_us) for at_us, act in sorted(acts, key=lambda one: one[0])]
+    if allowed == (1,):
+        assert all(answers)
+        assert point.state is FpState.STARTED
+    elif offset_ms < 0:
+        assert answers == [True, False]
+        assert point.state is FpState.CALLING
+    else:
+        # Authorised for the other nozzle: this one stays shut.
+        assert point.state is FpState.AUTHORISED
+    assert point.squeeze(2_000_000, 30_000) == (point.state is FpState.STARTED)

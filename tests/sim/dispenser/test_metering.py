@@ -343,3 +343,111 @@ def test_each_record_names_the_software() -> None:
     deliver(point, 0)
     assert point.journal[-1].software_id == "FC-MET 1.4.2 / 8d11"
     assert point.state is FpState.IDLE
+
+
+@pytest.mark.requirement("fd-auth.local-and-remote-preset-precedence")
+@pytest.mark.parametrize(
+    ("precedence", "keyed", "remote", "volume_ml"),
+    [
+        ("remote", {"preset_ml": 3_000}, {"preset_ml": 5_000}, 5_000),
+        ("remote", {"preset_ml": 3_000}, {}, 3_000),
+        ("local", {"preset_ml": 3_000}, {"preset_fen": 7_600}, 3_000),
+        ("local", {}, {"preset_ml": 5_000}, 5_000),
+        ("smaller", {"preset_ml": 3_000}, {"preset_fen": 7_600}, 3_000),
+        ("smaller", {"preset_ml": 12_000}, {"preset_fen": 7_600}, 10_000),
+        ("smaller", {"preset_fen": 1_520}, {"preset_ml": 5_000}, 2_000),
+    ],
+)
+def test_a_keyed_and_a_remote_preset_follow_the_declared_precedence(
+    precedence: str, keyed: dict[str, int], remote: dict[str, int], volume_ml: int
+) -> None:
+    point = point_with(preset_precedence=precedence)
+    assert point.key_in_preset(0, **keyed)
+    deliver(point, 0, **remote)
+    assert point.journal[-1].volume_ml == volume_ml
+    # It was for one delivery.
+    deliver(point, 200 * S, for_us=20 * S)
+    assert point.journal[-1].flags == ()
+
+
+def test_nothing_can_be_keyed_in_during_a_delivery() -> None:
+    point = point_with()
+    point.lift(1, 0)
+    point.authorise(0)
+    assert not point.key_in_preset(0, preset_ml=1_000)
+    with pytest.raises(ValueError, match="not both"):
+        point.key_in_preset(0, preset_ml=1_000, preset_fen=1_000)
+
+
+@pytest.mark.requirement("fd-price.odd-prices-need-confirmation")
+def test_a_price_that_jumps_needs_a_confirmation() -> None:
+    point = point_with(price_jump_percent=20)
+    for odd in (0, -1, 10_000):
+        assert not point.set_price(0, 1, odd, confirmed=True)
+    for jump in (607, 913, 1, 9_999):
+        assert not point.set_price(0, 1, jump)
+        assert point.nozzles[1].price_fen_per_l == 760
+    assert point.set_price(0, 1, 912)
+    assert point.set_price(0, 1, 500, confirmed=True)
+
+
+@pytest.mark.requirement("fd-pwr.pump-clock-loss-is-reported")
+def test_a_lost_clock_is_flagged_until_it_is_set() -> None:
+    point = point_with()
+    point.lose_clock()
+    now_us = deliver(point, 0, preset_ml=1_000)
+    point.set_clock()
+    deliver(point, now_us, preset_ml=1_000)
+    assert [sale.flags for sale in point.journal] == [("preset", "clock-lost"), ("preset",)]
+    assert [sale.sequence for sale in point.journal] == [1, 2]
+
+
+@pytest.mark.requirement("fd-safe.tank-alarm-blocks-product")
+def test_a_blocked_nozzle_is_refused_with_its_reason_and_the_others_sell(make_point) -> None:
+    point = make_point()
+    point.nozzles[1].blocked = "water in tank 11"
+    assert not point.authorise(0, allowed_nozzles=(1,))
+    assert "water in tank 11" in point.refusal
+    assert point.authorise(0)
+    assert point.allowed_nozzles == {2}
+
+
+@pytest.mark.requirement("fd-met.display-zeroed-before-delivery")
+@pytest.mark.parametrize("gap_us", [0, 1, 1_000, 300_000])
+def test_the_next_delivery_starts_at_zero_however_soon_it_comes(gap_us: int) -> None:
+    point = point_with()
+    deliver(point, 0, preset_ml=1_000)
+    now_us = 101 * S + gap_us
+    assert point.reading(now_us).volume_ml == 1_000
+    point.lift(1, now_us)
+    assert point.authorise(now_us)
+    assert (point.reading(now_us).volume_ml, point.reading(now_us).amount_fen) == (0, 0)
+
+
+@pytest.mark.requirement("fd-multi.too-many-products-never-overflow")
+@pytest.mark.parametrize("logical", [0, 9, 17, 255])
+def test_a_ninth_nozzle_is_a_clean_error(logical: int) -> None:
+    with pytest.raises(ValueError, match=f"logical number {logical} is not in 1..8"):
+        Nozzle(logical=logical, nozzle_id=1, grade="92", tank=Tank(1, "92"))
+
+
+@pytest.mark.requirement("fd-multi.meter-map-checked-at-start")
+def test_nozzles_of_one_point_may_share_a_meter_and_those_of_two_may_not() -> None:
+    tank, meter = Tank(1, "92"), Meter(error_ppm=500)
+
+    def nozzle(logical: int, number: int) -> Nozzle:
+        return Nozzle(
+            logical=logical, nozzle_id=number, grade="92", tank=tank, price_fen_per_l=760, meter=meter
+        )
+
+    point = FuellingPoint(1, [nozzle(1, 1), nozzle(2, 2)])
+    now_us = deliver(point, 0, preset_ml=10_000)
+    point.lift(2, now_us)
+    point.authorise(now_us, preset_ml=5_000)
+    point.squeeze(now_us, 30_000)
+    point.handle_timer(now_us + 60 * S)
+    assert [sale.volume_ml for sale in point.journal] == [10_000, 5_000]
+    assert 14_980 <= tank.drawn_ml <= 15_000
+    Dispenser([point])
+    with pytest.raises(ValueError, match="shares its meter"):
+        Dispenser([FuellingPoint(1, [nozzle(1, 1)]), FuellingPoint(2, [nozzle(1, 2)])])
