@@ -64,7 +64,8 @@ def dispenser(
     address: Annotated[
         str | None,
         typer.Option(
-            metavar="N", help="Line address of fuelling point 1 (0x50 on DART, else 1); the others follow."
+            metavar="N",
+            help="Line address of fuelling point 1 (0x50 on DART, 0x21 on IFSF, else 1); the others follow.",
         ),
     ] = None,
     control_port: ControlPort = 0,
@@ -79,8 +80,14 @@ def dispenser(
         raise BadInput(f"--protocol {protocol!r}: there are {', '.join(_PROTOCOLS)}")
     if rtu and protocol != "modbus":
         raise BadInput("--rtu is for --protocol modbus")
+    if protocol == "ifsf" and place.kind != "tcp":
+        raise BadInput(
+            "--protocol ifsf is a network node: --tcp 127.0.0.1:3486, with the port of its heartbeats"
+        )
     framing: Literal["tcp", "serial"] = (
-        "tcp" if protocol == "modbus" and place.kind == "tcp" and not rtu else "serial"
+        "tcp"
+        if protocol == "ifsf" or (protocol == "modbus" and place.kind == "tcp" and not rtu)
+        else "serial"
     )
     try:
         station = dispenser_station(

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from fastapi import FastAPI
 
 from protocols.dart import Framer
+from protocols.ifsf import StreamFramer
 from protocols.modbus import TcpAssembler
 from scenarios.loader import load
 from scenarios.model import Line, Station
@@ -24,6 +25,7 @@ from sim.wires import (
     Capture,
     LineServer,
     MachineServer,
+    NodeHost,
     PtyHost,
     SerialHost,
     SharedLine,
@@ -37,11 +39,14 @@ LINE: Final = "line"
 """Name of the one wire, in the control API and in captures."""
 
 _HOST: Final = "127.0.0.1"
+BROADCAST: Final = "127.255.255.255"
+"""Heartbeats of a network node stay on the loopback network."""
+
 _FOREVER_US: Final = 10 * 365 * 86_400 * 1_000_000
 _PARITY: Final = {"dart": "O", "twowire": "E"}
 """Parity of the serial lines: DART is 8O1, Two-Wire 8E1, all others here are 8N1."""
 
-FIRST_ADDRESS: Final = {"dart": 0x50}
+FIRST_ADDRESS: Final = {"dart": 0x50, "ifsf": 0x21}
 """Line address of the first fuelling point; 1 for all other protocols."""
 
 
@@ -78,7 +83,7 @@ def dispenser_station(
         prices_fen_per_l: grade to unit price; the grades' order gives the logical numbers of the nozzles.
         first_address: line address of fuelling point 1, the others follow it; None for the protocol's first.
         baud: of the line.
-        framing: ``tcp`` for Modbus TCP.
+        framing: ``tcp`` for Modbus TCP and IFSF.
 
     Raises:
         ValueError: it cannot be (an address out of range, an unknown protocol); pydantic's own, one line a field.
@@ -159,6 +164,8 @@ def _reader(line: Line) -> Callable[[bytes], Sequence[object]] | None:
         return Framer().feed
     if line.protocol == "modbus" and line.framing == "tcp":
         return TcpAssembler().feed
+    if line.protocol == "ifsf":
+        return StreamFramer().feed
     return None
 
 
@@ -268,6 +275,15 @@ class DeviceOnWire:
         machine: Any = SharedLine([cabinet.machine for cabinet in cabinets])
         if self.place.kind != "tcp":
             await self._start_serial(machine, parity=_PARITY.get(line.protocol, "N"))
+            return
+        if line.protocol == "ifsf":
+            # A node is found by its heartbeats: the place is where they are heard.
+            machine = cabinets[0].machine
+            place = (BROADCAST, self.place.port)
+            node = NodeHost(machine, self._now_us, broadcast=place, name=self.kind, capture=self.wire)
+            await node.start()
+            self._stack.push_async_callback(node.aclose)
+            self.where = f"heartbeats {BROADCAST}:{node.broadcast[1]}, TCP {_HOST}:{node.port}"
             return
         server: LineServer | MachineServer
         if line.framing == "tcp":
