@@ -17,6 +17,8 @@ from forecourt.device import device_app
 from forecourt.explain import explain_name
 from forecourt.folders import evidence_folder, is_there
 from forecourt.guard import INTERRUPTED, BadInput, guarded
+from forecourt.replay_capture import EPILOG as REPLAY_CAPTURE_CODES
+from forecourt.replay_capture import replay_capture
 from forecourt.tables import print_checks, print_figures, print_scenarios, print_verdicts
 from scenarios import ExitCode, LoadedScenario, ScenarioError, library_names, load
 
@@ -47,6 +49,7 @@ app = typer.Typer(
 )
 
 app.add_typer(device_app, name="device")
+app.command("replay-capture", epilog=REPLAY_CAPTURE_CODES)(replay_capture)
 
 ScenarioName = Annotated[
     str,
