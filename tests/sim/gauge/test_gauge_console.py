@@ -256,7 +256,9 @@ def test_header_lines_stand_in_reports() -> None:
 # On real tanks.
 
 
-def station(*tanks: StorageTank, probes: dict[int, Probe] | None = None, rate: int | None = None, **more: object) -> Bench:
+def station(
+    *tanks: StorageTank, probes: dict[int, Probe] | None = None, rate: int | None = None, **more: object
+) -> Bench:
     farm = TankFarm(tanks)
     quiet = {tank.tank_id: Probe(noise_um=0, resolution_um=1) for tank in tanks} | (probes or {})
     source = ProbeSource(farm, random.Random("probes"), probes=quiet)
