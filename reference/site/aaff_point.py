@@ -103,8 +103,15 @@ class AaFfPoint(AaFfSales):
             self._sale_waits = False
             if calling and self.phase in DELIVERING:
                 self.on_nozzle_out(0, now_us)  # hung up and lifted again between two polls
+        if phase is Phase.AUTHORISED and not out and self.up and self._nobody_asked():
+            self._stop_polls = (
+                -1
+            )  # frames have no number: an old one that came again has authorised a hung-up gun
         self.on_nozzle_out(LOGICAL if out else 0, now_us)
         self.on_phase(phase, now_us)
+
+    def _nobody_asked(self) -> bool:
+        return self.phase not in DELIVERING and self._request is None
 
     def on_live(self, live: LiveRecord, now_us: int) -> None:
         """Fuel flows."""
@@ -115,6 +122,7 @@ class AaFfPoint(AaFfSales):
         # Eight bits of checksum let one damaged record in 256 pass: figures that contradict each other are none.
         if agrees(live.volume_units, live.price_units, live.amount_units):
             self.on_filling(live.volume_units * UNIT_ML, live.amount_units, now_us)
+            self._watch_price(live.price_units)
 
     def on_record(self, record: SaleRecord, now_us: int) -> None:
         """The gun is at rest and offers its oldest sale."""
@@ -185,6 +193,12 @@ class AaFfPoint(AaFfSales):
         self.on_price_read(LOGICAL, price_fen_per_l, now_us)
         if not self._price_wishes:
             self._price_polls = -1
+
+    def _watch_price(self, price_fen_per_l: int) -> None:
+        """A gun that sells at another price than it should is set right after the sale."""
+        if price_fen_per_l != self.prices[LOGICAL] and LOGICAL not in self._price_wishes:
+            self.pump_prices[LOGICAL] = price_fen_per_l
+            self._price_wishes[LOGICAL] = 0
 
     def _on_delivery_end(self, now_us: int) -> None:
         if self._sale_waits or self.recovering or self._reconcile:

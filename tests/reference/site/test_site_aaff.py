@@ -680,6 +680,44 @@ def test_several_brief_sales_that_waited() -> None:
     assert [sale.more for sale in rig.journal] == [False, True, True, False, False]
 
 
+@pytest.mark.requirement("fd-link.replayed-frame-has-no-effect")
+def test_old_frames_that_come_again() -> None:
+    """No number protects a frame of this protocol: what a replay does is undone by the driver."""
+    rig = Rig().run(3)
+    heard: dict[int, bytes] = {}
+
+    def listen(who: str, command: int, data: bytes) -> list[bytes]:
+        if who == "master":
+            heard.setdefault(command, data)
+        return [data]
+
+    rig.tamper = listen
+    rig.driver.set_prices(1, {11: 650})
+    rig.run(3)
+    rig.driver.set_prices(1, {11: 700})
+    rig.run(3).fill()
+    assert {Command.AUTHORISE, Command.RECORD_ACK, Command.PRICES} <= heard.keys()
+
+    def replay(command: int) -> None:
+        rig.machine.receive_data(heard[command], rig.now_us)
+        rig.machine.data_to_send(rig.now_us)
+
+    replay(Command.AUTHORISE)  # nobody is there
+    assert rig.point.state.name == "AUTHORISED"
+    rig.run(3)
+    assert rig.point.state.name == "IDLE"
+    replay(Command.PRICES)
+    assert rig.point.nozzles[1].price_fen_per_l == 650
+    rig.fill()
+    assert rig.point.nozzles[1].price_fen_per_l == 700
+    rig.full = True
+    rig.fill()
+    replay(Command.RECORD_ACK)
+    assert len(rig.point.unacknowledged) == 1
+    rig.full = False
+    rig.run(2).check()
+
+
 # --- under fire ----------------------------------------------------------------------------------------------------
 
 
