@@ -43,6 +43,7 @@ from .registers import (
     Width,
     base_of_fuelling_point,
     base_of_nozzle,
+    noteworthy_flags,
 )
 from .server import ModbusServer
 
@@ -92,6 +93,7 @@ __all__ = [
     "decode_device",
     "decode_nozzle",
     "decode_point",
+    "noteworthy_flags",
     "nozzle_read",
     "point_read",
     "price_write",

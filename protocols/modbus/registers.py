@@ -34,6 +34,7 @@ __all__ = [
     "Width",
     "base_of_fuelling_point",
     "base_of_nozzle",
+    "noteworthy_flags",
 ]
 
 MAP_IDENTITY: Final = 0x46435254
@@ -116,7 +117,24 @@ class SaleFlag(IntFlag):
     POWER_FAILURE = 4
     NO_FLOW_TIMEOUT = 8
     ZERO = 16
+    TEST = 32
+    EMERGENCY = 64
+    OVERRUN = 128
+    CLOCK_LOST = 256
     OTHER = 32768
+
+
+_FLAG_NAMES: Final = (
+    (SaleFlag.TEST, "test"),
+    (SaleFlag.POWER_FAILURE, "power-failure"),
+    (SaleFlag.EMERGENCY, "emergency-stop"),
+    (SaleFlag.CLOCK_LOST, "clock-lost"),
+)
+
+
+def noteworthy_flags(flags: int) -> tuple[str, ...]:
+    """Names of those flags of a sale that whoever books it has to know."""
+    return tuple(name for flag, name in _FLAG_NAMES if flags & flag)
 
 
 GRADE_CODES: Final = {"92": 92, "95": 95, "98": 98, "diesel": 1}
@@ -223,7 +241,7 @@ FUELLING_POINT: Final = (
         Width.U16,
         _R,
         "",
-        "How it ended: 0 nozzle hung up, else the sum of 1 preset reached, 2 terminated, 4 power failure, 8 no flow for too long, 16 zero sale, 32768 other.",
+        "How it ended: 0 nozzle hung up, else the sum of 1 preset reached, 2 terminated, 4 power failure, 8 no flow for too long, 16 zero sale, 32 test delivery that went back into the tank, 64 emergency stop, 128 more than the preset, 256 the clock was lost, 32768 other.",
     ),
     Register(16, "sale_volume", Width.U32, _R, "ml", "Its volume."),
     Register(18, "sale_amount", Width.U32, _R, "fen", "Its amount."),

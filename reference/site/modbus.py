@@ -26,6 +26,7 @@ from protocols.modbus import (
     command_write,
     decode_nozzle,
     decode_point,
+    noteworthy_flags,
     nozzle_read,
     point_read,
     price_write,
@@ -144,7 +145,7 @@ class _ModbusPoint(FuellingPointLogic):
                     sale, logical, missing, between, ("reconstructed", *flags), ended_us, now_us, more
                 )
             if judgement.filling is not None:
-                own = (*judgement.flags, *flags)
+                own = (*judgement.flags, *flags, *noteworthy_flags(sale.flags))
                 self._offer(sale, logical, filling, judgement.witness, own, ended_us, now_us, more=False)
             elif judgement.witness != before:
                 self.emit(TotalsRead(self.number, self.nozzles[logical], judgement.witness, now_us))

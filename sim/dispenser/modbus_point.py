@@ -21,6 +21,11 @@ _SALE_FLAGS: Final = {
     "power-failure": SaleFlag.POWER_FAILURE,
     "no-flow-timeout": SaleFlag.NO_FLOW_TIMEOUT,
     "zero": SaleFlag.ZERO,
+    "test": SaleFlag.TEST,
+    "emergency-stop": SaleFlag.EMERGENCY,
+    "breakaway": SaleFlag.EMERGENCY,
+    "overrun": SaleFlag.OVERRUN,
+    "clock-lost": SaleFlag.CLOCK_LOST,
 }
 
 

@@ -21,6 +21,7 @@ from reference.site.events import (
     SaleCaptured,
     TotalsRead,
 )
+from reference.site.modbus import ModbusDriver
 from sim.dispenser import (
     DartDispenser,
     DartQuirks,
@@ -28,6 +29,7 @@ from sim.dispenser import (
     DispenserProfile,
     FpState,
     FuellingPoint,
+    ModbusDispenser,
     Nozzle,
     Tank,
 )
@@ -84,6 +86,7 @@ class Rig:
         second: DartQuirks | None = None,
         preset_fen: int | None = None,
         priced: bool = True,
+        protocol: str = "dart",
     ) -> None:
         self.kernel = VirtualKernel(f"quirks/{seed}", epoch_us=0)
         self.rng = Random(f"customer/{seed}")
@@ -91,27 +94,33 @@ class Rig:
         if not priced:
             self.point.nozzles[1].price_fen_per_l = 0
         self.dispenser = Dispenser([self.point])
-        self.pump = DartDispenser(self.dispenser, {ADDRESS: self.point}, quirks=quirks)
-        self.driver = DartDriver(
-            LineConfig.model_validate(
-                {
-                    "protocol": "dart",
-                    "fuelling_points": [
-                        {
-                            "fuelling_point": 1,
-                            "address": ADDRESS,
-                            "nozzles": [{"nozzle": 1, "grade": "92", "price_fen_per_l": 750}],
-                        }
-                    ],
-                }
-            ),
-            quirks=master,
+        config = LineConfig.model_validate(
+            {
+                "protocol": protocol,
+                "framing": "rtu",
+                "baud": 9_600 if protocol == "dart" else 19_200,
+                "fuelling_points": [
+                    {
+                        "fuelling_point": 1,
+                        "address": ADDRESS,
+                        "nozzles": [{"nozzle": 1, "grade": "92", "price_fen_per_l": 750}],
+                    }
+                ],
+            }
         )
+        self.pump: DartDispenser | ModbusDispenser
+        self.driver: DartDriver | ModbusDriver
+        if protocol == "dart":
+            self.pump = DartDispenser(self.dispenser, {ADDRESS: self.point}, quirks=quirks)
+            self.driver = DartDriver(config, quirks=master)
+        else:
+            self.pump = ModbusDispenser(self.dispenser, ADDRESS, framing="rtu", baud=19_200)
+            self.driver = ModbusDriver(config)
         self.driver.listener = self.hear
         self.preset_fen = preset_fen
         self.policy = True
         self.events: list[DriverEvent] = []
-        self.bus = VirtualBus(self.kernel, "line", baud=9_600)
+        self.bus = VirtualBus(self.kernel, "line", baud=config.baud)
         self.bus.attach(self.pump, name="pump", addresses=[ADDRESS])
         if second is not None:
             self.other = Dispenser([make_point(2)])
@@ -397,3 +406,25 @@ def test_a_lift_around_an_authorisation_sells_or_does_not_and_nothing_between(of
     rig.run(6 * S)
     assert rig.captured == rig.truth
     assert len(rig.truth) == sells
+
+
+@pytest.mark.requirement("fd-met.test-deliveries-are-flagged", "fd-pwr.interrupted-sale-uploads-once-flagged")
+def test_a_driver_whose_protocol_has_flags_passes_on_what_matters() -> None:
+    rig = Rig(protocol="modbus")
+    rig.sell(1)
+    rig.point.set_test(rig.kernel.now_us, True)
+    rig.sell(1)
+    rig.point.set_test(rig.kernel.now_us, False)
+    rig.point.lift(1, rig.kernel.now_us)
+    rig.run(4 * S)
+    rig.point.squeeze(rig.kernel.now_us, 30_000)
+    rig.run(4 * S)
+    rig.dispenser.cut_power(rig.kernel.now_us)
+    rig.run(20 * S)
+    rig.point.hang_up(rig.kernel.now_us)
+    rig.dispenser.restore_power(rig.kernel.now_us)
+    rig.run(10 * S)
+    rig.check(3)
+    flags = [event.flags for event in rig.events if isinstance(event, SaleCaptured)]
+    assert ["test" in one for one in flags] == [False, True, False]
+    assert ["power-failure" in one for one in flags] == [False, False, True]

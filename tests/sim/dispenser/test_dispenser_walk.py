@@ -37,14 +37,29 @@ LEGAL = {
 
 
 class DispenserWalk(RuleBasedStateMachine):
-    @initialize(zero_sales=st.sampled_from(["drop", "journal"]), starts_open=st.booleans())
-    def build(self, zero_sales: str, starts_open: bool) -> None:
+    @initialize(
+        zero_sales=st.sampled_from(["drop", "journal"]),
+        starts_open=st.booleans(),
+        iron=st.sampled_from(
+            [
+                {},
+                {"nv_write_us": 200},
+                {"valve_lag_us": 150_000, "trickle_ml": 30},
+                {"price_while_busy": "next", "price_pause_us": 5_000_000},
+                {"nv_write_us": 400, "valve_lag_us": 90_000, "price_while_busy": "next", "mmq_ml": 500},
+            ]
+        ),
+    )
+    def build(self, zero_sales: str, starts_open: bool, iron: dict[str, object]) -> None:
+        self.iron = iron
+        self.cuts = 0
         self.tanks = [Tank(1, "92"), Tank(2, "95")]
         profile = DispenserProfile(
             zero_sales=zero_sales,  # type: ignore[arg-type]
             starts_open=starts_open,
             authorisation_ttl_us=20_000_000,
             no_flow_timeout_us=10_000_000,
+            **iron,  # type: ignore[arg-type]
         )
         self.dispenser = Dispenser(
             FuellingPoint(
@@ -157,9 +172,22 @@ class DispenserWalk(RuleBasedStateMachine):
     @precondition(lambda self: len(self.events) > 5)
     @rule()
     def power_dip(self) -> None:
+        self.cuts += 1
         self.dispenser.cut_power(self.now_us)
         self.now_us += 1_000
         self.dispenser.restore_power(self.now_us)
+
+    @rule(number=st.sampled_from([1, 2]), role=st.sampled_from(["manager", "cashier"]))
+    def emergency(self, number: int, role: str) -> None:
+        self.point(number).emergency_stop(self.now_us)
+        self.now_us += 100_000
+        assert not self.point(number).authorise(self.now_us)
+        assert self.point(number).reset_emergency(self.now_us, role) == (role == "manager")
+        self.point(number).reset_emergency(self.now_us, "manager")
+
+    @rule(number=st.sampled_from([1, 2]), locked=st.booleans())
+    def lock(self, number: int, locked: bool) -> None:
+        (self.point(number).lock if locked else self.point(number).unlock)(self.now_us)
 
     @invariant()
     def meters_totals_tanks_and_records_agree(self) -> None:
@@ -179,14 +207,18 @@ class DispenserWalk(RuleBasedStateMachine):
                 assert nozzle.total_volume_ml == sum(sale.volume_ml for sale in own)
                 assert nozzle.total_amount_fen == sum(sale.amount_fen for sale in own)
                 totals = point.totals(logical, self.now_us)
-                assert totals[0] >= self.totals[nozzle.nozzle_id][0]
-                assert totals[1] >= self.totals[nozzle.nozzle_id][1]
+                # A pulse that was just being written when the power failed had been shown, and is gone.
+                lost = self.iron.get("nv_write_us", 0) != 0
+                assert totals[0] >= self.totals[nozzle.nozzle_id][0] - 10 * lost
+                assert totals[1] >= self.totals[nozzle.nozzle_id][1] - 110 * lost
                 self.totals[nozzle.nozzle_id] = totals
                 drawn[nozzle.tank.tank_id] += totals[0]
             for sale in sales:
                 assert sale.amount_fen == amount_fen(sale.volume_ml, sale.price_fen_per_l)
         for tank in self.tanks:
-            assert tank.drawn_ml == drawn[tank.tank_id]
+            # Both points may have a pulse on its way into the memory at each cut.
+            most = 2 * self.cuts if "nv_write_us" in self.iron else 0
+            assert 0 <= tank.drawn_ml - drawn[tank.tank_id] <= 10 * most
 
 
 TestDispenserWalk = DispenserWalk.TestCase
