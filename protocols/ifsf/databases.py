@@ -1,8 +1,9 @@
 """The databases of a dispenser and their data ids, as tables.
 
-A row says how an element looks, who may write it and when, and how many independent sources show it. Sources: zhang98722/
-ifsf-communication, tagnpeng/ifsf, fangym0335/first, ycxzfforever/ZHY_IFSF_AM3352 and ZSY_IFSF; where the sources give no size
-or meaning the row carries 0 sources and is this project's own reading.
+A row says how an element looks, who may write it and when, and how many independent sources have the data id. Sources:
+zhang98722/ifsf-communication, tagnpeng/ifsf, fangym0335/first, ycxzfforever/ZHY_IFSF_AM3352 and ZSY_IFSF. Sizes and who may write
+what are those of the captures; where no capture shows them they are this project's own reading, as is the unit of data id 59,
+which therefore carries 0. A certifier may judge by what a capture shows, not by the rest of a row.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Field:
         form: ``bin``, ``bcd``, ``number``, ``text`` or ``none``.
         size: bytes; None for any.
         access: see `Access`.
-        sources: independent sources that show it; 0 means this project's own reading.
+        sources: independent sources that have the data id; 0 means this project's own reading.
     """
 
     data_id: int
@@ -125,64 +126,64 @@ def _fields(*rows: tuple[int, str, str, int | None, Access, int]) -> MappingProx
 DATABASES: Final = MappingProxyType(
     {
         DatabaseKind.COMMUNICATION: _fields(
-            (1, "protocol version", "bcd", 6, _R, 3),
-            (2, "own address", "bin", 2, _R, 3),
-            (3, "recipients of unsolicited messages", "bin", None, _R, 3),
+            (1, "protocol version", "bcd", 6, _R, 4),
+            (2, "own address", "bin", 2, _R, 4),
+            (3, "recipients of unsolicited messages", "bin", None, _R, 4),
             (4, "heartbeat interval, s", "bin", 1, _A, 4),
-            (5, "block size", "bin", 2, _R, 2),
+            (5, "block size", "bin", 2, _R, 4),
             (11, "add recipient", "bin", 2, _A, 4),
-            (12, "remove recipient", "bin", 2, _A, 3),
+            (12, "remove recipient", "bin", 2, _A, 4),
         ),
         DatabaseKind.CALCULATOR: _fields(
             (2, "products", "bin", 1, _C, 4),
-            (3, "fuelling modes", "bin", 1, _C, 3),
-            (4, "meters", "bin", 1, _R, 3),
+            (3, "fuelling modes", "bin", 1, _C, 4),
+            (4, "meters", "bin", 1, _R, 4),
             (5, "fuelling points", "bin", 1, _C, 4),
-            (6, "country", "bcd", 2, _C, 3),
+            (6, "country", "bcd", 2, _C, 4),
             (11, "Auth_State_Mode", "bin", 1, _C, 4),
             (12, "Stand_Alone_Auth", "bin", 1, _C, 4),
-            (13, "Max_Auth_Time, s", "bin", 1, _C, 3),
-            (21, "limit 21", "bin", 1, _R, 2),
-            (22, "limit 22", "bin", 1, _R, 2),
-            (23, "limit 23", "bin", 1, _R, 2),
-            (24, "limit 24", "bin", 1, _R, 2),
-            (40, "digits of an amount", "bin", 1, _R, 2),
-            (41, "decimals of an amount", "bin", 1, _R, 2),
-            (42, "digits of a volume", "bin", 1, _R, 2),
-            (43, "decimals of a volume", "bin", 1, _R, 2),
-            (44, "digits of a unit price", "bin", 1, _R, 2),
-            (45, "decimals of a unit price", "bin", 1, _R, 2),
-            (46, "rounding", "bin", 1, _R, 2),
-            (50, "maker", "text", 3, _R, 3),
-            (51, "model", "text", 3, _R, 3),
-            (53, "serial number", "text", 12, _R, 3),
-            (54, "software version", "text", 12, _R, 3),
-            (58, "protocol version", "bcd", 2, _R, 3),
+            (13, "Max_Auth_Time, s", "bin", 1, _C, 4),
+            (21, "limit 21", "bin", 1, _R, 4),
+            (22, "limit 22", "bin", 1, _R, 4),
+            (23, "limit 23", "bin", 1, _R, 4),
+            (24, "limit 24", "bin", 1, _R, 4),
+            (40, "digits of an amount", "bin", 1, _R, 4),
+            (41, "decimals of an amount", "bin", 1, _R, 4),
+            (42, "digits of a volume", "bin", 1, _R, 4),
+            (43, "decimals of a volume", "bin", 1, _R, 4),
+            (44, "digits of a unit price", "bin", 1, _R, 4),
+            (45, "decimals of a unit price", "bin", 1, _R, 4),
+            (46, "rounding", "bin", 1, _R, 4),
+            (50, "maker", "text", 3, _R, 4),
+            (51, "model", "text", 3, _R, 4),
+            (53, "serial number", "text", 12, _R, 4),
+            (54, "software version", "text", 12, _R, 4),
+            (58, "protocol version", "bcd", 2, _R, 4),
         ),
         DatabaseKind.FUELLING_POINT: _fields(
             (2, "unpaid transactions, most", "bin", 1, _C, 4),
-            (3, "history of cleared transactions, most", "bin", 1, _C, 3),
+            (3, "history of cleared transactions, most", "bin", 1, _C, 4),
             (4, "logical nozzles", "bin", 1, _C, 4),
             (7, "default fuelling mode", "bin", 1, _C, 4),
             (20, "FP_State", "bin", 1, _R, 4),
             (21, "Log_Noz_State", "bin", 1, _R, 4),
             (22, "Assign_Contr_Id", "bin", 2, _A, 4),
-            (23, "Release_Mode", "bin", 1, _C, 3),
-            (24, "ZeroTR_Mode", "bin", 1, _C, 3),
+            (23, "Release_Mode", "bin", 1, _C, 4),
+            (24, "ZeroTR_Mode", "bin", 1, _C, 4),
             (25, "Log_Noz_Mask", "bin", 1, _Y, 4),
-            (26, "Config_Lock", "bin", 2, _C, 3),
+            (26, "Config_Lock", "bin", 2, _C, 4),
             (27, "Remote_Amount_Prepay", "number", 5, _Y, 4),
             (28, "Remote_Volume_Preset", "number", 5, _Y, 4),
             (29, "current transaction sequence", "bcd", 2, _R, 4),
             (30, "Release_Contr_Id", "bin", 2, _Y, 4),
-            (32, "release token", "bin", None, _Y, 3),
-            (33, "fuelling mode", "bin", 1, _Y, 3),
+            (32, "release token", "bin", None, _Y, 4),
+            (33, "fuelling mode", "bin", 1, _Y, 4),
             (34, "Current_Amount", "number", 5, _R, 4),
             (35, "Current_Volume", "number", 5, _R, 4),
-            (36, "current unit price", "number", 4, _R, 3),
-            (37, "current logical nozzle", "bin", 1, _R, 3),
-            (38, "current product", "bcd", 4, _R, 3),
-            (51, "local preset", "number", 5, _R, 2),
+            (36, "current unit price", "number", 4, _R, 4),
+            (37, "current logical nozzle", "bin", 1, _R, 4),
+            (38, "current product", "bcd", 4, _R, 4),
+            (51, "local preset", "number", 5, _R, 4),
             (59, "running message period, tenths of a second", "bin", 1, _A, 0),
             (60, "Open", "none", 0, _X, 4),
             (61, "Close", "none", 0, _X, 4),
@@ -190,25 +191,25 @@ DATABASES: Final = MappingProxyType(
             (63, "Terminate", "none", 0, _X, 4),
             (64, "Suspend", "none", 0, _X, 4),
             (65, "Resume", "none", 0, _X, 4),
-            (66, "Clear display", "none", 0, _X, 3),
-            (80, "alarms", "bin", 8, _R, 2),
+            (66, "Clear display", "none", 0, _X, 4),
+            (80, "alarms", "bin", 8, _R, 4),
             (100, "status message", "none", 0, _N, 4),
             (102, "running message", "none", 0, _N, 4),
         ),
         DatabaseKind.PRODUCT: _fields((2, "product number", "bcd", 4, _C, 4)),
         DatabaseKind.PRICE: _fields(
-            (2, "unit price", "number", 4, _A, 4), (3, "most volume", "number", 5, _A, 2)
+            (2, "unit price", "number", 4, _A, 4), (3, "most volume", "number", 5, _A, 4)
         ),
         DatabaseKind.METER: _fields(
-            (1, "type", "bin", 1, _R, 2),
-            (2, "pulse factor", "bin", 1, _R, 2),
-            (4, "product slot", "bin", 1, _R, 2),
-            (20, "total volume", "number", 7, _R, 3),
+            (1, "type", "bin", 1, _R, 4),
+            (2, "pulse factor", "bin", 1, _R, 4),
+            (4, "product slot", "bin", 1, _R, 4),
+            (20, "total volume", "number", 7, _R, 4),
         ),
         DatabaseKind.NOZZLE: _fields(
             (1, "product slot", "bin", 1, _C, 4),
             (5, "physical nozzle", "bin", 1, _C, 4),
-            (7, "meter", "bin", 1, _R, 3),
+            (7, "meter", "bin", 1, _R, 4),
             (20, "total volume", "number", 7, _R, 4),
             (21, "total amount", "number", 7, _R, 4),
             (22, "transactions", "number", 7, _R, 4),
@@ -216,7 +217,7 @@ DATABASES: Final = MappingProxyType(
         DatabaseKind.TRANSACTION: _fields(
             (1, "sequence number", "bcd", 2, _R, 4),
             (2, "controlling device that released", "bin", 2, _R, 4),
-            (4, "fuelling mode", "bin", 1, _R, 3),
+            (4, "fuelling mode", "bin", 1, _R, 4),
             (5, "amount", "number", 5, _R, 4),
             (6, "volume", "number", 5, _R, 4),
             (7, "unit price", "number", 4, _R, 4),
@@ -226,7 +227,7 @@ DATABASES: Final = MappingProxyType(
             (21, "state", "bin", 1, _R, 4),
             (30, "clear", "none", 0, _X, 4),
             (31, "lock", "none", 0, _X, 4),
-            (32, "unlock", "none", 0, _X, 3),
+            (32, "unlock", "none", 0, _X, 4),
             (100, "buffer message", "none", 0, _N, 4),
             (200, "made off-line", "bin", 1, _R, 1),
             (201, "off-line record number", "bcd", 2, _R, 1),
@@ -238,10 +239,10 @@ DATABASES: Final = MappingProxyType(
             (235, "pressure after (gas)", "number", 4, _R, 1),
         ),
         DatabaseKind.ERROR: _fields(
-            (1, "type", "bin", 1, _R, 3),
-            (2, "text", "text", None, _R, 3),
-            (5, "FP_State", "bin", 1, _R, 3),
-            (100, "error message", "none", 0, _N, 3),
+            (1, "type", "bin", 1, _R, 4),
+            (2, "text", "text", None, _R, 4),
+            (5, "FP_State", "bin", 1, _R, 4),
+            (100, "error message", "none", 0, _N, 4),
         ),
         DatabaseKind.SOFTWARE: _fields((1, "software version", "text", 12, _R, 1)),
     }

@@ -69,7 +69,7 @@ _ALL: Final = (
         _FOUR,
     ),
     Rule("ifsf-token", "Answer and acknowledgement echo the token of the request.", _FOUR),
-    Rule("ifsf-long-length", "A length of 255 or more is FF and two bytes.", _FOUR),
+    Rule("ifsf-long-length", "A length of 255 or more is FF and two bytes.", (_FIRST,)),
     Rule("ifsf-numbers", "A number is a sign-and-point byte and packed decimal digits.", _FOUR),
     Rule("ifsf-states", "Fuelling points have the states 1 to 9.", _FOUR),
     Rule("ifsf-not-available", "An element that is not there is answered with length 0.", (_FIRST, _ZHY)),
@@ -88,10 +88,10 @@ _ALL: Final = (
     Rule(
         "ifsf-unpaid-limit",
         "Release is refused (6) while the unpaid transactions are at their limit.",
-        (_FIRST, _ZHY),
+        (_FIRST,),
     ),
     Rule("ifsf-sequence", "Transactions are numbered 1 to 9999 and then 1 again.", _FOUR),
-    Rule("ifsf-zero-sale", "With ZeroTR_Mode 0 a sale without fuel is not stored.", (_FIRST, _ZHY)),
+    Rule("ifsf-zero-sale", "With ZeroTR_Mode 0 a sale without fuel is not stored.", (_FIRST,)),
     Rule(
         "ifsf-nozzle-bits",
         "A set bit of Log_Noz_State means that the nozzle is out.",
@@ -102,7 +102,7 @@ _ALL: Final = (
         "A transaction is told when it is made and when it is cleared.",
         (_FIRST, _ZHY),
     ),
-    Rule("ifsf-unlock", "An unlocked transaction is payable again; one source clears it.", (_ZHANG,)),
+    Rule("ifsf-unlock", "An unlocked transaction is payable again; the sources differ, one clears it.", ()),
     Rule(
         "ifsf-stand-alone",
         "Without its controlling device a dispenser goes on and uploads later.",

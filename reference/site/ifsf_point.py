@@ -173,6 +173,11 @@ class IfsfPointLogic(IfsfSales):
         if state is not before:
             self.changes += 1
         self._on_nozzle(self._nozzle_of(bits, state), now_us)
+        if before is FpState.CALLING and state is FpState.IDLE:
+            # Nobody calls any more, whatever the nozzle's bit says: some dispensers never clear it.
+            self._lift_waits = False
+            if self.wanted is not None and not self.wanted.said:
+                self.refuse("nozzle returned", now_us)
         if state in DELIVERING:
             self._on_delivering(state, now_us)
         elif self.delivery_open and before is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from protocols.ifsf import Address, Endpoint, MessageKind, NodeMachine, decode_message
+from protocols.ifsf import Address, Endpoint, Heartbeat, MessageKind, NodeMachine, decode_message
 from protocols.sansio import Outgoing
 from reference.site.config import ConfigError, LineConfig, parse_config
 from reference.site.driver import SaleNotStored
@@ -630,3 +630,23 @@ def test_it_is_a_node_machine() -> None:
     machine: NodeMachine = IfsfDriver(line_config())
     assert machine.dial is None
     assert not machine.wants_close
+
+
+def test_what_real_dispensers_do_against_the_rules_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A nozzle bit that is always set, the state in the heartbeat, status messages to nobody: it works, with warnings."""
+    bench = Bench()
+    monkeypatch.setattr(type(bench.node.points[1]), "nozzle_bits", property(lambda _self: b"\x01"))
+    bench.run(2)
+    status = "000001010080000e01216400140103150101160200 00".replace(" ", "")
+    bench.driver.receive_data(bytes.fromhex(status), bench.kernel.now_us)
+    bench.car(3, 10)
+    bench.car(30, 10)
+    bench.run(60)
+    bench.check_books()
+    assert len(bench.sales) == len(bench.told(NozzleLifted)) == 2
+    assert bench.driver.device.link.counts == {"ifsf-status-to-nobody": 1}
+    bench.restart()
+    bench.node.link.status = 3
+    beat = Heartbeat("127.0.0.1", 8802, Address(1, 1), 3).encode()
+    bench.driver.receive_datagram(beat, bench.kernel.now_us)
+    assert bench.driver.device.link.counts == {"ifsf-status-is-state": 1}
