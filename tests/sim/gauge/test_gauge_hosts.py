@@ -89,6 +89,7 @@ async def over_tcp(wanted: int) -> bytes:
     writer.write(b"".join(COMMANDS))
     heard = await asyncio.wait_for(reader.readexactly(wanted), 10)
     writer.close()
+    await writer.wait_closed()
     await server.aclose()
     return heard
 
@@ -162,10 +163,11 @@ def asked(gauge: GaugeConsole, *codes: str) -> list[str]:
 
     async def play() -> list[str]:
         server = await serve_machine_tcp(lambda: GaugePort(gauge, think_us=0), "127.0.0.1", 0, now_us)
-        async with AsyncTlsSocket("127.0.0.1", server.port) as tls:
-            replies = [await tls.execute(code) for code in codes]
-        await server.aclose()
-        return replies
+        try:
+            async with AsyncTlsSocket("127.0.0.1", server.port) as tls:
+                return [await tls.execute(code) for code in codes]
+        finally:
+            await server.aclose()
 
     return asyncio.run(play())
 
