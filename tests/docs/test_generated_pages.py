@@ -6,6 +6,7 @@ from pathlib import Path
 
 from conformance.catalogue import load_catalogue
 from conformance.traceability import proving_tests, traceability_page
+from mutants.matrix import kept_kills, matrix_page
 from protocols.modbus.document import register_map_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,3 +26,8 @@ def test_the_requirements_page_is_current():
 def test_the_register_map_is_current():
     page = (ROOT / "docs" / "modbus-register-map.md").read_text("utf-8")
     assert page == register_map_page(), "run: python -m protocols.modbus.document docs/modbus-register-map.md"
+
+
+def test_the_kill_matrix_is_current():
+    page = (ROOT / "docs" / "mutants.md").read_text("utf-8")
+    assert page == matrix_page(kept_kills()), "run: python -m mutants"
