@@ -18,7 +18,7 @@ from scenarios.world.service_control import service_routes
 from sim.dispenser import FpEvent, FuellingPoint
 from sim.kernel import WallKernel
 from sim.printer import Printer, receipt_png
-from sim.wires import LineServer, MachineServer
+from sim.wires import LineServer, MachineServer, NodeHost
 
 if TYPE_CHECKING:
     from scenarios.world.real import RealWorld
@@ -62,7 +62,7 @@ class Controlled(Protocol):
         """Dispensers and tanks."""
 
     @property
-    def lines(self) -> Mapping[str, LineServer | MachineServer]:
+    def lines(self) -> Mapping[str, LineServer | MachineServer | NodeHost]:
         """Pump lines on TCP, by name."""
 
 
@@ -180,7 +180,7 @@ class _Control:
 
     def line(self, name: str, *, cut: bool) -> None:
         server = self.world.lines.get(name)
-        if not isinstance(server, LineServer):
+        if not isinstance(server, LineServer | NodeHost):
             raise HTTPException(404, f"there is no line {name!r} that could be cut")
         if cut:
             server.cut()

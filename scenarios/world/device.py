@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from fastapi import FastAPI
 
+from protocols.aaff import Framer as AaFfFramer
 from protocols.dart import Framer
 from protocols.ifsf import StreamFramer
 from protocols.modbus import TcpAssembler
@@ -77,6 +78,8 @@ def dispenser_station(
 ) -> Station:
     """A station that is nothing but one dispenser: each fuelling point has a nozzle for each grade.
 
+    On AA FF, where a gun is one nozzle, the fuelling points take turns with the grades.
+
     Args:
         protocol: of the line.
         points: how many fuelling points.
@@ -99,6 +102,7 @@ def dispenser_station(
             "nozzles": [
                 {"nozzle": (point - 1) * len(grades) + tank, "grade": grade, "tank": tank}
                 for tank, grade in enumerate(grades, start=1)
+                if protocol != "aaff" or (point - tank) % len(grades) == 0
             ],
         }
         for point in range(1, points + 1)
@@ -166,6 +170,8 @@ def _reader(line: Line) -> Callable[[bytes], Sequence[object]] | None:
         return TcpAssembler().feed
     if line.protocol == "ifsf":
         return StreamFramer().feed
+    if line.protocol == "aaff":
+        return AaFfFramer().feed
     return None
 
 
@@ -197,7 +203,7 @@ class DeviceOnWire:
         self.where = ""
         self.control = ""
         self.wire = Counted(LINE, kind, keeps=keep_capture, read=None)
-        self.lines: dict[str, LineServer | MachineServer] = {}
+        self.lines: dict[str, LineServer | MachineServer | NodeHost] = {}
         self.equipment = Equipment({}, {}, ())
         self.printer: Printer | None = None
         self._line: Line | None = None
@@ -283,6 +289,7 @@ class DeviceOnWire:
             node = NodeHost(machine, self._now_us, broadcast=place, name=self.kind, capture=self.wire)
             await node.start()
             self._stack.push_async_callback(node.aclose)
+            self.lines[LINE] = node
             self.where = f"heartbeats {BROADCAST}:{node.broadcast[1]}, TCP {_HOST}:{node.port}"
             return
         server: LineServer | MachineServer

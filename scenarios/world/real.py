@@ -158,7 +158,7 @@ class RealWorld:
     ) -> None:
         self.scenario = scenario
         self.seed = str(seed)
-        self.lines: dict[str, LineServer | MachineServer] = {}
+        self.lines: dict[str, LineServer | MachineServer | NodeHost] = {}
         self.captures: list[Capture] = []
         self._keys = keys
         self._ports = dict(ports or {})
@@ -268,6 +268,7 @@ class RealWorld:
         )
         await node.start()
         self._stack.push_async_callback(node.aclose)
+        self.lines[line.name] = node
         return f"{_BROADCAST}:{node.broadcast[1]}"
 
     def _build_services(self, callbacks_url: str) -> dict[str, ASGIApp]:

@@ -111,6 +111,7 @@ class NodeHost:
         self._timer: asyncio.TimerHandle | None = None
         self._woken = False
         self._stopped = False
+        self._is_cut = False
 
     async def start(self) -> None:
         """Listen, and begin to send heartbeats.
@@ -156,16 +157,31 @@ class NodeHost:
             self._server.close()
             await self._server.wait_closed()
 
+    def cut(self) -> None:
+        """Pull the network cable: nothing goes out or comes in, and both connections break."""
+        self._is_cut = True
+        for transport in (self._out, self._in.transport if self._in is not None else None):
+            if transport is not None:
+                transport.abort()
+
+    def join(self) -> None:
+        """Plug it in again."""
+        self._is_cut = False
+        self._serve()
+
     # -- from the sockets ----------------------------------------------------------------------------------------
 
     def heard_datagram(self, data: bytes) -> None:
         """A datagram came in."""
-        if not self._stopped:
+        if not self._stopped and not self._is_cut:
             self.machine.receive_datagram(data, self._clock())
             self._serve()
 
     def accepted(self, wire: _Heard) -> None:
         """The peer dialled us. A peer has one connection: a newer one replaces the older."""
+        if self._is_cut and wire.transport is not None:
+            wire.transport.abort()
+            return
         before, self._in = self._in, wire
         if before is not None:
             self.machine.dropped(self._clock())
@@ -197,7 +213,7 @@ class NodeHost:
         loop = asyncio.get_running_loop()
         while True:
             target = self.machine.dial
-            if target is None or not self._may_dial(target):
+            if target is None or self._is_cut or not self._may_dial(target):
                 self._look.clear()
                 await self._look.wait()
                 continue
@@ -267,7 +283,7 @@ class NodeHost:
         self._out.write(data)
 
     def _send(self, datagram: bytes) -> None:
-        if self._udp is not None and not self._udp.is_closing():
+        if self._udp is not None and not self._udp.is_closing() and not self._is_cut:
             self._udp.sendto(datagram, self.broadcast)
 
     def _arm(self, due_us: int | None, now_us: int) -> None:
