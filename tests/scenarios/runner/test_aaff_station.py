@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from scenarios.loader import load
@@ -10,6 +12,7 @@ from scenarios.model.station import Dispenser
 from scenarios.oracles import judge_all
 from scenarios.runner.virtual import run_once
 from scenarios.verdicts import Verdict
+from scenarios.world.device import dispenser_station
 
 
 def aaff_station() -> Scenario:
@@ -48,6 +51,26 @@ def test_impossible_lines(change: dict[str, object], why: str) -> None:
     line = aaff_station().station.lines[0]
     with pytest.raises(ValueError, match=why):
         Line.model_validate({**line.model_dump(), **change})
+
+
+def test_one_dispenser_on_one_wire_has_a_nozzle_for_each_gun() -> None:
+    station = dispenser_station(
+        "aaff",
+        points=3,
+        prices_fen_per_l={"92": 700, "95": 750},
+        first_address=None,
+        baud=38_400,
+        framing="serial",
+    )
+    assert [point.nozzles[0].grade for point in station.fuelling_points()] == ["92", "95", "92"]
+    assert [point.address for point in station.lines[0].points] == [1, 2, 3]
+    with pytest.raises(ValueError, match="an AA FF gun is one nozzle; fuelling point 1 has several"):
+        type(station).model_validate(_two_nozzles(station.model_dump(mode="json")))
+
+
+def _two_nozzles(station: dict[str, Any]) -> dict[str, Any]:
+    station["dispensers"][0]["fuelling_points"][0]["nozzles"].append({"nozzle": 99, "grade": "95", "tank": 2})
+    return station
 
 
 @pytest.mark.parametrize("skip_idle_polls", [True, pytest.param(False, marks=pytest.mark.slow)])
