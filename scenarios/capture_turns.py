@@ -82,7 +82,9 @@ def take_turns(capture: Capture, play: Iterable[str]) -> list[Turn]:
             turns.append(open_turn.close(len(turns) + 1))
             open_turn = _Open()
         open_turn.take(frame.t_us, data, is_ours=is_ours)
-    if open_turn.said or open_turn.expected:
+    if (
+        open_turn.expected
+    ):  # else the capture ends before anybody could answer, and nobody knows what they would have said
         turns.append(open_turn.close(len(turns) + 1))
     if not any(turn.said for turn in turns):
         raise ReplayError(f"{' and '.join(played)} said nothing in this capture, so there is nothing to play")

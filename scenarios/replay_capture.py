@@ -33,6 +33,9 @@ _GAP_CHARACTERS: Final = 5
 
 _DEFAULT_BAUD: Final = 9600
 
+_AT_ONCE_BAUD: Final = 1_000_000
+"""A burst goes into a pty in one piece: on a busy machine pacing would tear it, and silence ends a Modbus RTU frame."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -121,12 +124,10 @@ async def _put(
         elif place.host:
             return (await connect_machine_tcp(player, place.host, place.port, _now_us)).aclose
         elif place.path is not None:
-            is_pty = place.path.resolve().is_relative_to("/dev/pts")
             # A pty has no parity, and Linux answers EINVAL to the second who asks it for one.
-            serial = SerialHost(
-                player, _now_us, path=place.path, baud=_baud(capture, place),
-                parity="N" if is_pty else place.parity, is_paced=is_pty,
-            )  # fmt: skip
+            parity = "N" if place.path.resolve().is_relative_to("/dev/pts") else place.parity
+            baud = _baud(capture, place)
+            serial = SerialHost(player, _now_us, path=place.path, baud=baud, parity=parity)
             await serial.start()
             return serial.aclose
         else:
@@ -134,7 +135,7 @@ async def _put(
                 raise ReplayError(
                     "on a pty of ours the target has to speak first, or its first words would be lost"
                 )
-            pty = PtyHost(player, _now_us, baud=_baud(capture, place))
+            pty = PtyHost(player, _now_us, baud=_AT_ONCE_BAUD)
             where, close = str(await pty.start()), pty.aclose
     except (OSError, serialx.SerialException) as error:
         reason = getattr(error, "strerror", None) or str(error)

@@ -174,7 +174,8 @@ def test_the_other_side_can_be_played_to_a_target_that_speaks_first():
     master = Master({b"idle": b"lift?", b"no": b"sale?"}, opening=b"poll", turn_round_us=50_000)
     report, _, _ = play(recording(*GOOD), master, played=("pump",))
     assert report.same
-    assert [data for _, data in master.heard] == [b"idle", b"no", b"12.", b"50"]
+    # The last answer is not played: what the master said to it is not in the capture.
+    assert [data for _, data in master.heard] == [b"idle", b"no"]
 
 
 def test_a_target_that_hangs_up_is_a_difference():
