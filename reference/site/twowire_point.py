@@ -22,6 +22,12 @@ _FASTEST_ML_PER_S = 2_200
 _FIRST_STEP_ML = 100
 """What may have flowed before the first look, beyond what the clock says."""
 
+_STEP_US = 3_000_000
+"""After a longer silence nobody can say what is possible: then readings have to confirm each other."""
+
+_CONFIRMATIONS = 2
+"""So many further readings must go on from a step that seemed impossible: garbage repeats itself on a disturbed line."""
+
 
 class TwoWirePoint(FuellingPointLogic):
     """See `FuellingPointLogic`; grade k of the head is logical nozzle k.
@@ -48,7 +54,9 @@ class TwoWirePoint(FuellingPointLogic):
         self.price_under_way = self.authorisation_under_way = False
         self._sold_at: dict[int, int] = {}  # unit price in the transaction read last
         self._weighed: tuple[int, int] = (0, 0)  # running money believed last, and when
-        self._doubtful: tuple[int, int] | None = None
+        self._doubtful: list[
+            tuple[int, int]
+        ] = []  # readings that go on from each other, not from what is shown
 
     # -- what the driver asks -----------------------------------------------------------------------------------
 
@@ -111,14 +119,15 @@ class TwoWirePoint(FuellingPointLogic):
         if not (self.delivery_open and self.phase in DELIVERING and self.up):
             return
         if amount_fen < self.running.amount_fen:
-            self._doubtful = None
+            self._doubtful.clear()
             return  # late, or damaged on its way
-        if not self._possible(self._weighed, amount_fen, now_us) and (
-            self._doubtful is None or not self._possible(self._doubtful, amount_fen, now_us)
-        ):
-            self._doubtful = (amount_fen, now_us)
-            return
-        self._doubtful = None
+        if not self._possible(self._weighed, amount_fen, now_us):
+            if self._doubtful and not self._possible(self._doubtful[-1], amount_fen, now_us):
+                self._doubtful.clear()
+            self._doubtful.append((amount_fen, now_us))
+            if len(self._doubtful) <= _CONFIRMATIONS:
+                return
+        self._doubtful.clear()
         self._weighed = (amount_fen, now_us)
         if amount_fen == self.running.amount_fen:
             return
@@ -132,6 +141,8 @@ class TwoWirePoint(FuellingPointLogic):
         before_fen, before_us = since
         known = {**self.prices, **self.pump_prices}
         price = known.get(self.delivery_nozzle) or max(known.values())
+        if now_us - before_us > _STEP_US:
+            return amount_fen == before_fen
         most_ml = _FIRST_STEP_ML + _FASTEST_ML_PER_S * (now_us - before_us) // 1_000_000
         return before_fen <= amount_fen <= before_fen + price * most_ml // 1000 + 1
 
@@ -140,13 +151,17 @@ class TwoWirePoint(FuellingPointLogic):
     def _open_delivery(self, logical: int, now_us: int) -> None:
         super()._open_delivery(logical, now_us)
         self._weighed = (0, now_us)
-        self._doubtful = None
+        self._doubtful.clear()
 
     def _on_delivery_end(self, now_us: int) -> None:
         # One reading gives the totals of all grades, and only the transaction knows which one it was.
         if self.capture is None and not self.recovering:
             self._begin_capture(self.nozzles, now_us, recovered=False)
             self._reads[Read.FILLING, 0] = [-1, 0]
+
+    def _unreadable(self, item: tuple[Read, int]) -> None:
+        # The head keeps showing an old delivery: without totals nothing is proven. Ask on; the pump does answer polls.
+        self._reads[item] = [-1, 0]
 
     def _conclude(self, now_us: int) -> None:
         # Status 6 after the reading is no RESET: the display still shows the delivery before.
