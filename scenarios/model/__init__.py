@@ -14,6 +14,7 @@ from scenarios.model.demand import (
     Prepay,
     Steps,
 )
+from scenarios.model.make import Make
 from scenarios.model.scenario import Check, Curve, PriceChange, Scenario, Wall
 from scenarios.model.services import (
     BackendKill,
@@ -79,6 +80,7 @@ __all__ = [
     "Line",
     "LinePoint",
     "LogNormal",
+    "Make",
     "NetworkLegs",
     "Nozzle",
     "Part",

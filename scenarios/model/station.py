@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
+from scenarios.model.make import Make
 from scenarios.model.tanks import Gauge
 from scenarios.model.values import TEXT, Grade, Impossible, Part, Place
 
@@ -60,6 +61,8 @@ class Dispenser(Part):
 
     name: Annotated[str, Field(min_length=1, max_length=32, pattern=TEXT)]
     fuelling_points: Annotated[tuple[FuellingPoint, ...], Field(min_length=1, max_length=4)]
+    make: Make | None = None
+    """What this make declares about itself; left out, an ordinary one."""
 
 
 class LinePoint(Part):

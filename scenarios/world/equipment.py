@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from protocols.twowire import EIGHT_DIGITS, SIX_DIGITS
-from scenarios.model import Line, Station
+from scenarios.model import Line, Make, Station
 from sim.dispenser import (
     AaFfDispenser,
     DartDispenser,
@@ -65,7 +65,11 @@ def build_equipment(station: Station) -> Equipment:
         tank.tank: Tank(tank.tank, tank.grade, capacity_ml=tank.capacity_ml, initial_ml=tank.stock_ml)
         for tank in station.tanks
     }
-    profile = DispenserProfile()
+    profiles = {
+        point.fuelling_point: _profile(dispenser.make)
+        for dispenser in station.dispensers
+        for point in dispenser.fuelling_points
+    }
     points: dict[int, FuellingPoint] = {}
     for point in station.fuelling_points():
         nozzles = [
@@ -78,7 +82,9 @@ def build_equipment(station: Station) -> Equipment:
             )
             for logical, nozzle in enumerate(point.nozzles, start=1)
         ]
-        points[point.fuelling_point] = FuellingPoint(point.fuelling_point, nozzles, profile=profile)
+        points[point.fuelling_point] = FuellingPoint(
+            point.fuelling_point, nozzles, profile=profiles[point.fuelling_point]
+        )
     cabinets = []
     for line in station.lines:
         places = {place.fuelling_point: place.address for place in line.points}
@@ -86,34 +92,49 @@ def build_equipment(station: Station) -> Equipment:
             mine = [p.fuelling_point for p in dispenser.fuelling_points if p.fuelling_point in places]
             if mine:
                 cabinets.extend(
-                    _cabinets(dispenser.name, line, {places[n]: points[n] for n in mine}, station.epoch_us)
+                    _cabinets(
+                        dispenser.name,
+                        line,
+                        {places[n]: points[n] for n in mine},
+                        station.epoch_us,
+                        hold_up_us=dispenser.make.hold_up_us if dispenser.make is not None else 0,
+                    )
                 )
     return Equipment(tanks, points, tuple(cabinets))
 
 
-def _cabinets(name: str, line: Line, at: dict[int, FuellingPoint], epoch_us: int) -> list[Cabinet]:
+def _profile(make: Make | None) -> DispenserProfile:
+    """The declared figures of a make; what it leaves out is as always."""
+    return DispenserProfile(
+        **({} if make is None else make.model_dump(exclude={"hold_up_us"}, exclude_none=True))
+    )
+
+
+def _cabinets(
+    name: str, line: Line, at: dict[int, FuellingPoint], epoch_us: int, *, hold_up_us: int
+) -> list[Cabinet]:
     if line.protocol == "dart":
-        dispenser = Dispenser(at.values())
+        dispenser = Dispenser(at.values(), hold_up_us=hold_up_us)
         return [Cabinet(name, line.name, dispenser, DartDispenser(dispenser, at), tuple(at))]
     if line.protocol == "twowire":
-        dispenser = Dispenser(at.values())
+        dispenser = Dispenser(at.values(), hold_up_us=hold_up_us)
         model = SIX_DIGITS if line.digits == 6 else EIGHT_DIGITS
         head = TwoWireDispenser(dispenser, at, model=model, echo=line.echo)
         return [Cabinet(name, line.name, dispenser, head, tuple(at))]
     if line.protocol == "ifsf":
         # One line is one node; the address is the fuelling point's database in it.
-        dispenser = Dispenser(at.values())
+        dispenser = Dispenser(at.values(), hold_up_us=hold_up_us)
         places = {address - 0x20: point.number for address, point in at.items()}
         return [Cabinet(name, line.name, dispenser, IfsfDispenser(dispenser, places=places), tuple(at))]
     if line.protocol == "aaff":
-        dispenser = Dispenser(at.values())
+        dispenser = Dispenser(at.values(), hold_up_us=hold_up_us)
         guns = AaFfDispenser(dispenser, at, epoch_us=epoch_us)
         return [Cabinet(name, line.name, dispenser, guns, tuple(at))]
     # One Modbus unit a fuelling point: its block is the first of the unit.
     framing: Literal["tcp", "rtu"] = "tcp" if line.framing == "tcp" else "rtu"
     cabinets = []
     for unit, point in at.items():
-        dispenser = Dispenser([point])
+        dispenser = Dispenser([point], hold_up_us=hold_up_us)
         machine = ModbusDispenser(dispenser, unit, framing=framing, baud=line.baud)
         cabinets.append(Cabinet(f"{name}-{point.number}", line.name, dispenser, machine, (unit,)))
     return cabinets

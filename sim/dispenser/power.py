@@ -36,6 +36,11 @@ class PowerFail(Works):
         """Whether the board has power."""
         return self._powered
 
+    @property
+    def is_record_due(self) -> bool:
+        """A delivery has ended, or the power has, and its record is still to come (`DeliveryEnded`)."""
+        return self._unwritten is not None or (self._interrupted is not None and self._display.volume_ml > 0)
+
     def display(self, now_us: int) -> Reading | None:
         """What can be read at the pump: without power the last figures, as long as the battery holds, then None."""
         if self._powered or now_us - self._cut_us <= self.profile.display_hold_us:
