@@ -110,6 +110,8 @@ def _state(device: DeviceOnWire) -> str:
         elif printer.condition.cover_open:
             condition = "cover open"
         return f"{condition}{', printing' if printer.busy else ''}, {len(printer.receipts)} receipts"
+    if device.gauge is not None:
+        return device.gauge.line()
     now_us = device.kernel.now_us
     shown = []
     for point in device.equipment.points.values():

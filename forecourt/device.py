@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
@@ -21,6 +22,8 @@ _PROTOCOLS: Final = tuple(get_args(Line.model_fields["protocol"].annotation))
 _GRADE_PRICE: Final = re.compile(r"(?P<grade>[a-z0-9]+)(?:=(?P<yuan>\d{1,3})(?:\.(?P<fen>\d{1,2}))?)?")
 _PRICES_FEN_PER_L: Final = {"92": 760, "95": 812, "98": 931, "diesel": 730}
 """Unit prices where none is given: of the order of Yunnan's list prices of early 2026 (assumed)."""
+
+_UNITS: Final = {"us": 1, "metric": 2, "imperial": 3}
 
 device_app = typer.Typer(
     help="Put one simulated device on one wire and watch it; Ctrl-C ends it.",
@@ -127,6 +130,51 @@ def printer(
         raise BadInput("--capture records pump lines and serial printers; use a network capture for TCP 9100")
     device = DeviceOnWire.receipt_printer(
         model, place, baud=baud, control_port=control_port, keep_capture=capture is not None
+    )
+    attend(device, capture)
+
+
+@device_app.command()
+def gauge(
+    grades: Annotated[
+        str, typer.Option(metavar="GRADE,...", help="A tank of 30,000 L for each, half full.")
+    ] = "92,95,98,diesel",
+    units: Annotated[
+        Literal["us", "metric", "imperial"],
+        typer.Option(help="Units of its reports; function 517 changes them."),
+    ] = "metric",
+    security_code: Annotated[
+        str, typer.Option(metavar="CODE", help="Six characters that each command must begin with.")
+    ] = "",
+    tcp: Tcp = None,
+    pty: Pty = False,
+    serial: Serial = None,
+    baud: Baud = 9600,
+    control_port: ControlPort = 0,
+    capture: CaptureFile = None,
+) -> None:
+    """A tank gauge (Veeder-Root TLS): read it, and fill, drain and wet its tanks through the control API."""
+    from forecourt.attend import attend
+    from scenarios.world.device import DeviceOnWire
+    from scenarios.world.gauge_control import StandingGauge
+    from sim.gauge import UNITS
+
+    place = _place(tcp, pty=pty, serial=serial)
+    names = [part.strip() for part in grades.split(",")]
+    for name in names:
+        if name not in _PRICES_FEN_PER_L:
+            raise BadInput(f"--grades: {name!r} is none of {', '.join(_PRICES_FEN_PER_L)}")
+    if not 1 <= len(names) <= 16:
+        raise BadInput("--grades: a gauge has one to 16 tanks")
+    if security_code and not re.fullmatch(r"[!-~]{6}", security_code):
+        raise BadInput("--security-code: six printable characters")
+
+    def make(clock_us: Callable[[], int]) -> StandingGauge:
+        grade_of = dict(enumerate(names, start=1))
+        return StandingGauge(grade_of, clock_us, units=UNITS[_UNITS[units]], security_code=security_code)
+
+    device = DeviceOnWire.tank_gauge(
+        make, place, baud=baud, control_port=control_port, keep_capture=capture is not None
     )
     attend(device, capture)
 

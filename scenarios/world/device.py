@@ -19,7 +19,9 @@ from scenarios.loader import load
 from scenarios.model import Line, Station
 from scenarios.world.control import dispenser_control, printer_control
 from scenarios.world.equipment import Equipment, build_equipment
+from scenarios.world.gauge_control import StandingGauge, gauge_control
 from scenarios.world.serving import HttpServer, open_port
+from sim.gauge import GaugePort
 from sim.kernel import WallKernel
 from sim.printer import CHINESE_58MM, CHINESE_80MM, Printer, serve_printer_tcp
 from sim.wires import (
@@ -176,9 +178,9 @@ def _reader(line: Line) -> Callable[[bytes], Sequence[object]] | None:
 
 
 class DeviceOnWire:
-    """A dispenser or a printer on one wire, with its control API.
+    """A dispenser, a printer or a tank gauge on one wire, with its control API.
 
-    Build it with `dispenser` or `printer`, ``await start()`` inside a running loop, ``await stop()``.
+    Build it with `dispenser`, `receipt_printer` or `tank_gauge`, ``await start()`` inside a running loop, ``await stop()``.
 
     Args:
         kind: for people.
@@ -206,6 +208,8 @@ class DeviceOnWire:
         self.lines: dict[str, LineServer | MachineServer | NodeHost] = {}
         self.equipment = Equipment({}, {}, ())
         self.printer: Printer | None = None
+        self.gauge: StandingGauge | None = None
+        self._make_gauge: Callable[[Callable[[], int]], StandingGauge] | None = None
         self._line: Line | None = None
         self._baud = 9600
         self.control_port = control_port
@@ -241,6 +245,21 @@ class DeviceOnWire:
         device.printer = Printer(CHINESE_80MM if model == "generic-80mm" else CHINESE_58MM)
         return device
 
+    @classmethod
+    def tank_gauge(
+        cls,
+        make: Callable[[Callable[[], int]], StandingGauge],
+        place: WirePlace,
+        *,
+        baud: int = 9600,
+        control_port: int = 0,
+        keep_capture: bool = False,
+    ) -> DeviceOnWire:
+        """A tank gauge; ``make`` gets the device's clock and is called by `start`."""
+        device = cls("gauge", place, control_port=control_port, keep_capture=keep_capture)
+        device._baud, device._make_gauge = baud, make
+        return device
+
     async def start(self) -> None:
         """Open the wire and the control API; on failure nothing stays open.
 
@@ -250,7 +269,11 @@ class DeviceOnWire:
         try:
             self.kernel = WallKernel("device")
             self._stack.push_async_callback(self.kernel.close)
-            await (self._start_printer() if self.printer is not None else self._start_dispenser())
+            if self._make_gauge is not None:
+                self.gauge = self._make_gauge(self._now_us)
+                await self._start_gauge(self.gauge)
+            else:
+                await (self._start_printer() if self.printer is not None else self._start_dispenser())
             listener = open_port(_HOST, self.control_port)
             self._stack.callback(listener.close)
             server = HttpServer(self._control_app(), listener)
@@ -270,6 +293,8 @@ class DeviceOnWire:
     def _control_app(self) -> FastAPI:
         if self.printer is not None:
             return printer_control(self.printer, self._now_us)
+        if self.gauge is not None:
+            return gauge_control(self.gauge)
         return dispenser_control(self)
 
     def _now_us(self) -> int:
@@ -318,6 +343,22 @@ class DeviceOnWire:
             await self._start_serial(self.printer, parity="N")
             return
         server = await serve_printer_tcp(self.printer, self.place.host, self.place.port, self._now_us)
+        self._stack.push_async_callback(server.aclose)
+        self.where = f"{self.place.host}:{server.port}"
+
+    async def _start_gauge(self, gauge: StandingGauge) -> None:
+        if self.place.kind != "tcp":
+            await self._start_serial(GaugePort(gauge.console, characters_per_s=self._baud // 10), parity="N")
+            return
+        # Several hosts may ask one console, each on a connection of its own.
+        server = await serve_machine_tcp(
+            lambda: GaugePort(gauge.console),
+            self.place.host,
+            self.place.port,
+            self._now_us,
+            name=self.kind,
+            capture=self.wire,
+        )
         self._stack.push_async_callback(server.aclose)
         self.where = f"{self.place.host}:{server.port}"
 
