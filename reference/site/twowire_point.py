@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from reference.site.events import DriverEvent, LiveAmount
-from reference.site.intents import DELIVERING, Read
+from reference.site.intents import DELIVERING, Phase, Read
 from reference.site.point import FuellingPointLogic
 from reference.site.witness import AMOUNT_MODULUS, TOTAL_MODULUS, Filling
 
@@ -84,6 +84,19 @@ class TwoWirePoint(FuellingPointLogic):
         if self.authorisation_under_way and self._request is not None:
             self._request.polls = -1
         super().on_polled(now_us)
+
+    def on_phase(self, phase: Phase, now_us: int) -> None:
+        """See `FuellingPointLogic.on_phase`.
+
+        A pump that is authorised though nobody asked for it heard a damaged poll as ``1p``, which is one bit away: take it
+        back.
+        """
+        idle = self.phase is not None and self.phase not in DELIVERING
+        unasked = phase is Phase.AUTHORISED and idle and self._request is None and self.up
+        super().on_phase(phase, now_us)
+        if unasked and self._stop_polls is None:
+            self._stop_polls = -1
+            self.busy = True
 
     def on_transaction(
         self, logical: int, *, volume_ml: int, amount_fen: int, price_fen_per_l: int, now_us: int

@@ -374,6 +374,20 @@ def test_a_status_that_was_misread_once_changes_nothing(rig):
     assert rig.sales() == [(21, 5_000, 3_750, ())]
 
 
+@pytest.mark.parametrize("nozzle", [0, 1])
+def test_an_authorisation_that_nobody_asked_for_is_taken_back(rig, nozzle):
+    """One flipped bit makes 1p out of the poll 0p."""
+    rig.policy = False
+    if nozzle:
+        rig.pump.lift(nozzle)
+        rig.run(2)
+    rig.pump.byte(0x13, rig.now_us)
+    assert rig.pump.status == 8
+    rig.run(3)
+    assert rig.pump.status == 6
+    assert rig.sales() == []
+
+
 def test_running_money_that_no_hose_can_make_is_not_shown(rig):
     rig.pump.lift(1)
     rig.run(4)
