@@ -99,6 +99,8 @@ class PowerFail(Works):
                 self._end_of_outage(record)
             elif interrupted is not None and state["pulses"]:
                 self._after_outage(interrupted, state, now_us)
+        if not self._may_continue:
+            self._take_waiting_prices(now_us)
         self._recover(now_us)
         self._done(now_us)
         return True

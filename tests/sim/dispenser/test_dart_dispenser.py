@@ -441,3 +441,69 @@ def test_a_fuelling_point_that_is_not_there_is_named(make_point) -> None:
         DartDispenser(Dispenser([point]), {A: point, A + 1: make_point(2)})
     with pytest.raises(ValueError, match="two DART addresses"):
         DartDispenser(Dispenser([point]), {A: point, A + 1: point})
+
+
+def split(burst: bytes) -> list[bytes]:
+    """Frames of a burst that has no FA inside of them."""
+    return [frame + b"\xfa" for frame in burst.split(b"\xfa")[:-1]]
+
+
+def test_a_controller_that_glues_a_poll_to_each_frame_gets_both_answers_and_the_whole_sale(
+    make_point,
+) -> None:
+    line = Line([make_point()])
+    reports: list = []
+
+    def glued(*transactions) -> None:
+        frame = encode_data(A, line.tx, encode_block(transactions))
+        answers = split(line.exchange(frame + encode_control(A, Control.POLL)))
+        assert answers[0] == encode_control(A, Control.ACK, line.tx)
+        line.tx = line.tx % 15 + 1
+        for answer in answers[1:]:
+            if answer != encode_control(A, Control.EOT):
+                reports.extend(decode_from_pump(answer[2:-4]))
+                line.exchange(encode_control(A, Control.ACK, answer[1] & 0x0F))
+
+    line.point.lift(1, 0)
+    glued(RESET)
+    glued(AllowedNozzles(nozzles=(1,)), PresetAmount(amount_units=1_520))
+    glued(AUTHORISE)
+    line.point.squeeze(line.now_us, FLOW)
+    line.wait(60 * S)
+    line.point.hang_up(line.now_us)
+    glued(TotalsRequest(counter=1))
+    reports += line.poll()
+    assert dc3(out=True) in reports
+    assert st(PumpStatus.AUTHORISED) in reports
+    assert dc2(200, 1_520) in reports
+    assert TotalsReport(counter=1, total_units=200) in reports
+    assert [sale.volume_ml for sale in line.point.journal] == [2_000]
+
+
+def test_a_reset_takes_the_filling_over_and_a_lock_keeps_the_status(line: Line) -> None:
+    line.sell(litres_ml=1_000)
+    line.point.hang_up(line.now_us)
+    assert len(line.point.unacknowledged) == 1
+    line.say(RESET)
+    assert not line.point.unacknowledged
+    line.point.lock(line.now_us)
+    line.say(AllowedNozzles(nozzles=(1,)))
+    line.say(AUTHORISE)
+    assert line.status is PumpStatus.RESET
+    line.point.unlock(line.now_us)
+    line.say(AUTHORISE)
+    assert line.status is PumpStatus.AUTHORISED
+
+
+def test_an_emergency_stop_leads_to_5_and_no_reset_of_the_controller_leads_out(line: Line) -> None:
+    line.sell(preset=(PresetVolume(volume_units=5_000),), litres_ml=40_000)
+    assert line.point.flowing
+    line.dispenser.emergency_stop(line.now_us)
+    line.wait(S)
+    assert line.status is PumpStatus.FILLING_COMPLETED
+    line.say(RESET)
+    assert line.status is PumpStatus.FILLING_COMPLETED
+    line.point.hang_up(line.now_us)
+    assert line.dispenser.reset_emergency(line.now_us, "manager")
+    line.say(RESET)
+    assert line.status is PumpStatus.RESET
