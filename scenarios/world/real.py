@@ -24,6 +24,8 @@ from scenarios.world.instants import GatewayInstants
 from scenarios.world.keys import RunKeys
 from scenarios.world.services import SimulatedServices, build_services
 from scenarios.world.serving import HttpServer, open_port
+from scenarios.world.tanks import build_gauge
+from sim.gauge import GaugePort
 from sim.kernel import Trace, WallKernel
 from sim.net import Balancer
 from sim.printer import CHINESE_58MM, CHINESE_80MM, Printer, serve_printer_tcp
@@ -64,7 +66,7 @@ class Endpoints:
         payer: base URL of the payers' phones (``/payers/{openid}/confirm``).
         callbacks: base URL of the balancer that callbacks go through; it forwards to whichever backend lives.
         control: base URL of the control API of hands and faults; ``/docs`` and ``/openapi.json`` describe it.
-        lines: ``host:port`` of each pump line, by its name in the scenario.
+        lines: ``host:port`` of each pump line, by its name in the scenario; that of the tank gauge is ``gauge``.
         printer: ``host:port`` of the receipt printer (raw, as on port 9100).
     """
 
@@ -186,6 +188,7 @@ class RealWorld:
             ValueError: ``ports`` names something that this world does not have.
         """
         known = {*HTTP_PORTS, "printer", *(line.name for line in self.scenario.station.lines)}
+        known |= {"gauge"} if self.scenario.station.gauge is not None else set()
         if unknown := sorted(set(self._ports) - known):
             raise ValueError(f"no port is called {unknown[0]!r}; there are {', '.join(sorted(known))}")
         try:
@@ -200,6 +203,8 @@ class RealWorld:
         self._stack.push_async_callback(self.kernel.close)
         self.equipment = build_equipment(self.scenario.station)
         lines = {line.name: await self._serve_line(line) for line in self.scenario.station.lines}
+        if self.scenario.station.gauge is not None:
+            lines["gauge"] = await self._serve_gauge()
         self.printer = Printer(
             CHINESE_80MM if self.scenario.station.printer == "generic-80mm" else CHINESE_58MM
         )
@@ -224,6 +229,21 @@ class RealWorld:
 
     def _now_us(self) -> int:
         return self.kernel.now_us
+
+    async def _serve_gauge(self) -> str:
+        gauged = build_gauge(self.kernel, self.scenario, self.equipment.tanks, self.equipment.settle)
+        assert gauged is not None  # noqa: S101 - the caller has looked
+        console, rate = gauged.console, gauged.port.characters_per_s
+        server = await serve_machine_tcp(
+            lambda: GaugePort(console, characters_per_s=rate),
+            _HOST,
+            self._ports.get("gauge", 0),
+            self._now_us,
+            name="gauge",
+        )
+        self._stack.push_async_callback(server.aclose)
+        self.lines["gauge"] = server
+        return f"{_HOST}:{server.port}"
 
     async def _serve_line(self, line: Line) -> str:
         cabinets = self.equipment.on_line(line.name)

@@ -53,7 +53,7 @@ def site_config(station: Station, lines_at: dict[str, str] | None = None, **more
             "offline_policy": station.offline_policy,
             "lines": [_line(station, line, (lines_at or {}).get(line.name)) for line in station.lines],
             "printer": printer,
-            "gauge": gauge_config(station),
+            "gauge": gauge_config(station, (lines_at or {}).get("gauge")),
             **more,
         }
     )

@@ -27,6 +27,7 @@ class GaugePort:
             begun.
 
     Attributes:
+        characters_per_s: see above.
         overflowed: characters lost because more than 128 were waiting.
         answered, refused: commands that got a reply, and those without the security code, which get none.
     """
@@ -40,7 +41,7 @@ class GaugePort:
         self.answered = 0
         self.refused = 0
         self._think_us = think_us
-        self._rate = characters_per_s
+        self.characters_per_s = characters_per_s
         self._parser = CommandParser(console.security_code)
         self._waiting: deque[int] = deque()
         self._reply = b""
@@ -99,15 +100,15 @@ class GaugePort:
 
     def _send_due(self, now_us: int) -> None:
         while self._due_us is not None and self._due_us <= now_us:
-            if self._rate is None or not self._reply:
+            if self.characters_per_s is None or not self._reply:
                 piece, self._reply = self._reply, b""
             else:
-                count = max(1, self._rate * _PIECE_US // 1_000_000)
+                count = max(1, self.characters_per_s * _PIECE_US // 1_000_000)
                 piece, self._reply = self._reply[:count], self._reply[count:]
             if piece:
                 self._out.append(Outgoing(piece, self._due_us))
-            if self._reply and self._rate is not None:
-                self._due_us += -(-len(piece) * 1_000_000 // self._rate)
+            if self._reply and self.characters_per_s is not None:
+                self._due_us += -(-len(piece) * 1_000_000 // self.characters_per_s)
                 continue
             self._due_us = None
             while self._waiting and self._due_us is None:

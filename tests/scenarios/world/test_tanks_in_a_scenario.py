@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from reference.site.__main__ import gauge_hosts
+from reference.site.gauge import GaugeRead, GaugeReader
 from scenarios.loader import load
 from scenarios.model import Scenario
 from scenarios.oracles import judge
@@ -13,6 +16,8 @@ from scenarios.runner.virtual import run_once
 from scenarios.verdicts import Verdict
 from scenarios.world.harvest import harvest
 from scenarios.world.keys import run_keys
+from scenarios.world.real import RealWorld
+from scenarios.world.translate import site_config
 from scenarios.world.virtual import VirtualWorld, WorldOptions
 
 L = 1_000
@@ -199,6 +204,33 @@ def test_manifolded_tanks_are_accounted_together() -> None:
             assert result.verdict is Verdict.PASS, result.message
     finally:
         world.close()
+
+
+def test_the_gauge_on_a_real_port_is_read_by_the_sites_own_host() -> None:
+    async def play() -> GaugeRead:
+        world = RealWorld(scenario(gauge={"characters_per_s": 100_000}), "real", run_keys())
+        endpoints = await world.start()
+        try:
+            config = site_config(world.scenario.station, dict(endpoints.lines))
+            assert config.gauge is not None
+            assert config.gauge.tcp == endpoints.lines["gauge"]
+            reader = GaugeReader(config.gauge)
+            heard: asyncio.Queue[Any] = asyncio.Queue()
+            reader.listener = heard.put_nowait
+            (host,) = gauge_hosts(reader)
+            host.start()
+            await asyncio.wait_for(host.connected.wait(), 10)
+            reader.connection_made(0)
+            assert reader.on_wake is not None
+            reader.on_wake()
+            event = await asyncio.wait_for(heard.get(), 20)
+            await host.stop()
+            return event  # type: ignore[no-any-return]
+        finally:
+            await world.stop()
+
+    event = asyncio.run(play())
+    assert [tank.volume_ml for tank in event.tanks] == pytest.approx([12_000 * L] * 2, abs=5 * L)
 
 
 @pytest.mark.parametrize(
