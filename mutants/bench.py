@@ -15,7 +15,6 @@ from typing import Any, Final, Literal, Self
 
 from mutants.ledger import Ledger
 from mutants.meddler import Meddler
-from protocols.sansio import Machine
 from protocols.twowire import EIGHT_DIGITS
 from reference.site import SiteConfig, SiteController
 from reference.site.events import DriverEvent, LiveAmount, SaleCaptured
@@ -28,6 +27,8 @@ from sim.dispenser import (
     Dispenser,
     DispenserProfile,
     FuellingPoint,
+    IfsfDispenser,
+    IfsfOptions,
     ModbusDispenser,
     Nozzle,
     Tank,
@@ -35,7 +36,7 @@ from sim.dispenser import (
 )
 from sim.kernel import VirtualKernel
 from sim.net import HttpFault, Network
-from sim.wires import VirtualBus, WireFault
+from sim.wires import VirtualBus, VirtualNodes, WireFault
 
 __all__ = ["EPOCH_US", "SECOND", "STATION", "Bench", "Protocol"]
 
@@ -48,16 +49,29 @@ _GRADES: Final = ("92", "95", "98", "diesel")
 _PRICES: Final = (760, 812, 893, 731)
 _HOST: Final = "backend.station"
 
-Protocol = Literal["dart", "aaff", "modbus", "twowire"]
-_FIRST_ADDRESS: Final[dict[Protocol, int]] = {"dart": 0x51, "aaff": 1, "modbus": 1, "twowire": 1}
-_BAUD: Final[dict[Protocol, int]] = {"dart": 19_200, "aaff": 38_400, "modbus": 19_200, "twowire": 9_600}
+Protocol = Literal["dart", "aaff", "ifsf", "modbus", "twowire"]
+_FIRST_ADDRESS: Final[dict[Protocol, int]] = {
+    "dart": 0x51,
+    "aaff": 1,
+    "ifsf": 0x21,
+    "modbus": 1,
+    "twowire": 1,
+}
+_BAUD: Final[dict[Protocol, int]] = {
+    "dart": 19_200,
+    "aaff": 38_400,
+    "ifsf": 19_200,  # no line: two nodes on a network
+    "modbus": 19_200,
+    "twowire": 9_600,
+}
 
 
 class Bench:
     """The station. Use it as a context manager.
 
     Args:
-        protocol: of the line; AA FF guns have one nozzle each, a Modbus dispenser has one fuelling point.
+        protocol: of the line; AA FF guns have one nozzle each, a Modbus dispenser has one
+            fuelling point, IFSF is a network of two nodes.
         points: fuelling points of the dispenser, numbered from 1.
         nozzles: nozzles of each; nozzle k of point p is number 10 p + k, with a tank of its own.
         profile: fields of `DispenserProfile`.
@@ -70,7 +84,8 @@ class Bench:
     Attributes:
         kernel, network, ledger, dispenser, points, site: the parts.
         events: everything that the drivers told, with nothing left out.
-        at_site, at_pump: see `Meddler`.
+        unserved: customers of `fill` who did not get what they wanted, in words.
+        at_site, at_pump: see `Meddler`; not between IFSF nodes.
     """
 
     def __init__(
@@ -93,6 +108,7 @@ class Bench:
         self.network = Network(self.kernel, faults=http_faults, is_traced=False)
         self.network.register(_HOST, self.ledger.app)
         self.events: list[DriverEvent] = []
+        self.unserved: list[str] = []
         self._sold: Counter[int] = Counter()
         self._live: list[LiveObservation] = []
         self._folder = tempfile.TemporaryDirectory() if keeps_journal else None
@@ -105,21 +121,24 @@ class Bench:
         self.dispenser = Dispenser(self.points.values())
         first = _FIRST_ADDRESS[protocol]
         at = {first + number - 1: point for number, point in self.points.items()}
-        self.pump: Any = _personality(protocol, self.dispenser, at, quirks)
+        self.pump: Any = _personality(protocol, self.dispenser, at, quirks, last_sequence)
         self.config = _site_config(protocol, points, nozzles, site or {})
         self.site = self._new_site()
         self.at_pump = Meddler(self.pump)
         self.at_site = Meddler(self.site.drivers[0])
-        self.bus = VirtualBus(
-            self.kernel,
-            "line",
-            baud=self.config.lines[0].baud,
-            bits_per_char=11 if protocol == "dart" else 10,
-            faults=wire_faults,
-        )
-        self.bus.attach(self.at_site, name="site", master=True)
-        self.bus.attach(self.at_pump, name="pump")
+        self._wire(protocol, wire_faults)
         self.kernel.spawn(self.site.start(), "site")
+
+    def _wire(self, protocol: Protocol, faults: Iterable[WireFault]) -> None:
+        driver: Any = self.site.drivers[0]
+        if protocol == "ifsf":
+            names = ("site", "pump")
+            VirtualNodes(self.kernel, "line", driver, self.pump, latency_us=500, faults=faults, names=names)
+            return
+        baud, bits = _BAUD[protocol], 11 if protocol == "dart" else 10
+        bus = VirtualBus(self.kernel, "line", baud=baud, bits_per_char=bits, faults=faults)
+        bus.attach(self.at_site, name="site", master=True)
+        bus.attach(self.at_pump, name="pump")
 
     # --- the site controller -----------------------------------------------------------------------------------
 
@@ -201,12 +220,16 @@ class Bench:
 
     def fill(self, volume_ml: int = 6_000, *, point: int = 1, logical: int = 1, after_s: float = 3) -> None:
         """One customer: lift, wait, fill until the car has so much, hang up, ``after_s`` of rest."""
+        begun_us = self.now_us
         self.lift(point, logical)
         self.run(3)
         self.points[point].set_tank_capacity(volume_ml)
         if self.squeeze(point):
             self.run(3 + volume_ml / 500)
         self.hang_up(point)
+        got = self.points[point].last_delivery
+        if got is None or got.ended_us < begun_us or got.volume_ml != volume_ml:
+            self.unserved.append(f"{volume_ml} ml at nozzle {10 * point + logical}, {begun_us} us")
         self.run(after_s)
 
     def told(self, kind: type[Any]) -> list[Any]:
@@ -307,7 +330,10 @@ def _personality(
     dispenser: Dispenser,
     at: dict[int, FuellingPoint],
     quirks: DartQuirks | AaFfQuirks | None,
-) -> Machine:
+    last_sequence: int,
+) -> Any:
+    if protocol == "ifsf":
+        return IfsfDispenser(dispenser, options=IfsfOptions(sequence=last_sequence))
     if protocol == "aaff":
         own = quirks if isinstance(quirks, AaFfQuirks) else None
         return AaFfDispenser(dispenser, at, quirks=own, epoch_us=EPOCH_US)

@@ -27,6 +27,7 @@ __all__ = [
     "prices_are_read_back",
     "said",
     "sale_times",
+    "served",
     "totals_as_the_pump_has_them",
 ]
 
@@ -44,6 +45,7 @@ CHECKS: Final[Mapping[str, str]] = MappingProxyType(
         "drill.lifts-are-real": "a lift is told only of the nozzle that is out",
         "drill.sale-as-delivered": "the journal's sales are the deliveries in their order, none guessed from totals",
         "drill.totals-as-the-pump": "end totals of each sale in the journal are the pump's own",
+        "drill.customers-served": "whoever lifts a nozzle gets what he wants",
         "drill.preset-leaves-no-trace": "after a refused preset the next customer gets what he takes",
         "drill.price-read-back": "a price is told only when the pump shows it",
         "drill.one-price": "a delivery has the price of its beginning, and its amount follows from it",
@@ -186,6 +188,11 @@ def no_deviation(bench: Bench) -> CheckResult:
     """The dispenser noted nothing that a controller should not do."""
     problems = [f"{kind}: {times} times" for kind, times in sorted(bench.pump.warnings.items())]
     return said("drill.numbers-in-step", problems, "no deviation was noted")
+
+
+def served(bench: Bench) -> CheckResult:
+    """Every customer of `Bench.fill` got what he wanted."""
+    return said("drill.customers-served", bench.unserved, "every customer was served")
 
 
 def points_sell(bench: Bench, before: Mapping[int, int]) -> CheckResult:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
+import protocols.aaff.framer
+import protocols.aaff.master
 import protocols.dart.controller
 from mutants.mutant import Mutant, patched
+from protocols.aaff.framer import Item
+from protocols.aaff.wire import FROM_PUMP, OVERHEAD_BYTES
+from protocols.aaff.wire import checksum as crc8
 from protocols.dart import BadBytes, BadReason, DataFrame, Frame, Framer
 from protocols.dart.numbering import next_tx
 from protocols.dart.wire import checksum
@@ -27,6 +32,16 @@ class _NoChecksum(Framer):
         if isinstance(bad, BadBytes) and bad.reason is BadReason.CHECKSUM:
             body = bad.raw[:-2].replace(b"\x10\xfa", b"\xfa")
             items[-1] = DataFrame(address=body[0], tx=body[1] & 0x0F, block=body[2:-2])
+
+
+class _NoChecksumAaFf(protocols.aaff.framer.Framer):
+    """Whatever the checksum is, it is taken for the right one."""
+
+    def feed(self, data: bytes) -> list[Item]:
+        whole = data.startswith(FROM_PUMP) and len(data) > OVERHEAD_BYTES
+        if whole:
+            data = data[:-3] + bytes((crc8(data[2:-3]),)) + data[-2:]
+        return super().feed(data)
 
 
 class _EscapeAfterChecksum(Framer):
@@ -104,6 +119,17 @@ LINK_MUTANTS = (
         ("fd-link.bad-checksum-is-discarded",),
         lambda: _framer(_NoChecksum),
         ("damaged-frames", "damaged-fill"),
+    ),
+    Mutant(
+        "M01b",
+        "no checksum test (AA FF)",
+        "driver",
+        "the same at a gas dispenser, whose own firmware does not look at checksums either",
+        ("fd-link.bad-checksum-is-discarded",),
+        lambda: patched((protocols.aaff.master, "Framer", _NoChecksumAaFf)),
+        ("damaged-on-aa-ff",),
+        note="records carry volume, price, amount and totals, and one that contradicts itself is not believed; so what "
+        "shows is a damaged status, and a customer who stands there without fuel",
     ),
     Mutant(
         "M02",

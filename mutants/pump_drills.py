@@ -13,6 +13,7 @@ from mutants.checks import (
     points_sell,
     prices_are_read_back,
     said,
+    served,
 )
 from protocols.dart import NozzleReport
 from reference.site.events import DriverEvent, LineDown, LineUp, NozzleLifted, PriceSet
@@ -61,7 +62,7 @@ def same_price_again() -> list[CheckResult]:
         bench.site.set_prices({11: 760})
         bench.run(5)
         bench.fill(4_000)
-        return [*oracles(bench, *_SALES), no_deviation(bench)]
+        return [*oracles(bench, *_SALES), no_deviation(bench), served(bench)]
 
 
 def nozzle_zero() -> list[CheckResult]:
@@ -172,7 +173,7 @@ def outage_of_four() -> list[CheckResult]:
         before = dict.fromkeys(bench.points, 1)
         for point in bench.points:
             bench.fill(1_000, point=point)
-        return [points_sell(bench, before), *oracles(bench, *_ALL)]
+        return [points_sell(bench, before), served(bench), *oracles(bench, *_ALL)]
 
 
 def locked_off_line() -> list[CheckResult]:

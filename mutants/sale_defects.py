@@ -15,6 +15,7 @@ from reference.site.authorisations import AuthorisationDesk
 from reference.site.capture import DeliveryCapture
 from reference.site.dart import DartDriver
 from reference.site.events import PriceSet
+from reference.site.ifsf_sales import IfsfSales
 from reference.site.intents import Intent, SetPrices
 from reference.site.journal import Journal, Sale
 from reference.site.point import FuellingPointLogic
@@ -182,6 +183,22 @@ def _wrap_looks_old() -> AbstractContextManager[None]:
     return patched((AaFfPoint, "_offer", mutant))
 
 
+def _wrap_looks_old_to_ifsf() -> AbstractContextManager[None]:
+    new, sell_nozzle = IfsfSales._new, IfsfSales._sell_nozzle
+
+    def not_old(self: Any, sales: Any, logical: int, total: Any) -> Any:
+        last = self.__dict__.get("newest", 0)
+        return [(sale, end) for sale, end in new(self, sales, logical, total) if sale.sequence > last]
+
+    def sell(self: Any, logical: int, total: Any, sales: Any, now_us: int, *, recovered: bool) -> bool:
+        sold = sell_nozzle(self, logical, total, sales, now_us, recovered=recovered)
+        numbers = [sale.sequence for sale in sales if sale.logical == logical]
+        self.__dict__["newest"] = max([self.__dict__.get("newest", 0), *numbers])
+        return sold
+
+    return patched((IfsfSales, "_new", not_old), (IfsfSales, "_sell_nozzle", sell))
+
+
 def _shifted_time(by_us: int) -> AbstractContextManager[None]:
     ended_us = AaFfPoint._ended_us
 
@@ -300,6 +317,17 @@ SALE_MUTANTS = (
         ("wrap",),
         note="a driver that only ignores the record is healed by the next one, whose totals show the gap; the mutant "
         "believes the totals of the record that it ignores",
+    ),
+    Mutant(
+        "M20b",
+        "the wrap from 9999 to 1 loses a sale (IFSF)",
+        "driver",
+        "the same with transaction numbers: after the wrap no sale is a new one any more",
+        ("fd-pwr.sequence-is-gap-free-and-wraps",),
+        _wrap_looks_old_to_ifsf,
+        ("wrap-on-ifsf",),
+        note="the totals bring every lost sale back, flagged reconstructed: litres and money are right, and the suite says "
+        "that they were guessed",
     ),
     Mutant(
         "M21",

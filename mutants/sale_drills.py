@@ -9,17 +9,21 @@ from mutants.checks import (
     one_price,
     oracles,
     sale_times,
+    served,
     totals_as_the_pump_has_them,
 )
 from scenarios.verdicts import CheckResult
 from sim.dispenser import AaFfQuirks
 from sim.net import HttpFault
+from sim.wires import WireFault
 
 __all__ = [
     "customers_on_aa_ff",
+    "customers_on_ifsf",
     "customers_on_modbus",
     "customers_on_two_wire",
     "damaged_fill",
+    "damaged_on_aa_ff",
     "killed_in_each_step",
     "long_night",
     "lost_acknowledgement",
@@ -29,12 +33,14 @@ __all__ = [
     "two_lifts",
     "two_sales",
     "wrap",
+    "wrap_on_ifsf",
 ]
 
 _SALES = ("sale.exactly-once", "conservation.litres")
 _ALL = (*_SALES, "totals.monotone")
 _HOST = "backend.station"
 _DATA_FRAME = 8
+_LONG_FRAME = 16
 _RECORD_ACK = 0x69
 
 
@@ -46,6 +52,7 @@ def two_sales() -> list[CheckResult]:
         return [
             *oracles(bench, *_ALL, "live.monotone"),
             attribution(bench),
+            served(bench),
             totals_as_the_pump_has_them(bench),
             one_price(bench, (760, 812, 760, 812)),
             sale_times(bench),
@@ -61,6 +68,69 @@ def customers_on_modbus() -> list[CheckResult]:
 def customers_on_two_wire() -> list[CheckResult]:
     """On a Two-Wire line: plain sales, two lifts within one poll, and a cut of the line during which a delivery ends."""
     return _customers("twowire")
+
+
+def customers_on_ifsf() -> list[CheckResult]:
+    """Two IFSF nodes: plain sales, two lifts in no time, and connections lost while a delivery ends."""
+    cut = WireFault(kind="down", at_us=61 * SECOND, for_us=12 * SECOND)
+    with Bench(protocol="ifsf", nozzles=2, wire_faults=[cut]) as bench:
+        point = bench.points[1]
+        bench.fill(3_000)
+        bench.fill(4_000, logical=2)
+        bench.lift()
+        bench.run(4)
+        point.set_tank_capacity(5_000)
+        bench.squeeze()
+        bench.run(12)
+        bench.hang_up()
+        bench.lift()
+        bench.run(6)
+        point.set_tank_capacity(9_000)
+        bench.squeeze()
+        bench.run(65 - bench.now_us // SECOND)
+        bench.hang_up()
+        bench.run(20)
+        bench.fill(2_000)
+        return [*oracles(bench, *_ALL), attribution(bench), served(bench), totals_as_the_pump_has_them(bench)]
+
+
+def wrap_on_ifsf() -> list[CheckResult]:
+    """Six sales of an IFSF dispenser around its transaction number 9999."""
+    with Bench(protocol="ifsf", last_sequence=9_996) as bench:
+        for number in range(6):
+            bench.fill(2_000 + 500 * number)
+        bench.run(5)
+        return [*oracles(bench, *_ALL), attribution(bench), served(bench)]
+
+
+def damaged_on_aa_ff() -> list[CheckResult]:
+    """An AA FF gun fills, and every second of its longer frames has one byte changed, each time another."""
+    with Bench(protocol="aaff") as bench:
+        count = 0
+
+        def damage(burst: bytes) -> bytes:
+            nonlocal count
+            if len(burst) < _LONG_FRAME:
+                return burst
+            count += 1
+            if count % 2:
+                return burst
+            place = 6 + count // 2 % (len(burst) - 9)
+            return burst[:place] + bytes((burst[place] ^ 0x01,)) + burst[place + 1 :]
+
+        bench.fill(3_000)
+        bench.at_pump.outgoing = damage
+        for volume_ml in (4_000, 5_000, 6_000):
+            bench.fill(volume_ml, after_s=8)
+        bench.at_pump.outgoing = None
+        bench.run(5)
+        return [
+            *oracles(bench, *_ALL, "live.monotone"),
+            attribution(bench),
+            served(bench),
+            totals_as_the_pump_has_them(bench),
+            sale_times(bench, within_us=4 * SECOND),
+        ]
 
 
 def customers_on_aa_ff() -> list[CheckResult]:
@@ -94,7 +164,7 @@ def _customers(protocol: Protocol) -> list[CheckResult]:
         bench.at_pump.incoming = None
         bench.run(10)
         bench.fill(2_000)
-        return [*oracles(bench, *_ALL), attribution(bench), totals_as_the_pump_has_them(bench)]
+        return [*oracles(bench, *_ALL), attribution(bench), served(bench), totals_as_the_pump_has_them(bench)]
 
 
 def damaged_fill() -> list[CheckResult]:
@@ -120,7 +190,7 @@ def damaged_fill() -> list[CheckResult]:
         bench.at_pump.outgoing = None
         bench.hang_up()
         bench.run(5)
-        return [*oracles(bench, *_SALES, "live.monotone"), attribution(bench)]
+        return [*oracles(bench, *_SALES, "live.monotone"), attribution(bench), served(bench)]
 
 
 def two_lifts() -> list[CheckResult]:
@@ -137,7 +207,7 @@ def two_lifts() -> list[CheckResult]:
         bench.run(4)
         bench.hang_up()
         bench.run(4)
-        return [*oracles(bench, *_ALL), attribution(bench), one_price(bench, (760, 760, 760))]
+        return [*oracles(bench, *_ALL), attribution(bench), served(bench), one_price(bench, (760, 760, 760))]
 
 
 def many_small_sales() -> list[CheckResult]:
@@ -146,7 +216,7 @@ def many_small_sales() -> list[CheckResult]:
         for number in range(24):
             bench.fill(290 + 70 * (number * 7 % 11), after_s=2.5)
         bench.run(5)
-        return [*oracles(bench, *_ALL), attribution(bench), totals_as_the_pump_has_them(bench)]
+        return [*oracles(bench, *_ALL), attribution(bench), served(bench), totals_as_the_pump_has_them(bench)]
 
 
 def lost_reply() -> list[CheckResult]:
@@ -176,7 +246,7 @@ def lost_acknowledgement() -> list[CheckResult]:
         bench.at_pump.incoming = deaf
         bench.fill(4_000, after_s=15)
         bench.fill(5_000, after_s=8)
-        return [*oracles(bench, *_ALL), attribution(bench)]
+        return [*oracles(bench, *_ALL), attribution(bench), served(bench)]
 
 
 def long_night() -> list[CheckResult]:
@@ -197,7 +267,7 @@ def long_night() -> list[CheckResult]:
             bench.run(4)
         bench.kernel.call_later(0, bench.network.restore, _HOST)
         bench.run(30)
-        return [*oracles(bench, *_SALES), attribution(bench)]
+        return [*oracles(bench, *_SALES), attribution(bench), served(bench)]
 
 
 def wrap() -> list[CheckResult]:
@@ -206,7 +276,7 @@ def wrap() -> list[CheckResult]:
         for number in range(6):
             bench.fill(2_000 + 500 * number)
         bench.run(5)
-        return [*oracles(bench, *_ALL), attribution(bench)]
+        return [*oracles(bench, *_ALL), attribution(bench), served(bench)]
 
 
 def off_line_sales() -> list[CheckResult]:
@@ -221,7 +291,7 @@ def off_line_sales() -> list[CheckResult]:
         bench.at_pump.incoming = None
         bench.run(30)
         bench.fill(3_000)
-        return [*oracles(bench, *_ALL), attribution(bench), sale_times(bench)]
+        return [*oracles(bench, *_ALL), attribution(bench), served(bench), sale_times(bench)]
 
 
 def killed_in_each_step() -> list[CheckResult]:
@@ -244,7 +314,7 @@ def killed_in_each_step() -> list[CheckResult]:
             bench.run(0.6)
             _kill(bench, step == 4)
             bench.run(6)
-        return [*oracles(bench, *_ALL), attribution(bench)]
+        return [*oracles(bench, *_ALL), attribution(bench), served(bench)]
 
 
 def _kill(bench: Bench, now: bool) -> None:
