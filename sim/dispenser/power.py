@@ -207,7 +207,6 @@ class PowerFail(Works):
         self._keep_part_tally(running.nozzle, now_us)
         self._unwritten = self._record(running, self._display, ("power-failure",), self._cut_us)
         self._write_down()
-        self._take_waiting_prices(now_us)
 
 
 def _interrupted_record(record: str) -> str:

@@ -222,4 +222,4 @@ class DispenserWalk(RuleBasedStateMachine):
 
 
 TestDispenserWalk = DispenserWalk.TestCase
-TestDispenserWalk.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestDispenserWalk.settings = settings(max_examples=40, stateful_step_count=60, deadline=None)
