@@ -558,6 +558,26 @@ def test_an_authorisation_whose_answer_is_lost() -> None:
     rig.squeeze().hang_up().check()
 
 
+def test_a_sale_shows_that_an_authorisation_nobody_heard_of_was_obeyed() -> None:
+    rig = Rig(missed_polls_offline=10).run(3)
+    deaf: list[int] = []
+
+    def after_the_authorisation_only_records(who: str, command: int, data: bytes) -> list[bytes]:
+        if who == "pump" and command == Command.AUTHORISE:
+            deaf.append(command)
+        return [] if deaf and who == "pump" and command != Command.SALE else [data]
+
+    rig.tamper = after_the_authorisation_only_records
+    rig.point.lift(1, rig.now_us)
+    rig.run(1).squeeze(2)
+    rig.point.hang_up(rig.now_us)
+    rig.run(2)
+    assert rig.story()[1:] == ["NozzleLifted", "Authorised", "NozzleReturned", "SaleCaptured"]
+    assert not rig.of(AuthoriseRefused)
+    rig.tamper = lambda who, command, data: [data]
+    rig.run(5).check()
+
+
 def test_an_authorisation_that_is_lost_is_said_again() -> None:
     lost: list[int] = []
     rig = Rig().run(3)
