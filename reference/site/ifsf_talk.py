@@ -43,6 +43,7 @@ _RETRY_US: Final = 1_000_000
 _CAPTURE_TRIES: Final = 6
 _CAPTURE_GIVE_UP: Final = 100
 _READ_TRIES: Final = 3
+_RELEASE_TRIES: Final = 3
 _RELEASE_LOOKS: Final = 4
 _PRICE_TRIES: Final = 3
 _STATE_IDS: Final = (20, 21, 29, 34, 35, 37)
@@ -229,7 +230,13 @@ class Talk:
             Element(25, bytes((1 << (wanted.logical - 1),))),
             Element(62),
         )
-        reply = yield Request(fuelling_point_address(point.place), elements=elements)
+        for _ in range(_RELEASE_TRIES):
+            reply = yield Request(fuelling_point_address(point.place), elements=elements)
+            if reply is None or not reply.timed_out or point.wanted is not wanted:
+                break
+            # Unknown. What is said on a stream is heard in order: once the state is read, the command has been taken or lost.
+            if (yield from self._look(point)) and point.wanted is not wanted:
+                return
         verdict = reply.verdicts.get(62, 0) if reply is not None else 0
         for _ in range(_RELEASE_LOOKS):
             answered = yield from self._look(point)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.ifsf import (
@@ -62,7 +62,8 @@ def test_message_round_trip(message: Message) -> None:
     assert decode_message(encode_message(message)) == message
 
 
-@given(st.lists(messages(), max_size=6), st.data())
+@settings(max_examples=25)
+@given(st.lists(messages(), max_size=4), st.data())
 def test_any_cut_of_the_stream_gives_the_same_messages(sent: list[Message], data: st.DataObject) -> None:
     stream = b"".join(map(encode_message, sent))
     framer = StreamFramer()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from scenarios.loader import load
@@ -51,7 +53,7 @@ def ifsf_station(**more: object) -> Scenario:
             "lines": tuple(Line.model_validate(line) for line in lines),
         }
     )
-    demand = smoke.demand.model_copy(update={"arrivals_per_hour": 120, "max_cars": 40, "duration_s": 1800})
+    demand = smoke.demand.model_copy(update={"arrivals_per_hour": 120, "max_cars": 24, "duration_s": 1800})
     return smoke.model_copy(update={"name": "ifsf", "station": station, "demand": demand, **more})
 
 
@@ -64,10 +66,10 @@ def test_cars_fill_and_everything_adds_up() -> None:
     run, results = verdicts(ifsf_station(), "1")
     assert [f"{r.verdict} {r.check}: {r.message}" for r in results if r.verdict not in FINE] == []
     assert sum(r.verdict is Verdict.PASS for r in results) >= 5
-    assert len(run.record.journal) == len(run.record.deliveries) >= 20
+    assert len(run.record.journal) == len(run.record.deliveries) >= 15
 
 
-@pytest.mark.parametrize("kind", ["drop", "delay", "duplicate", "cut", "flip_bits", "noise"])
+@pytest.mark.parametrize("kind", get_args(WireFault.model_fields["kind"].annotation))
 @pytest.mark.slow
 def test_a_bad_network_loses_no_sale(kind: str) -> None:
     """A gateway behind the network may do what TCP itself never does: lose, double or damage a message."""
@@ -76,12 +78,12 @@ def test_a_bad_network_loses_no_sale(kind: str) -> None:
     run, results = verdicts(ifsf_station(faults=(fault,)), "1")
     bad = {Verdict.FAIL, Verdict.HARNESS_ERROR}
     # The application has no checksum: a live figure that was damaged on its way is shown as it came.
-    waived = {"live.monotone"} if kind == "flip_bits" else set()
+    waived = {"live.monotone"} if kind in {"flip_bits", "cut_short"} else set()
     failed = [
         f"{r.verdict} {r.check}: {r.message}" for r in results if r.verdict in bad and r.check not in waived
     ]
     assert failed == []
-    assert len(run.record.journal) == len(run.record.deliveries) >= 20
+    assert len(run.record.journal) == len(run.record.deliveries) >= 15
 
 
 def test_the_site_is_configured_for_the_node() -> None:
