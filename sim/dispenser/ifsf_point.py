@@ -42,7 +42,6 @@ __all__ = ["STAND_ALONE", "IfsfPoint"]
 STAND_ALONE: Final = b"\xff\xff"
 """Controlling device of a sale that the dispenser released itself."""
 
-OPEN, CLOSE, RELEASE, TERMINATE, SUSPEND, RESUME, CLEAR_DISPLAY = range(60, 67)
 CLEAR, LOCK, UNLOCK = range(30, 33)
 _TENTH_US: Final = 100_000
 _DELIVERING: Final = frozenset(
@@ -62,8 +61,9 @@ class IfsfPoint:
 
     Attributes:
         buffer: its transactions.
-        settings: data ids that only hold what was written.
-        stand_alone: the node has lost its controlling device and may go on by itself.
+        settings, stand_alone: data ids that only hold what was written; the node goes on without its controlling device.
+        requires_calling, max_authorised_us: Auth_State_Mode and Max_Auth_Time of the calculator.
+        errors: errors told so far, by code, with the state of that moment.
     """
 
     def __init__(
@@ -142,9 +142,7 @@ class IfsfPoint:
             return verdict
         if data_id in {27, 28}:
             return self._preset(data_id, value, now_us)
-        if data_id == 59 and not value[0]:
-            return DataAck.INVALID_VALUE
-        if data_id == 4 and value[0] != len(self.point.nozzles):
+        if (data_id == 59 and not value[0]) or (data_id == 4 and value[0] != len(self.point.nozzles)):
             return DataAck.INVALID_VALUE
         if data_id in {7, 33} and not 1 <= value[0] <= 8:
             return DataAck.INVALID_VALUE
@@ -207,12 +205,12 @@ class IfsfPoint:
         try:
             figure = Number.decode(value).scaled(2 if data_id == 27 else 3)
         except NumberError:
-            return DataAck.INVALID_VALUE
+            figure = -1
         if figure < 0:
             return DataAck.INVALID_VALUE
         if self.point.state is FpState.AUTHORISED and figure:
-            preset = {"preset_fen": figure} if data_id == 27 else {"preset_ml": figure}
-            return DataAck.OK if self.point.set_preset(now_us, **preset) else DataAck.INVALID_VALUE
+            name = "preset_fen" if data_id == 27 else "preset_ml"
+            return DataAck.OK if self.point.set_preset(now_us, **{name: figure}) else DataAck.INVALID_VALUE
         self.settings[data_id] = value
         return DataAck.OK
 
@@ -248,7 +246,8 @@ class IfsfPoint:
             self.point.acknowledge(settled)
 
     def _store(self, delivery: Delivery | None, logical: int) -> None:
-        end_ml = self.point.nozzles[logical].total_volume_ml
+        nozzle = self.point.nozzles[logical]
+        end_ml = nozzle.total_volume_ml
         volume_ml = delivery.volume_ml if delivery is not None else 0
         if self._offline:
             self.buffer.offline_records += 1
@@ -260,9 +259,7 @@ class IfsfPoint:
             product=self._product_of(logical),
             volume_ml=volume_ml,
             amount_fen=delivery.amount_fen if delivery is not None else 0,
-            price_fen_per_l=delivery.price_fen_per_l
-            if delivery is not None
-            else self.point.nozzles[logical].price_fen_per_l,
+            price_fen_per_l=(delivery or nozzle).price_fen_per_l,
             start_total_ml=end_ml - volume_ml,
             end_total_ml=end_ml,
             offline=self.buffer.offline_records if self._offline else 0,
@@ -275,11 +272,8 @@ class IfsfPoint:
 
     def _on_event(self, event: FpEvent) -> None:
         match event:
-            case NozzleLifted():
-                self._nozzle_out = event.logical_nozzle
-                self._dirty = True
-            case NozzleReturned():
-                self._nozzle_out = None
+            case NozzleLifted() | NozzleReturned():
+                self._nozzle_out = event.logical_nozzle if isinstance(event, NozzleLifted) else None
                 self._dirty = True
             case StateChanged():
                 self._on_state(event)
