@@ -40,6 +40,7 @@ class AaFfPoint(AaFfSales):
         self.price_asks = 0
         self.brief = False
         self._sale_waits = False
+        self._old_lift = False
 
     # -- the link -----------------------------------------------------------------------------------------------
 
@@ -99,6 +100,10 @@ class AaFfPoint(AaFfSales):
 
     def on_status(self, phase: Phase, *, out: bool, calling: bool, now_us: int) -> None:
         """The gun has no record to offer; ``calling``: its nozzle waits for an authorisation."""
+        if self._old_lift:
+            # Its delivery ended while nobody listened (the mains failed): hung up first, then lifted, is a new customer.
+            self._old_lift = out or calling
+            out = calling = False
         if phase not in DELIVERING:
             self._sale_waits = False
             if calling and self.phase in DELIVERING:
@@ -127,6 +132,7 @@ class AaFfPoint(AaFfSales):
     def on_record(self, record: SaleRecord, now_us: int) -> None:
         """The gun is at rest and offers its oldest sale."""
         self._sale_waits, self.brief = True, False
+        self._old_lift = self._old_lift or self.recovering
         if self._is_new(record):
             self._obeyed(now_us)
         self.on_nozzle_out(0, now_us)

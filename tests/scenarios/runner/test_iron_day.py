@@ -1,0 +1,75 @@
+"""The shipped `iron-day`: five protocols under fire, in pieces by default, whole and as a swarm in the slow environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scenarios.loader import load
+from scenarios.model import Scenario
+from scenarios.oracles import judge_all
+from scenarios.runner.swarm import SwarmOptions, run_swarm, with_faults
+from scenarios.runner.virtual import run_once
+from scenarios.verdicts import Verdict
+
+FINE = {Verdict.PASS, Verdict.INFO, Verdict.NOT_APPLICABLE}
+
+
+def piece(*, start: str, duration_s: int, faults: list[dict[str, Any]]) -> Scenario:
+    """A part of the day at the same station, without tankers and price changes."""
+    day = load("iron-day").scenario.model_dump(mode="json")
+    day["station"]["start_local"] = start
+    day["demand"]["duration_s"] = duration_s
+    for check in day["checks"]:
+        if check["check"] == "liveness.settled":
+            check["limits"] = {"settle_us": 900_000_000}
+    return Scenario.model_validate(
+        {**day, "faults": faults, "tank_events": [], "price_changes": [], "settle_s": 1_200}
+    )
+
+
+def judged(scenario: Scenario, seed: str, *, leave_out: tuple[str, ...] = ()) -> list[str]:
+    run = run_once(scenario, seed, skip_idle_polls=True)
+    asked = [(check.check, check.limits) for check in scenario.checks if check.check not in leave_out]
+    return [
+        f"{r.verdict} {r.check}: {r.message}" for r in judge_all(run.record, asked) if r.verdict not in FINE
+    ]
+
+
+@pytest.mark.timeout(120)
+def test_a_quarter_of_an_hour_with_every_kind_of_iron_cut_off() -> None:
+    faults: list[dict[str, Any]] = [
+        {"target": "dispenser", "dispenser": name, "kind": "power_cut", "at_s": at_s, "for_s": 15}
+        for name, at_s in (("D1", 300), ("D4", 400), ("D6", 500), ("D7", 600), ("D8", 700))
+    ]
+    faults += [
+        {"target": "wire", "line": line, "kind": "cut", "at_s": at_s, "for_s": 20}
+        for line, at_s in (
+            ("dart-2", 350),
+            ("modbus-1", 450),
+            ("two-wire-1", 550),
+            ("ifsf-1", 650),
+            ("aa-ff-1", 750),
+        )
+    ]
+    scenario = piece(start="2026-03-06T23:00:00", duration_s=900, faults=faults)
+    # In so short a time some kinds of operation may not come up at all.
+    assert judged(scenario, "3", leave_out=("operations.succeeded",)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_the_whole_day(seed: str) -> None:
+    assert judged(load("iron-day").scenario, seed) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_a_thousand_seeds() -> None:
+    scenario = with_faults(piece(start="2026-03-06T23:00:00", duration_s=900, faults=[]), 12)
+    result = run_swarm(scenario, SwarmOptions(seeds=1_000, shrink_s=0), lambda _stage, _share: None)
+    assert len(result.seeds) == 1_000
+    assert [(seed.seed, seed.violations) for seed in result.failing] == []
+    assert sum(seed.landed for seed in result.seeds) > 1_000
