@@ -46,6 +46,8 @@ class PriceKeeping:
             return
         if price_fen_per_l == self.prices[logical]:
             del self._price_wishes[logical]
+            if not self._price_wishes:
+                self._price_polls = -1  # nothing is waited for: the point may be left alone again
             self.emit(PriceSet(self.number, self.nozzles[logical], price_fen_per_l, True, now_us))
 
     def _next_price(self, now_us: int) -> Intent | None:
