@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from reference.site.capture import JUDGE_TRIES_MOST
 from reference.site.events import DriverEvent, LiveAmount
 from reference.site.intents import DELIVERING, Phase, Read
 from reference.site.point import FuellingPointLogic
@@ -179,6 +180,11 @@ class TwoWirePoint(FuellingPointLogic):
     def _conclude(self, now_us: int) -> None:
         # Status 6 after the reading is no RESET: the display still shows the delivery before.
         self.display_zeroed = False
+        capture = self.capture
+        if capture is not None and capture.tries >= JUDGE_TRIES_MOST:
+            # Totals that never moved: the end was misread, and what the head shows is the delivery before. Should they
+            # move later, the difference is found then; a sale too many never goes away again.
+            self.flow_seen = False
         super()._conclude(now_us)
 
     def _sale_price(self, logical: int, flags: tuple[str, ...]) -> int:

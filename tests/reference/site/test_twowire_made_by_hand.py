@@ -374,6 +374,25 @@ def test_a_status_that_was_misread_once_changes_nothing(rig):
     assert rig.sales() == [(21, 5_000, 3_750, ())]
 
 
+def test_an_end_that_was_misread_again_and_again_sells_nothing_and_the_delivery_goes_on(rig):
+    """The head answers 4p with the delivery before, and the totals stand still: that is no sale."""
+    rig.fill(9_000)
+    rig.pump.lift(1)
+    rig.run(4)
+    rig.pump.flow(5_000)
+    rig.run(2)
+    rig.pump.lies = [10] * 60
+    rig.run(6)
+    rig.pump.lies.clear()
+    rig.run(4)
+    assert len(rig.sales()) == 1
+    rig.pump.flow(8_000)
+    rig.run(3)
+    rig.pump.hang_up(8_000)
+    rig.run(6)
+    assert rig.sales() == [(21, 9_000, 6_750, ()), (21, 8_000, 6_000, ())]
+
+
 @pytest.mark.parametrize("nozzle", [0, 1])
 def test_an_authorisation_that_nobody_asked_for_is_taken_back(rig, nozzle):
     """One flipped bit makes 1p out of the poll 0p."""
