@@ -259,9 +259,7 @@ def _draw_swarm(scenario: Scenario, swarm: Swarm, rng: random.Random) -> list[Fa
             )
         elif target == "dispenser":
             name = rng.choice([dispenser.name for dispenser in scenario.station.dispensers])
-            drawn.append(
-                DispenserFault(target="dispenser", dispenser=name, kind="power_cut", **window)
-            )
+            drawn.append(DispenserFault(target="dispenser", dispenser=name, kind="power_cut", **window))
         else:
             instance = chr(ord("a") + rng.randrange(scenario.backend.instances))
             drawn.append(BackendKill(target="backend", instance=instance, **window))

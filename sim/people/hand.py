@@ -118,7 +118,9 @@ class DispenserHand:
         event = self._kernel.env.event()
         self._waiting[point.number].ended = event
         point.hang_up(self._kernel.now_us)
-        due = point.is_record_due  # the board still writes it, or has no power: the customer waits for the figures
+        due = (
+            point.is_record_due
+        )  # the board still writes it, or has no power: the customer waits for the figures
         if not event.triggered and not due:
             # The delivery had already ended (preset, terminated), or none ever began.
             event.succeed(self._last[point.number])

@@ -146,7 +146,9 @@ def check_part(block) -> None:
     assert block.has("part"), f"{block.place}: YAML is a `file` for a later command or a `part` of a scenario"
     whole = YAML(typ="rt").load((LIBRARY / "smoke.yaml").read_text("utf-8"))
     for key, value in tree.items():
-        assert key in {"wall", "curve", "faults", "swarm", "backend", "tank_events", *whole}, f"{block.place}: {key}"
+        assert key in {"wall", "curve", "faults", "swarm", "backend", "tank_events", *whole}, (
+            f"{block.place}: {key}"
+        )
         if isinstance(value, dict) and isinstance(whole.get(key), dict):
             whole[key].update(value)
         else:

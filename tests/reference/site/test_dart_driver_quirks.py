@@ -208,7 +208,7 @@ def pump_quirks() -> Iterator[object]:
         yield pytest.param(one, id=name)
 
 
-@pytest.mark.requirement("fc-sale.delivery-is-one-ledger-sale", "fd-link.nak-is-retried-not-offline")
+@pytest.mark.requirement("fc-sale.one-delivery-one-ledger-sale", "fd-link.nak-is-retried-not-offline")
 @pytest.mark.parametrize("quirks", list(pump_quirks()))
 @pytest.mark.parametrize("preset_fen", [None, 2_000], ids=["full", "preset"])
 def test_the_driver_lives_with_the_quirk(quirks: DartQuirks, preset_fen: int | None) -> None:
@@ -262,7 +262,7 @@ def test_a_filling_that_goes_on_after_a_short_outage_is_one_sale(outage_us: int)
     assert rig.truth[0][0] > 3_000
 
 
-@pytest.mark.requirement("fc-sale.delivery-is-one-ledger-sale")
+@pytest.mark.requirement("fc-sale.one-delivery-one-ledger-sale")
 def test_a_driver_that_acknowledges_everything_as_0_is_lived_with_and_warned_of() -> None:
     rig = Rig(master=Quirks(ack_always_zero=True, tx_always_zero=True))
     rig.sell(6)

@@ -426,7 +426,7 @@ def test_deviations_are_counted_as_warnings():
     assert deaf.of(LineUp)
 
 
-@pytest.mark.requirement("fd-met.totaliser-rollover")
+@pytest.mark.requirement("fd-met.totaliser-rollover-is-no-loss")
 def test_totals_that_roll_over_lose_no_sale():
     rig = Rig(nozzles=1)
     nozzle = rig.points[0].nozzles[1]

@@ -382,4 +382,7 @@ def test_totals_that_roll_over_hold_and_those_that_fall_do_not(digits: int) -> N
     assert judge(rolled, "totals.monotone").verdict is Verdict.PASS
     last = rolled.deliveries[-1]
     fallen = replace(last, end_total_volume_ml=last.end_total_volume_ml - 10)
-    assert judge(replace(rolled, deliveries=(*rolled.deliveries[:-1], fallen)), "totals.monotone").verdict is Verdict.FAIL
+    assert (
+        judge(replace(rolled, deliveries=(*rolled.deliveries[:-1], fallen)), "totals.monotone").verdict
+        is Verdict.FAIL
+    )

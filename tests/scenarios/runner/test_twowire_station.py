@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from scenarios.loader import load
 from scenarios.model import Line, Scenario
 from scenarios.model.station import Dispenser
@@ -65,7 +63,7 @@ def judged(scenario: Scenario, seed: str, *, skip_idle_polls: bool):
 
 def test_cars_fill_and_everything_adds_up() -> None:
     scenario = two_wire_station()
-    run, results = judged(scenario, "1", skip_idle_polls=True)
+    _run, results = judged(scenario, "1", skip_idle_polls=True)
     fine = {Verdict.PASS, Verdict.INFO, Verdict.NOT_APPLICABLE}
     assert [f"{r.verdict} {r.check}: {r.message}" for r in results if r.verdict not in fine] == []
     assert sum(r.verdict is Verdict.PASS for r in results) >= 5
