@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
+
+from sim.kernel import VirtualKernel
 
 PEERS = Path(__file__).parent / "peers"
 
@@ -38,3 +42,21 @@ class Foreign:
 @pytest.fixture(scope="session")
 def foreign() -> Foreign:
     return Foreign()
+
+
+@pytest.fixture(autouse=True)
+def _close_loops(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test that leaves a virtual kernel open gives its sockets back here, not in whichever test collects them."""
+    made: list[weakref.ref[VirtualKernel]] = []
+    build = VirtualKernel.__init__
+
+    def noted(kernel: VirtualKernel, *arguments: Any, **more: Any) -> None:
+        build(kernel, *arguments, **more)
+        made.append(weakref.ref(kernel))
+
+    monkeypatch.setattr(VirtualKernel, "__init__", noted)
+    yield
+    for reference in made:
+        kernel = reference()
+        if kernel is not None and not kernel.loop.is_closed():
+            kernel.loop.close()

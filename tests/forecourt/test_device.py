@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -119,9 +120,10 @@ def test_python_escpos_prints_on_a_printer_that_runs_out_of_paper(tmp_path):
         assert control.get("/printer").json()["condition"]["paper_end"] is True
         assert control.get("/printer/receipts").json() == []
         control.post("/printer/load-paper").raise_for_status()
-        for _ in range(600):  # each answer takes its time: the printer prints meanwhile
-            if receipts := control.get("/printer/receipts").json():
-                break
+        receipts: list[dict[str, str]] = []
+        end_s = time.monotonic() + 30
+        while not receipts and time.monotonic() < end_s:  # the printer takes its time
+            receipts = control.get("/printer/receipts").json()
         assert "pump 7" in receipts[0]["text"]
 
 

@@ -47,7 +47,7 @@ def test_broken_a_sequence_that_is_not_looked_at_is_seen(play_sqlite, monkeypatc
 
         async def never_known(tx, station, post, digest):
             sale_id = w.core.ids.make("sale")
-            await w.core.sales._enter(tx, station, post, digest, sale_id)
+            await w.core.sales._enter(tx, station, post, digest, sale_id, tank=1)
             return True, sale_id, "payable"
 
         monkeypatch.setattr(w.core, "enter", without_key)

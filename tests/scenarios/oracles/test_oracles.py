@@ -12,6 +12,7 @@ import pytest
 from scenarios.oracles import ORACLES, judge
 from scenarios.record import (
     AcknowledgedWrite,
+    BookedDelivery,
     Delivery,
     FailoverTrial,
     FaultLanding,
@@ -27,6 +28,8 @@ from scenarios.record import (
     Replication,
     RunRecord,
     TankDraw,
+    TankerWitness,
+    TankWitness,
 )
 from scenarios.verdicts import Verdict
 
@@ -110,6 +113,16 @@ def good_record() -> RunRecord:
                     requested_us=320 * SECOND, issued_us=321 * SECOND),
         ),
         tank_draws=(TankDraw(tank=1, volume_ml=sum(d.volume_ml for d in deliveries)),),
+        tanks=(
+            TankWitness(group=1, tanks=(1,), from_us=0, until_us=5_000 * SECOND, opening_ml=20_000_000,
+                        closing_ml=25_009_000 - sum(d.volume_ml for d in deliveries), received_ml=5_000_000, leaked_ml=0,
+                        expanded_ml=0, error_ml=10_000),
+        ),
+        tankers=(TankerWitness(group=1, volume_ml=5_000_000, started_us=10 * SECOND, ended_us=20 * SECOND),),
+        booked=(
+            BookedDelivery(entry_key="delivery/1", group=1, site_delivery="1", volume_ml=5_009_000, started_us=10 * SECOND,
+                           ended_us=30 * SECOND),
+        ),
         live=live,
         receipts=(
             Receipt(sale_id="S1", volume_ml=sales[1].volume_ml, amount_fen=sales[1].amount_fen),
@@ -191,6 +204,9 @@ def samples(segment: str, *values: int) -> Callable[[RunRecord], RunRecord]:
     ("slug", "breaker", "said"),
     [
         pytest.param("conservation.litres", swap("tank_draws", 0, volume_ml=1), "tank 1: 1 ml drawn", id="tank"),
+        pytest.param("tank.litres-by-gauge", swap("tanks", 0, closing_ml=0), "have gone", id="gauge-lost"),
+        pytest.param("tank.deliveries-booked", drop("booked", 0), "booked 0 times", id="tanker-forgotten"),
+        pytest.param("tank.deliveries-booked", swap("booked", 0, volume_ml=4_900_000), "4,900,000 ml booked", id="tanker-off"),
         pytest.param("conservation.litres", drop("ledger", 0), "in the ledger", id="lost-sale"),
         pytest.param("conservation.litres", swap("journal", 0, volume_ml=10), "10 ml in the journal|in the journal", id="journal"),
         pytest.param("conservation.litres", swap("ledger", 0, nozzle=1), "nozzle 1 of KM01", id="other-nozzle"),
