@@ -46,7 +46,11 @@ class Block:
 
     def value(self, name: str) -> str | None:
         """The word after a directive, or None without it."""
-        return next((d.split(" ", 1)[1] for d in self.directives if d.startswith(name + " ")), None)
+        return next(iter(self.values(name)), None)
+
+    def values(self, name: str) -> list[str]:
+        """The words after a directive that may stand several times."""
+        return [d.split(" ", 1)[1] for d in self.directives if d.startswith(name + " ")]
 
 
 @dataclass(frozen=True)

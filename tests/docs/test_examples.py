@@ -25,7 +25,7 @@ _spec.loader.exec_module(examples)
 
 PAGES = examples.pages()
 RUN_HERE = {"console", "python", "yaml"}
-SHOWN_ONLY = {"", "text", "json"}
+SHOWN_ONLY = {"", "text", "json", "mermaid"}
 
 
 class Reader:
@@ -49,10 +49,10 @@ class Reader:
         return text
 
     def learn_ports(self, block) -> None:
-        number = block.value("port")
-        if number is not None and number not in self.ports:
-            with socket.create_server(("127.0.0.1", 0)) as reserved:
-                self.ports[number] = str(reserved.getsockname()[1])
+        for number in block.values("port"):
+            if number not in self.ports:
+                with socket.create_server(("127.0.0.1", 0)) as reserved:
+                    self.ports[number] = str(reserved.getsockname()[1])
 
     def follow(self, block) -> None:
         self.learn_ports(block)
