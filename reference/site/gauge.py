@@ -179,8 +179,7 @@ class GaugeReader:
         if self._round_us <= now_us:
             if self._asked is not None or self._todo:
                 self._give_up(now_us)
-            period_us = self.config.period_us
-            self._round_us += ((now_us - self._round_us) // period_us + 1) * period_us
+            self._round_us = now_us + self.config.period_us
             self._begin(now_us)
 
     # --- a round of polls -----------------------------------------------------------------------------------------

@@ -97,6 +97,9 @@ class MachineHost:
                 continue
             wait_s = RECONNECT_FIRST_S
             self._transport = transport
+            made = getattr(self.machine, "connection_made", None)
+            if made is not None:
+                made(monotonic_us())
             self.connected.set()
             try:
                 self._serve()
