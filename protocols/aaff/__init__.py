@@ -65,7 +65,7 @@ from protocols.aaff.records import (
     RecordType,
     SaleRecord,
 )
-from protocols.aaff.rules import RULES, Rule
+from protocols.aaff.rules import RULES
 from protocols.aaff.states import (
     MasterLinkEvent,
     MasterLinkState,
@@ -163,7 +163,6 @@ __all__ = [
     "ReplyTimeout",
     "Request",
     "Result",
-    "Rule",
     "Sale",
     "SaleRecord",
     "ShortPoll",

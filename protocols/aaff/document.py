@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from protocols.aaff.rules import RULES
 from protocols.aaff.states import state_table
+from protocols.pages import rules_table, state_diagram, write_page
 
 __all__ = ["main", "rules_page"]
 
@@ -45,43 +45,17 @@ _TITLES: Final = {
 
 def rules_page() -> str:
     """Return the page as Markdown."""
-    rows = ["| rule | programs | which |", "|---|---:|---|"]
-    rows += [
-        f"| `{rule.id}`: {rule.text} | {rule.count} | {', '.join(rule.sources) or '-'} |"
-        for rule in RULES.values()
-    ]
     tables = state_table()
-    parts = [_INTRODUCTION, "\n".join(rows) + "\n", _TABLES]
-    parts += [
-        f"### {title}\n\n```mermaid\n{_diagram(tables[name])}\n```\n" for name, title in _TITLES.items()
-    ]
+    parts = [_INTRODUCTION, rules_table(RULES), _TABLES]
+    for name, title in _TITLES.items():
+        steps = ((row["from"], row["event"], row["to"]) for row in tables[name]["transitions"])
+        parts.append(f"### {title}\n\n" + state_diagram(steps, initial=tables[name]["initial"]))
     return "\n".join(parts)
-
-
-def _diagram(table: dict[str, Any]) -> str:
-    lines = ["stateDiagram-v2"]
-    lines += [f"    [*] --> {name}" for name in table["initial"]]
-    edges: dict[tuple[str, str], list[str]] = {}
-    for row in table["transitions"]:
-        edges.setdefault((row["from"], row["to"]), []).append(row["event"])
-    lines += [f"    {start} --> {end}: {'; '.join(events)}" for (start, end), events in edges.items()]
-    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the page to the file named, or print it. Returns the exit code."""
-    if len(arguments) > 1:
-        sys.stderr.write("usage: python -m protocols.aaff.document [FILE]\n")
-        return 2
-    if not arguments:
-        sys.stdout.write(rules_page())
-        return 0
-    try:
-        Path(arguments[0]).write_text(rules_page(), encoding="utf-8")
-    except OSError as error:
-        sys.stderr.write(f"{arguments[0]}: {error.strerror}\n")
-        return 2
-    return 0
+    return write_page("protocols.aaff.document", rules_page, arguments)
 
 
 if __name__ == "__main__":

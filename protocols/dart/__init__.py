@@ -28,7 +28,7 @@ from protocols.dart.known_quirks import QUIRKS, KnownQuirk
 from protocols.dart.pump import PumpSide
 from protocols.dart.pump_connection import PumpConnection, Source
 from protocols.dart.quirks import Quirks
-from protocols.dart.rules import RULES, Rule
+from protocols.dart.rules import RULES
 from protocols.dart.states import (
     ControllerLinkEvent,
     ControllerLinkState,
@@ -129,7 +129,6 @@ __all__ = [
     "PumpTransaction",
     "Quirks",
     "ReplyTimeout",
-    "Rule",
     "SendFailed",
     "Source",
     "StatusEvent",

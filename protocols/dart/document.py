@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from protocols.dart.known_quirks import QUIRKS
 from protocols.dart.rules import RULES
 from protocols.dart.states import state_table
 from protocols.dart.transactions import PumpStatus
+from protocols.pages import rules_table, state_diagram, table, write_page
 
 __all__ = ["main", "rules_page"]
 
@@ -47,64 +47,37 @@ and loses no sale and books none twice.
 
 def rules_page() -> str:
     """Return the page as Markdown."""
-    rules = ["| rule | sources | who | |", "|---|---:|---|---|"]
-    for rule in RULES.values():
-        weight = "may fail a device" if rule.mandatory else "warning only"
-        rules.append(
-            f"| `{rule.id}`: {rule.text} | {rule.count} | {', '.join(rule.sources) or '-'} | {weight} |"
-        )
-    quirks = ["| quirk | switch | what the reference driver does | source |", "|---|---|---|---|"]
-    quirks += [f"| {q.text} | `{q.switch}` | {q.answer} | {q.source} |" for q in QUIRKS]
+    quirks = (f"| {q.text} | `{q.switch}` | {q.answer} | {q.source} |" for q in QUIRKS)
+    head = "| quirk | switch | what the reference driver does | source |", "|---|---|---|---|"
     return "\n".join(
-        [
-            _INTRODUCTION,
-            "\n".join(rules) + "\n",
-            _STATUS,
-            f"```mermaid\n{_diagram()}\n```\n",
-            _commands(),
-            _QUIRKS,
-            "\n".join(quirks) + "\n",
-        ]
+        [_INTRODUCTION, rules_table(RULES), _STATUS, _diagram(), _commands(), _QUIRKS, table(*head, quirks)]
     )
 
 
 def _diagram() -> str:
-    table = state_table()["pump_status"]
-    lines = ["stateDiagram-v2"]
-    lines += [f"    {status.name}: {int(status)} {status.name}" for status in PumpStatus]
-    lines += [f"    [*] --> {name}" for name in table["initial"]]
-    edges: dict[tuple[str, str], list[str]] = {}
-    for row in table["transitions"]:
-        if row["event"] == "switch off":
-            continue
-        edges.setdefault((row["from"], row["to"]), []).append(f"{row['event']} [{row['sources']}]")
-    lines += [f"    {start} --> {end}: {', '.join(labels)}" for (start, end), labels in edges.items()]
-    return "\n".join(lines)
+    status = state_table()["pump_status"]
+    return state_diagram(
+        (
+            (row["from"], f"{row['event']} [{row['sources']}]", row["to"])
+            for row in status["transitions"]
+            if row["event"] != "switch off"
+        ),
+        initial=status["initial"],
+        names={one.name: f"{int(one)} {one.name}" for one in PumpStatus},
+    )
 
 
 def _commands() -> str:
-    table = state_table()["pump_status"]
-    rows = ["| command (CD1) | has an effect or an answer in |", "|---|---|"]
-    for name, allowed in table["commands"].items():
+    rows = []
+    for name, allowed in state_table()["pump_status"]["commands"].items():
         where = "every status" if len(allowed) == len(PumpStatus) else ", ".join(allowed)
         rows.append(f"| {name} | {where} |")
-    return "\n".join(rows) + "\n"
+    return table("| command (CD1) | has an effect or an answer in |", "|---|---|", rows)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the page to the file named, or print it. Returns the exit code."""
-    if len(arguments) > 1:
-        sys.stderr.write("usage: python -m protocols.dart.document [FILE]\n")
-        return 2
-    if not arguments:
-        sys.stdout.write(rules_page())
-        return 0
-    try:
-        Path(arguments[0]).write_text(rules_page(), encoding="utf-8")
-    except OSError as error:
-        sys.stderr.write(f"{arguments[0]}: {error.strerror}\n")
-        return 2
-    return 0
+    return write_page("protocols.dart.document", rules_page, arguments)
 
 
 if __name__ == "__main__":

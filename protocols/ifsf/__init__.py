@@ -47,7 +47,7 @@ from .link import OUTGOING_LIMIT_BYTES, PARTIAL_LIMIT_US, Endpoint, IfsfLink, Li
 from .message import Address, Element, Message, MessageError, decode_message, encode_message
 from .numbers import Number, NumberError, bcd, from_bcd
 from .responder import CONTROLLER_SUBNET, DISPENSER_SUBNET, Responder, Store
-from .rules import RULES, Rule
+from .rules import RULES
 from .states import (
     COMMAND_NAMES,
     COMMAND_STATES,
@@ -108,7 +108,6 @@ __all__ = [
     "Reply",
     "Request",
     "Responder",
-    "Rule",
     "Store",
     "StreamDown",
     "StreamFramer",

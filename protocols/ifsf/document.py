@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from protocols.ifsf.databases import DATABASES
 from protocols.ifsf.rules import RULES
 from protocols.ifsf.states import command_table
+from protocols.pages import rules_table, table, write_page
 
 __all__ = ["main", "rules_page"]
 
@@ -45,37 +45,34 @@ that of the independent sources that have the data id.
 
 def rules_page() -> str:
     """Return the page as Markdown."""
-    lines = [_INTRODUCTION, "| rule | sources | who | |", "|---|---:|---|---|"]
-    for rule in RULES.values():
-        weight = "deviation" if rule.deviation else "may fail a device" if rule.mandatory else "warning only"
-        who = ", ".join(rule.sources) or "-"
-        lines.append(f"| `{rule.id}`: {rule.text} | {rule.count} | {who} | {weight} |")
-    table = command_table()
-    lines += ["", _COMMANDS, "| command | states |", "|---|---|"]
-    for section in ("commands", "transactions"):
-        lines += [f"| {name} | {', '.join(states)} |" for name, states in table[section].items()]
-    lines += ["", _DATABASES]
+    sections = command_table()
+    commands = (
+        f"| {name} | {', '.join(states)} |"
+        for section in ("commands", "transactions")
+        for name, states in sections[section].items()
+    )
+    parts = [
+        _INTRODUCTION,
+        rules_table(RULES),
+        _COMMANDS,
+        table("| command | states |", "|---|---|", commands),
+    ]
+    parts.append(_DATABASES)
     for kind, fields in DATABASES.items():
-        lines += [f"### {kind.value.capitalize()}", "", "| id | data | form | bytes | access | sources |"]
-        lines.append("|---:|---|---|---:|---|---:|")
-        for row in fields.values():
-            size = "any" if row.size is None else str(row.size)
-            lines.append(
-                f"| {row.data_id} (`{row.data_id:02X}`) | {row.name} | {row.form} | {size} | {row.access.value} "
-                f"| {row.sources} |"
-            )
-        lines.append("")
-    return "\n".join(lines)
+        rows = (
+            f"| {row.data_id} (`{row.data_id:02X}`) | {row.name} | {row.form} "
+            f"| {'any' if row.size is None else row.size} | {row.access.value} | {row.sources} |"
+            for row in fields.values()
+        )
+        head = "| id | data | form | bytes | access | sources |", "|---:|---|---|---:|---|---:|"
+        parts.append(f"### {kind.value.capitalize()}\n\n" + table(*head, rows))
+    return "\n".join(parts)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the page to the file named, or print it."""
-    names = sys.argv[1:] if arguments is None else list(arguments)
-    if names:
-        Path(names[0]).write_text(rules_page(), "utf-8")
-    else:
-        sys.stdout.write(rules_page())
+def main(arguments: Sequence[str]) -> int:
+    """Write the page to the file named, or print it. Returns the exit code."""
+    return write_page("protocols.ifsf.document", rules_page, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main(sys.argv[1:]))

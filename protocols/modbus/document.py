@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+
+from protocols.pages import table, write_page
 
 from .registers import (
     DEVICE,
@@ -76,30 +77,19 @@ def register_map_page() -> str:
 
 
 def _table(registers: Sequence[Register]) -> str:
-    rows = ["| offset | name | type | access | unit | meaning |", "|---:|---|---|---|---|---|"]
+    rows = []
     for register in registers:
         end = register.offset + register.width - 1
         offset = str(register.offset) if register.width == 1 else f"{register.offset}-{end}"
         rows.append(
             f"| {offset} | `{register.name}` | {register.width.name} | {register.access.value} | {register.unit} | {register.meaning} |"
         )
-    return "\n".join(rows) + "\n"
+    return table("| offset | name | type | access | unit | meaning |", "|---:|---|---|---|---|---|", rows)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the page to the file named, or print it. Returns the exit code."""
-    if len(arguments) > 1:
-        sys.stderr.write("usage: python -m protocols.modbus.document [FILE]\n")
-        return 2
-    if not arguments:
-        sys.stdout.write(register_map_page())
-        return 0
-    try:
-        Path(arguments[0]).write_text(register_map_page(), encoding="utf-8")
-    except OSError as error:
-        sys.stderr.write(f"{arguments[0]}: {error.strerror}\n")
-        return 2
-    return 0
+    return write_page("protocols.modbus.document", register_map_page, arguments)
 
 
 if __name__ == "__main__":

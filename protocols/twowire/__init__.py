@@ -140,7 +140,6 @@ __all__ = [
     "PumpSide",
     "Quirks",
     "ReplyTimeout",
-    "Rule",
     "Scale",
     "Sent",
     "SentBlock",

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
+from protocols.pages import rules_table, state_diagram, write_page
 from protocols.twowire.decoding import DeviationKind
 from protocols.twowire.rules import RULES
 from protocols.twowire.states import STATUS_TABLE
@@ -45,53 +45,26 @@ pause, leaves a pump busy until the nozzle is back.
 
 def rules_page() -> str:
     """Return the page as Markdown."""
-    rows = ["| rule | sources | which, where told apart |", "|---|---:|---|"]
-    rows += [
-        f"| `{rule.id}`: {rule.text} | {rule.count} | {', '.join(rule.sources) or '-'} |"
-        for rule in RULES.values()
-    ]
-    deviations = [f"- {kind.value}" for kind in DeviationKind]
-    parts = [
-        _INTRODUCTION,
-        "\n".join(rows) + "\n",
-        _DEVIATIONS,
-        "\n".join(deviations) + "\n",
-        _STATES,
-        f"```mermaid\n{_diagram()}\n```\n",
-    ]
-    return "\n".join(parts)
+    deviations = "".join(f"- {kind.value}\n" for kind in DeviationKind)
+    return "\n".join([_INTRODUCTION, rules_table(RULES), _DEVIATIONS, deviations, _STATES, _diagram()])
 
 
 def _diagram() -> str:
-    lines = ["stateDiagram-v2"]
-    lines += [
-        f"    {status.name}: {int(status):X} {status.name.lower()}"
-        for status in Status
-        if any(status is state for state, _ in STATUS_TABLE)
-    ]
-    lines.append(f"    [*] --> {Status.IDLE.name}")
-    edges: dict[tuple[str, str], list[str]] = {}
-    for (status, event), afters in STATUS_TABLE.items():
-        for after in afters:
-            edges.setdefault((status.name, after.name), []).append(event.value)
-    lines += [f"    {start} --> {end}: {', '.join(events)}" for (start, end), events in edges.items()]
-    return "\n".join(lines)
+    drawn = {status for status, _ in STATUS_TABLE}
+    return state_diagram(
+        (
+            (status.name, event.value, after.name)
+            for (status, event), afters in STATUS_TABLE.items()
+            for after in afters
+        ),
+        initial=[Status.IDLE.name],
+        names={status.name: f"{int(status):X} {status.name.lower()}" for status in Status if status in drawn},
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the page to the file named, or print it. Returns the exit code."""
-    if len(arguments) > 1:
-        sys.stderr.write("usage: python -m protocols.twowire.document [FILE]\n")
-        return 2
-    if not arguments:
-        sys.stdout.write(rules_page())
-        return 0
-    try:
-        Path(arguments[0]).write_text(rules_page(), encoding="utf-8")
-    except OSError as error:
-        sys.stderr.write(f"{arguments[0]}: {error.strerror}\n")
-        return 2
-    return 0
+    return write_page("protocols.twowire.document", rules_page, arguments)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from protocols.pages import state_diagram as draw
+from protocols.pages import table
+
 from .profile import DispenserProfile
 from .states import COMMANDS, STATE_TABLE, FpInput, FpState, Guard, Rule, state_table
 
@@ -76,22 +79,16 @@ _RECORDS: Final = """\
 
 def state_diagram() -> str:
     """The changes of state as a Mermaid diagram."""
-    edges: dict[tuple[FpState, FpState], list[str]] = {}
+    steps = []
     for rule in _rules():
         if rule.target is rule.state or rule.trigger is FpInput.FAIL:
             continue
         is_command = rule.trigger in COMMANDS
         label = rule.trigger.value if is_command else f"({rule.trigger.value})"
-        labels = edges.setdefault((rule.state, rule.target), [])
-        if label not in labels:
-            labels.append(label)
-    lines = ["stateDiagram-v2"]
-    lines += [f"    {state.name}: {int(state)} {state.name}" for state in FpState]
-    lines += ["    [*] --> IDLE"]
-    lines += [
-        f"    {start.name} --> {end.name}: {', '.join(labels)}" for (start, end), labels in edges.items()
-    ]
-    return "\n".join(lines)
+        steps.append((rule.state.name, label, rule.target.name))
+    return draw(
+        steps, initial=["IDLE"], names={state.name: f"{int(state)} {state.name}" for state in FpState}
+    )
 
 
 def states_json() -> str:
@@ -101,23 +98,22 @@ def states_json() -> str:
 
 def states_page() -> str:
     """Return the page as Markdown."""
-    return "\n".join(
-        [
-            _INTRODUCTION,
-            f"```mermaid\n{state_diagram()}\n```\n",
-            "## Inputs\n",
-            _inputs(),
-            "## Commands in each state\n",
-            "`-` is refused. A state of its own means that the command is taken and changes no state by itself.\n",
-            _matrix(),
-            "## All rules, in the order in which they are tried\n",
-            _all_rules(),
-            _RECORDS,
-            "## Declared figures\n",
-            "A make of dispenser is a `DispenserProfile`. Its fields, with the values of a make that declares nothing else:\n",
-            _profile(),
-        ]
-    )
+    parts = [
+        _INTRODUCTION,
+        state_diagram(),
+        "## Inputs\n",
+        _inputs(),
+        "## Commands in each state\n",
+        "`-` is refused. A state of its own means that the command is taken and changes no state by itself.\n",
+        _matrix(),
+        "## All rules, in the order in which they are tried\n",
+        _all_rules(),
+        _RECORDS,
+        "## Declared figures\n",
+        "A make of dispenser is a `DispenserProfile`. Its fields, with the values of a make that declares nothing else:\n",
+        _profile(),
+    ]
+    return "\n".join(parts)
 
 
 def _rules() -> list[Rule]:
@@ -125,37 +121,37 @@ def _rules() -> list[Rule]:
 
 
 def _inputs() -> str:
-    rows = ["| input | from | meaning |", "|---|---|---|"]
+    rows = []
     for one in FpInput:
         source = "controller" if one in COMMANDS else "pump"
         rows.append(f"| `{one.value}` | {source} | {_MEANINGS[one]} |")
-    return "\n".join(rows) + "\n"
+    return table("| input | from | meaning |", "|---|---|---|", rows)
 
 
 def _matrix() -> str:
-    rows = ["| | " + " | ".join(state.name for state in FpState) + " |", "|---|" + "---|" * len(FpState)]
+    head = "| | " + " | ".join(state.name for state in FpState) + " |"
+    rows = []
     for command in COMMANDS:
         cells = []
         for state in FpState:
             targets = [rule.target.name for rule in STATE_TABLE.get((state, command), ())]
             cells.append(" or ".join(dict.fromkeys(targets)) or "-")
         rows.append(f"| **{command.value}** | " + " | ".join(cells) + " |")
-    return "\n".join(rows) + "\n"
+    return table(head, "|---|" + "---|" * len(FpState), rows)
 
 
 def _all_rules() -> str:
-    rows = ["| state | input | if | next |", "|---|---|---|---|"]
+    rows = []
     for rule in _rules():
         guard = "" if rule.guard is Guard.ALWAYS else rule.guard.value
         rows.append(f"| {rule.state.name} | `{rule.trigger.value}` | {guard} | {rule.target.name} |")
-    return "\n".join(rows) + "\n"
+    return table("| state | input | if | next |", "|---|---|---|---|", rows)
 
 
 def _profile() -> str:
     profile = DispenserProfile()
-    rows = ["| field | value |", "|---|---:|"]
-    rows += [f"| `{name}` | {getattr(profile, name)!r} |" for name in DispenserProfile.__dataclass_fields__]
-    return "\n".join(rows) + "\n"
+    rows = (f"| `{name}` | {getattr(profile, name)!r} |" for name in DispenserProfile.__dataclass_fields__)
+    return table("| field | value |", "|---|---:|", rows)
 
 
 def main(arguments: Sequence[str]) -> int:

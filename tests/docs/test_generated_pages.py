@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+
+import pytest
 
 from conformance.catalogue import load_catalogue
 from conformance.traceability import proving_tests, traceability_page
 from mutants.matrix import kept_kills, matrix_page
-from protocols.modbus.document import register_map_page
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,9 +25,29 @@ def test_the_requirements_page_is_current():
     assert page == traceability_page(ROOT / "tests"), "run: python -m conformance"
 
 
-def test_the_register_map_is_current():
-    page = (ROOT / "docs" / "modbus-register-map.md").read_text("utf-8")
-    assert page == register_map_page(), "run: python -m protocols.modbus.document docs/modbus-register-map.md"
+@pytest.mark.parametrize(
+    ("module", "page"),
+    [
+        ("protocols.aaff.document", "aaff-rules.md"),
+        ("protocols.dart.document", "dart-rules.md"),
+        ("protocols.ifsf.document", "ifsf-rules.md"),
+        ("protocols.modbus.document", "modbus-register-map.md"),
+        ("protocols.twowire.document", "twowire-rules.md"),
+    ],
+)
+def test_a_protocol_page_is_current_and_its_command_prints_writes_and_explains(
+    module, page, tmp_path, capsys
+):
+    main = importlib.import_module(module).main
+    assert main([]) == 0
+    printed = capsys.readouterr().out
+    assert (ROOT / "docs" / page).read_text("utf-8") == printed, f"run: python -m {module} docs/{page}"
+    assert main([str(tmp_path / "page.md")]) == 0
+    assert (tmp_path / "page.md").read_text("utf-8") == printed
+    assert main([str(tmp_path)]) == 2
+    assert "Is a directory" in capsys.readouterr().err
+    assert main(["a", "b"]) == 2
+    assert f"usage: python -m {module}" in capsys.readouterr().err
 
 
 def test_the_kill_matrix_is_current():
