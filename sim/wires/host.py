@@ -28,6 +28,9 @@ _UNSENT_LIMIT_BYTES: Final = 1024 * 1024
 _TICK_US: Final = 1000
 """A paced burst is written at most this often: finer than a frame gap, coarse enough for an event loop."""
 
+_READ_BYTES: Final = 8 * 1024
+"""Read at a time: more than any field protocol's frame. What is longer comes in pieces, as it does on any stream."""
+
 
 class _Writer(Protocol):
     def write(self, data: bytes) -> object: ...
@@ -60,8 +63,11 @@ class Pace:
         return elapsed_us * self.baud // (self.bits_per_char * 1_000_000)
 
 
-class StreamHost(asyncio.Protocol):
+class StreamHost(asyncio.BufferedProtocol, asyncio.Protocol):
     """Hosts a machine on an asyncio transport, or on anything with ``write``, ``abort`` and ``close`` (see `attach_writer`).
+
+    It reads into a buffer of its own: for a plain protocol asyncio makes a new one of 256 KiB for each read, which costs more
+    than everything else that happens to a poll.
 
     The machine's timers run whether or not a connection stands; what it sends without one is lost. One host can serve
     several connections one after the other; `stop` ends it. A machine that says ``wants_close`` (its peer speaks another
@@ -95,6 +101,9 @@ class StreamHost(asyncio.Protocol):
         self._clock = clock
         self._pace = pace
         self._faults = NO_FAULTS if faults is None else faults
+        self._is_plain = pace is None and not self._faults
+        self._may_want_close = hasattr(machine, "wants_close")
+        self._read = memoryview(bytearray(_READ_BYTES))
         self._capture = capture
         self._number = capture.port(name) if capture is not None else 0
         self._peer_number = capture.port(peer) if capture is not None else 0
@@ -174,17 +183,25 @@ class StreamHost(asyncio.Protocol):
 
     # Bytes.
 
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - named by asyncio
+        """From asyncio: where the next bytes go."""
+        return self._read
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """From asyncio: so many bytes have come."""
+        self.data_received(bytes(self._read[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
         """Bytes from the wire."""
         now_us = self._clock()
-        if self._faults.is_down(now_us):
+        if not self._is_plain and self._faults.is_down(now_us):
             self._break(now_us)
             return
         if self._capture is not None:
             self._capture.record(now_us, self._peer_number, data)
         self.machine.receive_data(data, now_us)
         self.pump()
-        if self._writer is not None and getattr(self.machine, "wants_close", False):
+        if self._may_want_close and self._writer is not None and self.machine.wants_close:  # type: ignore[attr-defined]
             self._writer.close()  # what is written already still goes out
 
     def _on_wake(self) -> None:
@@ -199,25 +216,36 @@ class StreamHost(asyncio.Protocol):
             return
         now_us = self._clock()
         if self._faults.next_noise_us <= now_us:
-            for burst in self._faults.take_noise(now_us):
-                if not burst.sender:
-                    self._hear(burst.data, burst.fault, now_us)
-                elif self._writer is not None:
-                    self._unsent.append((now_us, burst.data, burst.fault, b""))
-        want_us = self.machine.next_timer()
+            self._make_noise(now_us)
+        machine = self.machine
+        want_us = machine.next_timer()
         if want_us is not None and want_us <= now_us:
-            self.machine.handle_timer(now_us)
-            want_us = self.machine.next_timer()
-        for outgoing in self.machine.data_to_send(now_us):
-            self._accept(outgoing.data, outgoing.not_before_us, now_us)
-        want_us = self.machine.next_timer()
-        if self._unsent_bytes > _UNSENT_LIMIT_BYTES:
-            self.abort()
-            return
-        due_us = self._flush(now_us)
+            machine.handle_timer(now_us)
+        for data, not_before_us in machine.data_to_send(now_us):
+            if self._unsent or not_before_us > now_us or not self._is_plain or self._is_paused:
+                self._accept(data, not_before_us, now_us)
+            elif data and self._writer is not None:  # nearly always: nothing holds it back
+                self._writer.write(data)
+                if self._capture is not None:
+                    self._capture.record(now_us, self._number, data)
+        due_us = self._faults.next_noise_us
+        if self._unsent:
+            if self._unsent_bytes > _UNSENT_LIMIT_BYTES:
+                self.abort()
+                return
+            due_us = min(due_us, self._flush(now_us))
+        want_us = machine.next_timer()
         if want_us is not None and want_us < due_us:
             due_us = want_us
-        self._arm(min(due_us, self._faults.next_noise_us), now_us)
+        if due_us < NEVER_US or self._timer is not None:
+            self._arm(due_us, now_us)
+
+    def _make_noise(self, now_us: int) -> None:
+        for burst in self._faults.take_noise(now_us):
+            if not burst.sender:
+                self._hear(burst.data, burst.fault, now_us)
+            elif self._writer is not None:
+                self._unsent.append((now_us, burst.data, burst.fault, b""))
 
     def _accept(self, data: bytes, not_before_us: int, now_us: int) -> None:
         if not data or self._writer is None:
