@@ -59,13 +59,12 @@ class VirtualKernel(Kernel):
             return
         collecting = gc.isenabled()
         gc.disable()
-        self._freeze()
         try:
             with self.loop.running():
                 # Without an end there is nothing to measure collections by, and such runs are short.
                 while until_us is not None and self._next_collection_us < until_us:
                     self._run_to(self._next_collection_us)
-                    gc.collect()
+                    self._collect()
                     self._next_collection_us += _GC_PERIOD_US
                 self._run_to(until_us)
         finally:
@@ -76,11 +75,15 @@ class VirtualKernel(Kernel):
         if until_us is None or until_us > self.env.now:
             self.env.run(until=until_us)
 
-    def _freeze(self) -> None:
-        """Leave what stands before the run out of collections: there is a great deal of it, and it stays."""
+    def _collect(self) -> None:
+        """Collect, and the first time leave what stands out of later collections: there is a great deal of it, and it stays.
+
+        Not at the start of a run: most runs are shorter than a period, and a process that makes many of them would go through
+        all it has for each.
+        """
+        gc.collect()
         if not self._frozen:
             self._frozen = True
-            gc.collect()
             gc.freeze()
 
     def close(self) -> None:
@@ -99,7 +102,8 @@ class VirtualKernel(Kernel):
                 task.cancel()
                 self.loop.pump()
         self.loop.close()
-        gc.unfreeze()
+        if self._frozen:
+            gc.unfreeze()
 
     async def _cancel_strays(self) -> None:
         current = asyncio.current_task()
