@@ -53,6 +53,7 @@ class _Request:
     said: type | None = None
     polls: int = 0
     tries: int = 0
+    cleared: bool = False
 
 
 class FuellingPointLogic(DeliveryCapture, PriceKeeping):
@@ -330,6 +331,10 @@ class FuellingPointLogic(DeliveryCapture, PriceKeeping):
             )
         if self.phase is not Phase.READY:
             return Reset()
+        if request.said is Authorise and not request.cleared:
+            # Acknowledged and not obeyed: the pump may hold what nobody here sent (on a line that echoes, a head takes
+            # its own nozzle report for a preset).
+            request.cleared = self._preset_left = True
         if self._preset_left and self.presets_cling:
             # A preset of another sale may still be in the pump, and only STOP + RESET takes it out.
             return Stop()

@@ -42,6 +42,7 @@ _Walk = Generator[Event, Any, Any]
 _NO_FUEL_US = 90_000_000
 # Nobody drives off while staff look on: one whose sale is not there yet stands in line once more.
 _TURNS_AT_THE_TILL = 3
+_WITHOUT_FUEL = frozenset({"refused", "empty"})
 # The order goes out while the driver opens the cap: at the middle of the preparing step.
 _ORDER_AT = 2
 
@@ -105,6 +106,8 @@ class Car:
             "position", fuelling_point=ticket.position.fuelling_point, nozzle=nozzle, queue=floor.queue_length
         )
         outcome = yield from self._stop(nozzle)
+        if outcome in _WITHOUT_FUEL:
+            self._phone.give_up(plan)
         yield env.timeout(plan.drive_off_us)
         floor.leave(ticket, occupied_us=int(env.now) - entered_us)
         self._phone.forget(plan)

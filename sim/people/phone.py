@@ -35,6 +35,8 @@ PAID = frozenset({"PAID", "COMPLETED", "REFUNDING", "REFUNDED"})
 """States of an order whose money has come."""
 DEAD = frozenset({"CANCELLED", "CLOSED"})
 """States of an order that nobody will pay any more."""
+_UNFUELLED = frozenset({"CREATED", "AUTHORISED"})
+_FUELLED = frozenset({"FUELLING", "PAYABLE", "PAYING"}) | PAID
 # A stream is quiet while nothing happens; the backend sends a sign of life at least every 15 s.
 _STREAM_TIMEOUT = httpx.Timeout(5.0, read=40.0)
 _INVOICE_DONE = frozenset({"none", "issued", "failed"})
@@ -138,14 +140,23 @@ class PhoneApp:
             case _:
                 return None
 
-    async def cancel(self) -> bool:
-        """Give the order up. False if it is too late for that (fuel has flowed, or it is paid): it is still this driver's."""
+    async def cancel(self, *, within_us: int = 120_000_000) -> bool:
+        """Give the order up. False if it is too late for that (fuel has flowed, or it is paid): it is still this driver's.
+
+        Whether fuel has flowed, only the station knows: until its answer has come the order is neither given up nor kept.
+        """
+        waits = self.state in _UNFUELLED
         try:
             self._show(await self._api.call("POST", f"/v1/orders/{self.order['order_id']}/cancel", json={}))
         except (ApiError, Unreachable) as error:
             self.tell("trouble", what=f"cancel: {error}")
             if isinstance(error, ApiError) and error.status == 409:
                 return False
+        else:
+            if waits and not self._plan.prepaid:
+                await self.wait_until(_FUELLED | DEAD, within_us)
+                if self.state in _FUELLED:
+                    return False
         await self.stop_watching()
         return True
 

@@ -19,6 +19,7 @@ from sim.people.ports import Delivered
 __all__ = ["Phones"]
 
 _PAYABLE: Final = frozenset({"PAYABLE", "PAYING"})
+_WAITING: Final = frozenset({"CREATED", "AUTHORISED"})
 _GLANCE_US: Final = 3_000_000
 """How long a driver looks at a fresh order that shows nothing to pay before trying something else."""
 
@@ -72,6 +73,12 @@ class Phones:
         return self._kernel.task(
             self._pay(self._app(plan, who), plan, nozzle, delivered), f"car/{plan.number} pay"
         )
+
+    def give_up(self, plan: CarPlan) -> None:
+        """No fuel came: cancel what was ordered, or the next driver at this nozzle would fuel on it."""
+        app = self._apps.get(plan.number)
+        if app is not None and (app.state in _WAITING or (plan.prepaid and app.state == "PAID")):
+            self._kernel.task(app.cancel(), f"car/{plan.number} gives up")
 
     def forget(self, plan: CarPlan) -> None:
         """Stop listening some time after the car has gone."""

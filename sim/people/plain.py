@@ -83,6 +83,9 @@ class PlainPhone:
         """Paid after the payer's time."""
         return self._env.timeout(0 if plan.prepaid else plan.phone_pay_us, True)
 
+    def give_up(self, plan: CarPlan) -> None:
+        """Nothing holds a nozzle here."""
+
     def forget(self, plan: CarPlan) -> None:
         """Nothing to forget."""
 

@@ -75,6 +75,9 @@ class Phone(Protocol):
     def pay(self, plan: CarPlan, who: Identity, nozzle: int, delivered: Delivered) -> Event:
         """Pay what was delivered (nothing to do when pre-paid); succeeds with True when the phone shows PAID."""
 
+    def give_up(self, plan: CarPlan) -> None:
+        """The driver got no fuel and drives on: an order that still holds the nozzle must let go of it."""
+
     def forget(self, plan: CarPlan) -> None:
         """The car has gone: stop listening once everything has come."""
 

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from protocols.dart import Quirks
+from protocols.dart import Command, CommandCode, PresetVolume, Quirks
 from reference.site.config import LineConfig
 from reference.site.dart import DartDriver
 from reference.site.events import (
@@ -383,6 +383,23 @@ def test_a_pump_that_refuses_is_reported_and_sells_again_afterwards(reason: str)
         assert rig.point.unlock(rig.kernel.now_us)
     rig.sell(2)
     rig.check(4)
+
+
+def test_a_preset_that_nobody_here_sent_is_cleared_when_the_pump_does_not_obey() -> None:
+    """A head that hears itself on an echoing line takes its status for a RESET and its nozzle report for a preset."""
+    rig = Rig()
+    rig.sell(1)
+    rig.policy = False
+    head = rig.pump.head(ADDRESS)
+    head.execute(Command(code=CommandCode.RESET), rig.kernel.now_us)
+    rig.run(2 * S)
+    head.execute(PresetVolume(volume_units=0), rig.kernel.now_us)
+    rig.point.lift(1, rig.kernel.now_us)
+    rig.run(2 * S)
+    rig.driver.authorise(1, 1)
+    rig.run(10 * S)
+    assert not any(isinstance(event, AuthoriseRefused) for event in rig.events)
+    assert rig.point.state is FpState.STARTED
 
 
 @pytest.mark.parametrize("offset_ms", range(-300, 301, 25))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from scenarios.loader import load
-from scenarios.model import Line, Scenario
+from scenarios.model import Line, Scenario, Swarm
 from scenarios.model.station import Dispenser
 from scenarios.oracles import judge_all
+from scenarios.runner.swarm import violations
 from scenarios.runner.virtual import run_once
 from scenarios.verdicts import Verdict
 
@@ -67,3 +70,11 @@ def test_cars_fill_and_everything_adds_up() -> None:
     fine = {Verdict.PASS, Verdict.INFO, Verdict.NOT_APPLICABLE}
     assert [f"{r.verdict} {r.check}: {r.message}" for r in results if r.verdict not in fine] == []
     assert sum(r.verdict is Verdict.PASS for r in results) >= 5
+
+
+@pytest.mark.slow
+def test_a_code_scan_while_the_site_cannot_say_whether_fuel_has_flowed() -> None:
+    """Seed 4: bursts are swapped at the end of a fill. The driver gave the order up that had taken this very fill."""
+    drawn = Swarm(targets=("wire",), faults=10, longest_s=90, heal_before_end_s=0)
+    scenario = two_wire_station().model_copy(update={"swarm": drawn, "settle_s": 600})
+    assert violations(scenario, "4").violations == ()

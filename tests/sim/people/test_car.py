@@ -111,9 +111,12 @@ def test_the_till_serves_first_come_first_served() -> None:
 def test_a_pump_that_never_gives_fuel_is_left() -> None:
     yard = Yard()
     yard.hand.authorised = lambda nozzle: yard.world.env.event()
+    given_up: list[tuple[int, float]] = []
+    yard.phone.give_up = lambda plan: given_up.append((plan.number, yard.world.env.now / S))
     process = yard.send(PLAN)
     yard.world.env.run()
     assert process.value == "refused"
+    assert given_up == [(1, 132)]  # at the pump, before the next car can stand there
     assert yard.floor.occupied == 0
 
 

@@ -50,6 +50,7 @@ class FakeBackend:
         self.sales: list[dict[str, Any]] = []
         self.silent_streams = False
         self.refuse_cancel = False
+        self.slow_cancel = False
         self.app = Starlette(
             routes=[
                 Route("/v1/sessions", self.log_in, methods=["POST"]),
@@ -121,6 +122,8 @@ class FakeBackend:
                 return JSONResponse({"out_trade_no": "N1", "prepay_id": "P1", "pay_sign": {}})
             case "cancel" if self.refuse_cancel:
                 return JSONResponse({"code": "fuel_flowing", "message": "fuel has flowed"}, 409)
+            case "cancel" if self.slow_cancel:
+                pass  # asked the station, which answers when it can
             case "cancel":
                 self.update(state="CANCELLED")
         return JSONResponse(self.order)
@@ -289,6 +292,50 @@ def test_an_order_that_took_this_very_fill_is_followed_not_given_up(rig: Rig) ->
 
     assert rig.run(visit()) is True
     assert [order["state"] for order in rig.backend.orders] == ["PAID"]
+
+
+def test_a_cancellation_is_not_one_before_the_station_has_answered(rig: Rig) -> None:
+    """The station is asked whether fuel has flowed, and answers with the sale: the order is the one of this fill."""
+    rig.backend.slow_cancel = True
+    rig.kernel.call_later(
+        40 * S, lambda: rig.backend.update(state="PAYABLE", volume_ml=20_000, amount_fen=15_200)
+    )
+
+    def visit():
+        return (yield rig.phones.pay(plan(pay_by="scan_after"), WHO, 5, DELIVERED))
+
+    assert rig.run(visit()) is True
+    assert [order["state"] for order in rig.backend.orders] == ["PAID"]
+    assert rig.backend.seen.count(("POST", "/v1/orders/ord1/cancel")) == 1
+
+
+@pytest.mark.parametrize("prepaid", [False, True])
+def test_a_driver_who_got_no_fuel_lets_go_of_the_nozzle(rig: Rig, prepaid: bool) -> None:
+    car = plan(prepaid=prepaid, preset_fen=15_200 if prepaid else None)
+
+    def visit():
+        assert (yield rig.phones.order(car, WHO, 5))
+        yield rig.kernel.env.timeout(90 * S)
+        if prepaid:
+            rig.backend.update(state="PAID")  # not authorised any more
+            yield rig.kernel.env.timeout(1 * S)
+        rig.phones.give_up(car)
+        rig.phones.forget(car)
+
+    rig.run(visit())
+    assert rig.backend.order["state"] == "CANCELLED"
+
+
+def test_what_was_fuelled_is_not_given_up(rig: Rig) -> None:
+    def visit():
+        yield rig.phones.order(plan(), WHO, 5)
+        rig.backend.update(state="PAYABLE", amount_fen=15_200, volume_ml=20_000)
+        yield rig.kernel.env.timeout(1 * S)
+        rig.phones.give_up(plan())
+        rig.phones.give_up(plan(number=2))  # has no phone in hand
+
+    rig.run(visit())
+    assert rig.backend.order["state"] == "PAYABLE"
 
 
 def test_a_retry_goes_to_the_other_instance_with_the_same_token(rig: Rig) -> None:
