@@ -6,7 +6,7 @@ the map is docs/modbus-register-map.md, written by `protocols.modbus.document`.
 
 from __future__ import annotations
 
-from .bank import ExceptionCode, Refusal, RegisterBank, RegisterSource, Scope
+from .bank import ExceptionCode, ReaderSource, Refusal, RegisterBank, RegisterSource, Scope
 from .client import BadReply, ClientEvent, ModbusClient, NoReply, Refused, Registers, Written
 from .framing import Frame, Framing, RtuAssembler, TcpAssembler, rtu_frame, rtu_silence_us, tcp_frame
 from .image import (
@@ -72,6 +72,7 @@ __all__ = [
     "NozzleImage",
     "PointImage",
     "PresetKind",
+    "ReaderSource",
     "Refusal",
     "Refused",
     "Register",

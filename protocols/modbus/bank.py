@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from .registers import (
     DEVICE,
@@ -16,7 +18,7 @@ from .registers import (
     base_of_nozzle,
 )
 
-__all__ = ["ExceptionCode", "Refusal", "RegisterBank", "RegisterSource", "Scope"]
+__all__ = ["ExceptionCode", "ReaderSource", "Refusal", "RegisterBank", "RegisterSource", "Scope"]
 
 
 PLANS_MAX: Final = 256
@@ -63,11 +65,34 @@ class RegisterSource(Protocol):
         """Take a written value; raises `Refusal` when it cannot be taken."""
 
 
+@runtime_checkable
+class ReaderSource(Protocol):
+    """A source that hands out a function for each register, so that a poll need not look up twenty names each time."""
+
+    def register_reader(self, scope: Scope, name: str) -> Callable[[int], int]:
+        """A function that takes the time (µs) and returns the register's value then; it holds for as long as the source."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Word:
     scope: Scope
     register: Register
     index: int
+
+
+class _Plan(NamedTuple):
+    """How a range is read: what gives each value, which bits of it fit, and what packs them all."""
+
+    pack: Callable[..., bytes]
+    values: tuple[tuple[Callable[[int], int], int], ...]
+
+
+_LETTERS: Final = {1: "H", 2: "I", 4: "Q"}
+"""Of the module `struct`, by registers a value."""
+
+
+def _shifted(read: Callable[[int], int], by: int) -> Callable[[int], int]:
+    return lambda now_us: read(now_us) >> by
 
 
 class RegisterBank:
@@ -81,7 +106,7 @@ class RegisterBank:
     def __init__(self, source: RegisterSource, nozzles: Mapping[int, Sequence[int]]) -> None:
         self._source = source
         self._words: dict[int, _Word] = {}
-        self._plans: dict[tuple[int, int], list[tuple[Scope, str, list[int]]]] = {}
+        self._plans: dict[tuple[int, int], _Plan] = {}
         self._place(0, DEVICE, Scope())
         for point, logicals in nozzles.items():
             self._place(base_of_fuelling_point(point), FUELLING_POINT, Scope(point))
@@ -97,35 +122,40 @@ class RegisterBank:
         """See `RegisterSource.generation`."""
         return self._source.generation()
 
-    def read(self, address: int, count: int, now_us: int) -> list[int]:
-        """Read ``count`` registers, all of one instant. Raises `Refusal` (2) when one of them does not exist."""
+    def read(self, address: int, count: int, now_us: int) -> bytes:
+        """Read ``count`` registers, all of one instant, as they stand in a reply: high byte first.
+
+        Raises:
+            Refusal: 2 when one of them does not exist.
+        """
         plan = self._plans.get((address, count))
         if plan is None:
             plan = self._plan(self._range(address, count))
             if len(self._plans) < PLANS_MAX:
                 self._plans[address, count] = plan
-        result: list[int] = []
-        for scope, name, shifts in plan:
-            value = self._source.read_register(scope, name, now_us)
-            if len(shifts) == 1:
-                result.append(value >> shifts[0] & 0xFFFF)
-            else:
-                result += [value >> shift & 0xFFFF for shift in shifts]
-        return result
+        return plan.pack(*[read(now_us) & mask for read, mask in plan.values])
 
-    @staticmethod
-    def _plan(words: Sequence[_Word]) -> list[tuple[Scope, str, list[int]]]:
-        """Which values to ask for, and by how many bits to shift each for the registers wanted of it."""
-        plan: list[tuple[Scope, str, list[int]]] = []
-        last: _Word | None = None
-        for word in words:
-            shift = 16 * (word.register.width - 1 - word.index)
-            if last is not None and last.register is word.register and last.scope is word.scope:
-                plan[-1][2].append(shift)
-            else:
-                plan.append((word.scope, word.register.name, [shift]))
-            last = word
-        return plan
+    def _reader(self, scope: Scope, name: str) -> Callable[[int], int]:
+        if isinstance(self._source, ReaderSource):
+            return self._source.register_reader(scope, name)
+        return partial(self._source.read_register, scope, name)
+
+    def _plan(self, words: Sequence[_Word]) -> _Plan:
+        shape, values = ">", []
+        at = 0
+        while at < len(words):
+            word = words[at]
+            width = int(word.register.width)
+            read = self._reader(word.scope, word.register.name)
+            if word.index == 0 and at + width <= len(words):
+                shape += _LETTERS[width]
+                values.append((read, (1 << 16 * width) - 1))
+                at += width
+            else:  # a value of which only some registers are wanted
+                shape += _LETTERS[1]
+                values.append((_shifted(read, 16 * (width - 1 - word.index)), 0xFFFF))
+                at += 1
+        return _Plan(struct.Struct(shape).pack, tuple(values))
 
     def write(self, address: int, values: Sequence[int], now_us: int) -> None:
         """Write registers, in order of address, after the whole request was found writable.

@@ -1,4 +1,4 @@
-"""Modbus frames of both kinds, as pymodbus's framers build them, cut out of the stream by us.
+"""Modbus frames of both kinds, built and cut out of the stream by us.
 
 pymodbus's own stream handling is not used: its TCP framer waits for ever behind a foreign protocol id and takes one byte
 too many when an 8-byte request is followed by a single byte; its RTU framer must know a function to find a frame's
@@ -7,11 +7,10 @@ end, so a request with an unknown function would go unanswered. Its checksum is 
 
 from __future__ import annotations
 
+import struct
 from typing import Final, Literal, NamedTuple
 
 import fastcrc
-from pymodbus.framer.socket import FramerSocket
-from pymodbus.pdu import DecodePDU
 
 __all__ = [
     "Frame",
@@ -34,7 +33,7 @@ MAX_RTU_LENGTH: Final = 256
 
 MIN_RTU_LENGTH: Final = 4
 
-_tcp = FramerSocket(DecodePDU(False))
+_mbap = struct.Struct(">HHHB")
 _crc16 = fastcrc.crc16.modbus
 
 
@@ -54,7 +53,7 @@ class Frame(NamedTuple):
 
 def tcp_frame(frame: Frame) -> bytes:
     """Wrap in an MBAP header."""
-    return bytes(_tcp.encode(frame.pdu, frame.unit_id, frame.transaction_id))
+    return _mbap.pack(frame.transaction_id, 0, 1 + len(frame.pdu), frame.unit_id) + frame.pdu
 
 
 def rtu_frame(frame: Frame) -> bytes:
@@ -85,6 +84,11 @@ class TcpAssembler:
         self._buffer = bytearray()
         self.bad_frames = 0
         self.lost = False
+
+    @property
+    def is_between_frames(self) -> bool:
+        """Whether the next byte begins a frame."""
+        return not self._buffer and not self.lost
 
     def restart(self) -> None:
         """A new stream begins."""

@@ -10,12 +10,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU
-from pymodbus.pdu.register_message import (
-    ReadHoldingRegistersResponse,
-    ReadInputRegistersResponse,
-    WriteMultipleRegistersResponse,
-    WriteSingleRegisterResponse,
-)
+from pymodbus.pdu.register_message import WriteMultipleRegistersResponse, WriteSingleRegisterResponse
 
 from protocols.sansio import Outgoing
 
@@ -89,6 +84,7 @@ class ModbusServer:
         self._out: list[Outgoing] = []
         self._tcp = TcpAssembler()
         self._generation: int | None = None
+        # Request to reply; on TCP both are the frame from behind the transaction id on.
         self._known: dict[bytes, bytes] = {}
         self._silence_us = rtu_silence_us(baud) if silence_us is None else silence_us
         self._rtu = RtuAssembler(self._silence_us)
@@ -112,6 +108,11 @@ class ModbusServer:
     def receive_data(self, data: bytes, now_us: int) -> None:
         """Take bytes from the wire."""
         if self.framing == "tcp":
+            # Nearly every burst is one poll like the one before, of registers that have not changed since.
+            known = self._recall(data[2:]) if self._tcp.is_between_frames else None
+            if known is not None:
+                self._out.append(Outgoing(data[:2] + known, now_us))
+                return
             for frame in self._tcp.feed(data):
                 self._serve_tcp(frame, now_us)
             return
@@ -137,50 +138,61 @@ class ModbusServer:
                 self._serve_rtu(frame, now_us)
 
     def _serve_tcp(self, frame: Frame, now_us: int) -> None:
-        if frame.unit_id in {self.unit_id, BROADCAST, TCP_ANY_UNIT}:
-            reply = self._answer(frame.pdu, now_us)
+        unit_id, transaction_id, pdu = frame
+        if unit_id in {self.unit_id, BROADCAST, TCP_ANY_UNIT}:
+            request = tcp_frame(frame)[2:]
+            known = self._recall(request)
+            if known is None:
+                self.requests += 1
+                known = tcp_frame(Frame(unit_id, 0, self._work_out(pdu, now_us)))[2:]
+                self._remember(pdu[0], request, known)
+            self._out.append(Outgoing(transaction_id.to_bytes(2, "big") + known, now_us))
         elif self._absent_unit == "gateway":
-            function = frame.pdu[0]
-            reply = bytes((function | 0x80, ExceptionCode.GATEWAY_TARGET_FAILED_TO_RESPOND))
-        else:
-            return
-        self._out.append(Outgoing(tcp_frame(Frame(frame.unit_id, frame.transaction_id, reply)), now_us))
+            reply = bytes((pdu[0] | 0x80, ExceptionCode.GATEWAY_TARGET_FAILED_TO_RESPOND))
+            self._out.append(Outgoing(tcp_frame(Frame(unit_id, transaction_id, reply)), now_us))
 
     def _serve_rtu(self, frame: Frame, now_us: int) -> None:
+        pdu = frame.pdu
         if frame.unit_id == self.unit_id:
-            reply = self._answer(frame.pdu, now_us)
+            reply = self._recall(pdu)
+            if reply is None:
+                self.requests += 1
+                reply = self._work_out(pdu, now_us)
+                self._remember(pdu[0], pdu, reply)
             self._out.append(Outgoing(rtu_frame(Frame(self.unit_id, 0, reply)), now_us))
-        elif frame.unit_id == BROADCAST and frame.pdu[0] in {WRITE_SINGLE, WRITE_MULTIPLE}:
-            self._answer(frame.pdu, now_us)
+        elif frame.unit_id == BROADCAST and pdu[0] in {WRITE_SINGLE, WRITE_MULTIPLE}:
+            self.requests += 1
+            self._work_out(pdu, now_us)
 
-    def _answer(self, pdu: bytes, now_us: int) -> bytes:
-        self.requests += 1
-        function = pdu[0]
-        if function != READ_HOLDING and function != READ_INPUT:
-            return self._work_out(pdu, now_us)
-        # Nearly every request is a poll of registers that have not changed since the last one.
+    def _recall(self, request: bytes) -> bytes | None:
+        """The reply that the same request got, if no register has changed since."""
         generation = self._bank.generation()
         if generation is None:
-            return self._work_out(pdu, now_us)
+            return None
         if generation != self._generation:
             self._generation = generation
             self._known.clear()
-        reply = self._known.get(pdu)
-        if reply is None:
-            reply = self._work_out(pdu, now_us)
-            if len(self._known) < KNOWN_MAX:
-                self._known[pdu] = reply
+        reply = self._known.get(request)
+        if reply is not None:
+            self.requests += 1
         return reply
 
-    def _work_out(self, pdu: bytes, now_us: int) -> bytes:
-        function = pdu[0]
-        try:
-            reply = self._execute(pdu, now_us)
-        except Refusal as refusal:
-            reply = ExceptionResponse(function & 0x7F, refusal.code)
-        return bytes(reply.function_code.to_bytes(1, "big") + reply.encode())
+    def _remember(self, function: int, request: bytes, reply: bytes) -> None:
+        if (
+            function in {READ_HOLDING, READ_INPUT}
+            and len(self._known) < KNOWN_MAX
+            and self._generation is not None
+            and self._bank.generation() == self._generation
+        ):
+            self._known[request] = reply
 
-    def _execute(self, pdu: bytes, now_us: int) -> ModbusPDU:
+    def _work_out(self, pdu: bytes, now_us: int) -> bytes:
+        try:
+            return self._execute(pdu, now_us)
+        except Refusal as refusal:
+            return _encoded(ExceptionResponse(pdu[0] & 0x7F, refusal.code))
+
+    def _execute(self, pdu: bytes, now_us: int) -> bytes:
         function = pdu[0]
         shortest = _SHORTEST.get(function)
         if shortest is None:
@@ -189,23 +201,26 @@ class ModbusServer:
         expected = shortest if function != WRITE_MULTIPLE or len(pdu) < shortest else shortest + pdu[5]
         if len(pdu) != expected:
             raise Refusal(ExceptionCode.ILLEGAL_DATA_VALUE)
+        address, count = pdu[1] << 8 | pdu[2], pdu[3] << 8 | pdu[4]
         # Before pymodbus looks: it reports a count that it does not like on standard error.
         most = _MOST.get(function)
-        if most is not None and not 1 <= pdu[3] << 8 | pdu[4] <= most:
+        if most is not None and not 1 <= count <= most:
             raise Refusal(ExceptionCode.ILLEGAL_DATA_VALUE)
+        if function in {READ_HOLDING, READ_INPUT}:
+            # Not by pymodbus's response, which packs one register at a time.
+            return bytes((function, 2 * count)) + self._bank.read(address, count, now_us)
         request = _decoder.decode(pdu)
         if request is None:
             raise Refusal(ExceptionCode.ILLEGAL_DATA_VALUE)
-        address = request.address
-        if function in {READ_HOLDING, READ_INPUT}:
-            registers = self._bank.read(address, request.count, now_us)
-            kind = ReadHoldingRegistersResponse if function == READ_HOLDING else ReadInputRegistersResponse
-            return kind(registers=registers)
         values = list(request.registers)
         if function == WRITE_SINGLE:
             self._bank.write(address, values, now_us)
-            return WriteSingleRegisterResponse(address=address, registers=values)
-        if pdu[5] != 2 * request.count:
+            return _encoded(WriteSingleRegisterResponse(address=address, registers=values))
+        if pdu[5] != 2 * count:
             raise Refusal(ExceptionCode.ILLEGAL_DATA_VALUE)
         self._bank.write(address, values, now_us)
-        return WriteMultipleRegistersResponse(address=address, count=request.count)
+        return _encoded(WriteMultipleRegistersResponse(address=address, count=count))
+
+
+def _encoded(pdu: ModbusPDU) -> bytes:
+    return bytes((pdu.function_code,)) + bytes(pdu.encode())

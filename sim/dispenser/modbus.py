@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Literal
 
 from protocols.modbus import (
@@ -69,6 +70,7 @@ class ModbusDispenser:
         self._bank = RegisterBank(
             self, {block: tuple(held.point.nozzles) for block, held in self._points.items()}
         )
+        self._held = tuple(self._points.values())
         self.framing = framing
         self._options = (framing, baud, absent_unit, silence_us)
         self._version = 0
@@ -135,7 +137,7 @@ class ModbusDispenser:
     def generation(self) -> int | None:
         """See `protocols.modbus.RegisterSource`."""
         total = self._version
-        for held in self._points.values():
+        for held in self._held:
             if held.moving:
                 return None
             total += held.version
@@ -147,7 +149,7 @@ class ModbusDispenser:
             return self._read_device(name)
         held = self._points[scope.fuelling_point]
         if not scope.nozzle:
-            return held.read(name, now_us)
+            return held.reader(name)(now_us)
         nozzle = held.point.nozzles[scope.nozzle]
         if name == "price":
             return nozzle.price_fen_per_l
@@ -155,6 +157,12 @@ class ModbusDispenser:
             return GRADE_CODES.get(nozzle.grade, 0)
         volume_ml, amount = held.point.totals(scope.nozzle, now_us)
         return (volume_ml if name == "total_volume" else amount) & _U64
+
+    def register_reader(self, scope: Scope, name: str) -> Callable[[int], int]:
+        """See `protocols.modbus.ReaderSource`."""
+        if scope.fuelling_point and not scope.nozzle:
+            return self._points[scope.fuelling_point].reader(name)
+        return partial(self.read_register, scope, name)
 
     def write_register(self, scope: Scope, name: str, value: int, now_us: int) -> None:
         """See `protocols.modbus.RegisterSource`."""
@@ -193,6 +201,7 @@ class ModbusConnection:
         self._device = device
         self._dispenser = device.dispenser
         self._server = server
+        self._is_tcp = server.framing == "tcp"  # then the line has no timer
 
     @property
     def wants_close(self) -> bool:
@@ -221,7 +230,10 @@ class ModbusConnection:
 
     def next_timer(self) -> int | None:
         """The earliest timer of the model and of the line."""
-        model, line = self._dispenser.next_timer(), self._server.next_timer()
+        model = self._dispenser.next_timer()
+        if self._is_tcp:
+            return model
+        line = self._server.next_timer()
         if model is None or line is None:
             return line if model is None else model
         return min(model, line)

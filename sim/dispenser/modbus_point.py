@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from protocols.modbus import Command, CommandResult, ExceptionCode, PresetKind, Refusal, SaleFlag, StatusBit
@@ -45,6 +47,7 @@ class PointRegisters:
         self._written = {"token": 0, "allowed_nozzles": 0, "preset_kind": 0, "preset_value": 0, "command": 0}
         self._last_token = 0
         self._last_result = CommandResult.NONE
+        self._readers = self._make_readers()
         point.listeners.append(self._on_event)
 
     def touch(self) -> None:
@@ -64,78 +67,51 @@ class PointRegisters:
             self._last_token = 0
             self._last_result = CommandResult.NONE
 
-    def read(self, name: str, now_us: int) -> int:  # noqa: C901 - one line for each register
-        """The value of a register of `protocols.modbus.FUELLING_POINT`."""
+    def reader(self, name: str) -> Callable[[int], int]:
+        """What reads a register of `protocols.modbus.FUELLING_POINT` at a time (µs)."""
+        return self._readers[name]
+
+    def _make_readers(self) -> dict[str, Callable[[int], int]]:
+        point, written = self.point, self._written
+        readers: dict[str, Callable[[int], int]] = {
+            "state": self._read_state,
+            "nozzle_out": lambda _: point.nozzle_out or 0,
+            "status_bits": self._read_status_bits,
+            "display_price": lambda now_us: point.reading(now_us).price_fen_per_l,
+            "display_volume": lambda now_us: point.reading(now_us).volume_ml & _U32,
+            "display_amount": lambda now_us: point.reading(now_us).amount_fen & _U32,
+            "last_sequence": lambda _: point.last_sequence,
+            "waiting_sales": lambda _: min(len(point.unacknowledged), 0xFFFF),
+            "delivering_nozzle": lambda _: point.delivering_nozzle or 0,
+            "acknowledge": lambda _: point.acknowledged_sequence,
+            "last_token": lambda _: self._last_token,
+            "last_result": lambda _: int(self._last_result),
+        }
+        readers |= {name: self._sale_reader(take) for name, take in _OF_A_SALE.items()}
+        return readers | {name: partial(_written_value, written, name) for name in written}
+
+    def _read_state(self, _now_us: int) -> int:
+        # The first register of the poll: the sale block that follows is of the same instant.
+        self.changed = False
+        return int(self.point.state)
+
+    def _read_status_bits(self, _now_us: int) -> int:
+        bits = StatusBit.FLOWING if self.point.flowing else StatusBit(0)
+        if self.point.unacknowledged:
+            bits |= StatusBit.SALE_WAITING
+        if self.point.nozzle_out is not None:
+            bits |= StatusBit.NOZZLE_OUT
+        return int(bits)
+
+    def _sale_reader(self, take: Callable[[Delivery, int], int]) -> Callable[[int], int]:
+        """Reads the oldest sale that waits; 0 while none does."""
         point = self.point
-        match name:
-            case "state":
-                # The first register of the poll: the sale block that follows is of the same instant.
-                self.changed = False
-                return int(point.state)
-            case "nozzle_out":
-                return point.nozzle_out or 0
-            case "status_bits":
-                bits = StatusBit.FLOWING if point.flowing else StatusBit(0)
-                if self._oldest_waiting() is not None:
-                    bits |= StatusBit.SALE_WAITING
-                if point.nozzle_out is not None:
-                    bits |= StatusBit.NOZZLE_OUT
-                return int(bits)
-            case "display_price":
-                return point.reading(now_us).price_fen_per_l
-            case "display_volume":
-                return point.reading(now_us).volume_ml & _U32
-            case "display_amount":
-                return point.reading(now_us).amount_fen & _U32
-            case "last_sequence":
-                return point.last_sequence
-            case "waiting_sales":
-                return min(len(point.unacknowledged), 0xFFFF)
-            case "delivering_nozzle":
-                return point.delivering_nozzle or 0
-            case "acknowledge":
-                return point.acknowledged_sequence
-            case "last_token":
-                return self._last_token
-            case "last_result":
-                return int(self._last_result)
-            case _ if name.startswith("sale_"):
-                return self._read_sale(name, now_us)
-            case _:
-                return self._written[name]
 
-    def _oldest_waiting(self) -> Delivery | None:
-        waiting = self.point.unacknowledged
-        return waiting[0] if waiting else None
+        def read(now_us: int) -> int:
+            waiting = point.unacknowledged
+            return take(waiting[0], now_us) if waiting else 0
 
-    def _read_sale(self, name: str, now_us: int) -> int:
-        sale = self._oldest_waiting()
-        if sale is None:
-            return 0
-        match name:
-            case "sale_sequence":
-                return sale.sequence
-            case "sale_nozzle":
-                return sale.logical_nozzle
-            case "sale_flags":
-                bits = SaleFlag(0)
-                for flag in sale.flags:
-                    bits |= _SALE_FLAGS.get(flag, SaleFlag.OTHER)
-                return int(bits)
-            case "sale_volume":
-                return sale.volume_ml & _U32
-            case "sale_amount":
-                return sale.amount_fen & _U32
-            case "sale_price":
-                return sale.price_fen_per_l
-            case "sale_end_total_volume":
-                return sale.end_total_volume_ml & _U64
-            case "sale_end_total_amount":
-                return sale.end_total_amount_fen & _U64
-            case "sale_duration":
-                return min((sale.ended_us - sale.started_us) // 1000, _U32)
-            case _:  # sale_age
-                return min((now_us - sale.ended_us) // 1000, _U32)
+        return read
 
     def write(self, name: str, value: int, now_us: int) -> None:
         """Take a written value. Raises `Refusal` (3) for one that the map does not know."""
@@ -193,6 +169,30 @@ class PointRegisters:
             case _:  # SET_PRESET; NONE was sorted out before
                 return point.set_preset(now_us, preset_ml=preset_ml, preset_fen=preset_fen)
 
+
+def _written_value(written: Mapping[str, int], name: str, _now_us: int) -> int:
+    return written[name]
+
+
+def _sale_flags(sale: Delivery, _now_us: int) -> int:
+    bits = SaleFlag(0)
+    for flag in sale.flags:
+        bits |= _SALE_FLAGS.get(flag, SaleFlag.OTHER)
+    return int(bits)
+
+
+_OF_A_SALE: Final[Mapping[str, Callable[[Delivery, int], int]]] = {
+    "sale_sequence": lambda sale, _: sale.sequence,
+    "sale_nozzle": lambda sale, _: sale.logical_nozzle,
+    "sale_flags": _sale_flags,
+    "sale_volume": lambda sale, _: sale.volume_ml & _U32,
+    "sale_amount": lambda sale, _: sale.amount_fen & _U32,
+    "sale_price": lambda sale, _: sale.price_fen_per_l,
+    "sale_end_total_volume": lambda sale, _: sale.end_total_volume_ml & _U64,
+    "sale_end_total_amount": lambda sale, _: sale.end_total_amount_fen & _U64,
+    "sale_duration": lambda sale, _: min((sale.ended_us - sale.started_us) // 1000, _U32),
+    "sale_age": lambda sale, now_us: min((now_us - sale.ended_us) // 1000, _U32),
+}
 
 _COMMAND_CODES: Final = frozenset(int(command) for command in Command)
 _PRESET_KINDS: Final = frozenset(int(kind) for kind in PresetKind)
