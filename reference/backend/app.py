@@ -15,6 +15,8 @@ from sqlalchemy.exc import ArgumentError
 
 from reference.backend.api import admin_routes, notify_routes, phone_routes, site_routes
 from reference.backend.api.admin import health_routes
+from reference.backend.api.live import LiveFirst, LivePosts
+from reference.backend.api.shifts import shift_routes
 from reference.backend.api.tanks import tank_routes
 from reference.backend.callbacks import Callbacks
 from reference.backend.commands import Commands
@@ -29,10 +31,12 @@ from reference.backend.invoices import Invoices
 from reference.backend.orders import Orders
 from reference.backend.outbox import Outbox
 from reference.backend.payments import Payments
+from reference.backend.proving import Proving
 from reference.backend.refunds import Refunds
 from reference.backend.sales import Sales
 from reference.backend.sessions import Sessions
 from reference.backend.settings import BackendSettings, SettingsError
+from reference.backend.shifts import Shifts
 from reference.backend.stations import Stations
 from reference.backend.tanks import Tanks
 from reference.backend.wechat import IDLE_S, WeChatClient
@@ -143,18 +147,23 @@ def create_backend(
     core.refunds = Refunds(core)
     core.invoices = Invoices(core)
     core.tanks = Tanks(core)
+    core.shifts = Shifts(core)
+    core.proving = Proving(core)
     return Backend(core, _application(core, Sessions(core, wechat)), client)
 
 
 def _application(core: Core, sessions: Sessions) -> FastAPI:
-    app = FastAPI(
+    posts = LivePosts(core, sessions)
+    app = LiveFirst(
         title="Forecourt reference backend",
         description="Stations, orders, payments, refunds and invoices of petrol stations. Times are Unix microseconds.",
         version=_version(),
     )
+    app.live_posts = posts
     install_error_handlers(app)
-    app.include_router(site_routes(core, sessions))
+    app.include_router(site_routes(core, sessions, posts))
     app.include_router(tank_routes(core, sessions))
+    app.include_router(shift_routes(core, sessions))
     app.include_router(phone_routes(core, sessions))
     app.include_router(notify_routes(core, Callbacks(core)))
     app.include_router(admin_routes(core, sessions))

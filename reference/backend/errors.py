@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from reference.backend.database import StoreUnavailableError
 
-__all__ = ["ApiError", "ErrorBody", "install_error_handlers", "refusal"]
+__all__ = ["ApiError", "ErrorBody", "install_error_handlers", "refusal", "refusal_of"]
 
 
 class ErrorBody(BaseModel):
@@ -49,18 +49,26 @@ def refusal(
     return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
 
 
+def refusal_of(error: Exception) -> Response | None:
+    """The refusal that an error of the service's own means; None for any other."""
+    if isinstance(error, ApiError):
+        headers = {"Retry-After": "1"} if error.status == 503 else None
+        return refusal(error.status, error.code, error.message, error.field, headers)
+    if isinstance(error, StoreUnavailableError):
+        return refusal(503, "store_unavailable", str(error), headers={"Retry-After": "1"})
+    if isinstance(error, msgspec.DecodeError):  # a ValidationError is one, too
+        return refusal(422, "invalid", str(error), _field_of(str(error)))
+    return None
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Give every refusal of the application the one shape."""
 
-    async def api_error(request: Request, error: Exception) -> Response:
+    async def told(request: Request, error: Exception) -> Response:
         del request
-        assert isinstance(error, ApiError)  # noqa: S101 - registered for this class only
-        headers = {"Retry-After": "1"} if error.status == 503 else None
-        return refusal(error.status, error.code, error.message, error.field, headers)
-
-    async def store_away(request: Request, error: Exception) -> Response:
-        del request
-        return refusal(503, "store_unavailable", str(error), headers={"Retry-After": "1"})
+        response = refusal_of(error)
+        assert response is not None  # noqa: S101 - registered for these classes only
+        return response
 
     async def invalid(request: Request, error: Exception) -> Response:
         del request
@@ -68,10 +76,6 @@ def install_error_handlers(app: FastAPI) -> None:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"] if part not in {"body", "query", "path"})
         return refusal(422, "invalid", str(first["msg"]), field or None)
-
-    async def bad_json(request: Request, error: Exception) -> Response:
-        del request
-        return refusal(422, "invalid", str(error), _field_of(str(error)))
 
     async def http(request: Request, error: Exception) -> Response:
         del request
@@ -86,11 +90,11 @@ def install_error_handlers(app: FastAPI) -> None:
         return refusal(error.status_code, code, str(error.detail), headers=headers)
 
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
-        ApiError: api_error,
-        StoreUnavailableError: store_away,
+        ApiError: told,
+        StoreUnavailableError: told,
         RequestValidationError: invalid,
-        msgspec.DecodeError: bad_json,
-        msgspec.ValidationError: bad_json,
+        msgspec.DecodeError: told,
+        msgspec.ValidationError: told,
         HTTPException: http,
     }
     for kind, handler in handlers.items():

@@ -66,8 +66,12 @@ class Sessions:
 
     def station(self, request: Request, station: str) -> None:
         """Check a station's key. Raises `ApiError` 401."""
+        self.check_station(station, request.headers.get("authorization", ""))
+
+    def check_station(self, station: str, authorization: str) -> None:
+        """Check a station's key in the header of that name. Raises `ApiError` 401."""
         key = self.core.settings.station_keys.get(station)
-        if key is None or not hmac.compare_digest(bearer(request).encode(), key.encode()):
+        if key is None or not hmac.compare_digest(_bearer(authorization).encode(), key.encode()):
             raise ApiError(401, "unauthorised", f"this key is not that of station {station}")
 
     def admin(self, request: Request) -> None:
@@ -83,7 +87,11 @@ class Sessions:
 
 def bearer(request: Request) -> str:
     """The bearer key of a request. Raises `ApiError` 401."""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return _bearer(request.headers.get("authorization", ""))
+
+
+def _bearer(authorization: str) -> str:
+    scheme, _, key = authorization.partition(" ")
     if scheme.lower() != "bearer" or not key:
         raise ApiError(401, "unauthorised", "Authorization: Bearer <key> is missing")
     return key

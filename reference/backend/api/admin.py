@@ -23,6 +23,7 @@ from reference.backend.schema import (
     payments,
     refunds,
     sales,
+    shift_entries,
     stock_book,
     tanks,
 )
@@ -41,6 +42,7 @@ _ORDERED = {
     "outbox": (outbox, (outbox.c.id,)),
     "alarms": (alarms, (alarms.c.id,)),
     "stock-book": (stock_book, (stock_book.c.entry_id,)),
+    "shift-entries": (shift_entries, (shift_entries.c.entry_id,)),
     "tanks": (tanks, (tanks.c.station, tanks.c.tank)),
 }
 Limit = Annotated[int, Query(ge=1, le=1000)]

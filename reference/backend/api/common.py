@@ -15,6 +15,7 @@ __all__ = [
     "NoticeOk",
     "StationPath",
     "body_of",
+    "check_size",
     "json_response",
     "raw_body",
     "refusals",
@@ -66,14 +67,19 @@ def _inline(node: Any, components: dict[str, Any]) -> Any:
     return node
 
 
+def check_size(size: int | str, limit: int) -> None:
+    """Refuse a body by its size, or by a header that tells it. Raises `ApiError` 413 above the limit."""
+    if isinstance(size, str):
+        size = int(size) if size.isdigit() else 0
+    if size > limit:
+        raise ApiError(413, "too_large", f"the body is larger than {limit} bytes")
+
+
 async def body_of(request: Request, limit: int) -> bytes:
     """The raw body. Raises `ApiError` 413 above the limit."""
-    length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length) > limit:
-        raise ApiError(413, "too_large", f"the body is larger than {limit} bytes")
+    check_size(request.headers.get("content-length", ""), limit)
     body = await request.body()
-    if len(body) > limit:
-        raise ApiError(413, "too_large", f"the body is larger than {limit} bytes")
+    check_size(len(body), limit)
     return body
 
 
