@@ -52,8 +52,8 @@ _CHECKS = (
         "MUST",
         "Money authorised = captured + reversed + refunded",
         "For each payment, what was authorised is either kept, reversed before capture or refunded after it; nothing "
-        "is left over. The gateway's own ledger must tell the same for each out_trade_no. What is kept for a sale "
-        "equals its amount: no more (billed twice) and, once paid, no less.",
+        "is left over. The gateway's own ledger must tell the same for each out_trade_no, and each order what its payments "
+        "tell. What is kept for a sale equals its amount: no more (billed twice) and, once paid, no less.",
     ),
     CheckInfo(
         "sale.exactly-once",
@@ -75,7 +75,8 @@ _CHECKS = (
         "MUST",
         "Totalisers never go backwards and miss nothing",
         "For each nozzle the end totals of consecutive deliveries rise by exactly the litres and the money of the "
-        "delivery between them. A gap is a lost delivery, a step back a corrupted total.",
+        "delivery between them. A gap is a lost delivery, a step back a corrupted total. The end totals that journal and "
+        "ledger keep with each sale are the pump's own.",
     ),
     CheckInfo(
         "live.monotone",

@@ -87,6 +87,9 @@ class JournalSale:
     volume_ml: int
     amount_fen: int
     price_fen_per_l: int
+    end_total_volume_ml: int | None = None
+    """The nozzle's totaliser after it, as captured; so is the next. None: not told."""
+    end_total_amount_fen: int | None = None
 
     @property
     def key(self) -> SaleKey:
@@ -109,6 +112,9 @@ class LedgerSale:
     recorded_us: int
     settled_us: int | None = None
     corrects: str | None = None
+    end_total_volume_ml: int | None = None
+    """The nozzle's totaliser after it, as captured; so is the next. None: not told."""
+    end_total_amount_fen: int | None = None
 
     @property
     def key(self) -> SaleKey:

@@ -79,8 +79,10 @@ def _gateway_problems(record: RunRecord) -> Iterable[str]:
         if payment.out_trade_no in payments:
             yield f"out_trade_no {payment.out_trade_no} is used by two payments"
         payments[payment.out_trade_no] = payment
-    seen = set()
+    seen: set[str] = set()
     for transaction in record.gateway:
+        if transaction.out_trade_no in seen:
+            yield f"the gateway has {transaction.out_trade_no} twice"
         seen.add(transaction.out_trade_no)
         known = payments.get(transaction.out_trade_no)
         if known is None:
@@ -122,12 +124,39 @@ def _sale_problems(record: RunRecord) -> Iterable[str]:
         yield f"{kept[sale_id]} fen were taken for sale {sale_id}, which the ledger does not have"
 
 
+def _order_problems(record: RunRecord) -> Iterable[str]:
+    """Where an order says another thing about its money than its payments do."""
+    orders = {order.order_id: order for order in record.orders}
+    if len(orders) != len(record.orders):
+        yield "an order is there twice"
+    paid: Counter[str] = Counter()
+    refunded: Counter[str] = Counter()
+    open_orders = set()
+    for payment in record.payments:
+        if payment.order_id is None:
+            continue
+        if payment.pending:
+            open_orders.add(payment.order_id)
+        elif payment.order_id not in orders:
+            yield f"payment {payment.out_trade_no} names order {payment.order_id}, which there is not"
+        paid[payment.order_id] += payment.captured_fen + payment.refunded_fen
+        refunded[payment.order_id] += payment.refunded_fen
+    for order in record.orders:
+        told, true = (
+            (order.paid_fen, order.refunded_fen),
+            (paid[order.order_id], refunded[order.order_id]),
+        )
+        if told != true and order.order_id not in open_orders:
+            yield f"order {order.order_id} says {told} fen paid and refunded, its payments {true}"
+
+
 def money(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
-    """Authorised = captured + reversed + refunded; gateway and backend agree; each sale is billed once."""
+    """Authorised = captured + reversed + refunded; gateway, orders and ledger agree; each sale is billed once."""
     slug = "conservation.money"
     if not record.payments:
         return nothing_seen(slug, record, "no payment")
     problems = [*_payment_problems(record), *_gateway_problems(record), *_sale_problems(record)]
+    problems += _order_problems(record)
     figures = {
         "authorised_fen": sum(p.authorised_fen for p in record.payments),
         "captured_fen": sum(p.captured_fen for p in record.payments),

@@ -15,6 +15,9 @@ __all__ = ["exactly_once", "live_amounts", "one_invoice", "receipts", "totals"]
 _TOTALISER_DIGITS = range(5, 14)
 """Digits of totalisers, in fen or ml, as makes have them."""
 
+_SURELY_ROLLED_OVER = 10**8
+"""Captured totals may go on where the pump's begin again at 0: 100,000 L or one million yuan are the shortest totaliser."""
+
 
 def _name(key: SaleKey) -> str:
     return f"{key[0]} nozzle {key[1]} no. {key[2]}"
@@ -95,8 +98,25 @@ def one_invoice(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
     return answer(slug, record, problems, good, figures)
 
 
+def _captured_totals(record: RunRecord) -> Iterable[str]:
+    """Where the end totals of a journal's or ledger's row are not those of the pump."""
+    deliveries = {delivery.key: delivery for delivery in record.deliveries}
+    sales = [sale for sale in record.ledger if sale.corrects is None]
+    for witness, rows in (("journal", record.journal), ("ledger", sales)):
+        for row in rows:
+            delivery = deliveries.get(row.key)
+            if delivery is None:
+                continue  # another check's matter
+            for what, told, true in (
+                ("ml", row.end_total_volume_ml, delivery.end_total_volume_ml),
+                ("fen", row.end_total_amount_fen, delivery.end_total_amount_fen),
+            ):
+                if told is not None and (told - true) % _SURELY_ROLLED_OVER:
+                    yield f"{_name(row.key)}: end total {told:,} {what} in the {witness}, {true:,} {what} at the pump"
+
+
 def totals(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
-    """End totals of consecutive deliveries differ by exactly the later delivery."""
+    """End totals of consecutive deliveries differ by exactly the later delivery, and are captured as the pump has them."""
     slug = "totals.monotone"
     by_nozzle: defaultdict[tuple[str, int], list[Delivery]] = defaultdict(list)
     for delivery in record.deliveries:
@@ -117,7 +137,8 @@ def totals(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
                 problems.append(
                     f"{_name(after.key)}: total rose by {rise_fen:,} fen, delivery was {after.amount_fen:,} fen"
                 )
-    if not steps:
+    problems += _captured_totals(record)
+    if not steps and not problems:
         return nothing_seen(slug, record, "no nozzle delivered twice")
     good = f"{steps:,} consecutive pairs on {len(by_nozzle)} nozzles, each total rises by its delivery"
     return answer(slug, record, problems, good, {"pairs": steps, "nozzles": len(by_nozzle)})

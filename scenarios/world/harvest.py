@@ -61,6 +61,8 @@ def harvest(world: VirtualWorld) -> RunRecord:
                 volume_ml=sale.volume_ml,
                 amount_fen=sale.amount_fen,
                 price_fen_per_l=sale.price_fen_per_l,
+                end_total_volume_ml=sale.end_total_volume_ml,
+                end_total_amount_fen=sale.end_total_amount_fen,
             )
             for sale in world.site.journal.all_sales()
         ),
@@ -177,6 +179,8 @@ def _ledger(tables: Mapping[str, list[dict[str, Any]]], epoch_us: int) -> tuple[
                 # What was paid before is settled when the sale is on record.
                 settled_us=None if settled_us is None else max(settled_us, recorded_us),
                 corrects=None if row["corrects"] is None else row["sale_id"],
+                end_total_volume_ml=content.get("end_total_volume_ml"),
+                end_total_amount_fen=content.get("end_total_amount_fen"),
             )
         )
     return tuple(sales)
