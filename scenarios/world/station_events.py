@@ -1,4 +1,7 @@
-"""What happens to a station in the course of a virtual run beside its customers: dispensers lose their mains, prices change."""
+"""What happens to a station in the course of a virtual run beside its customers.
+
+Dispensers lose their mains, the paper ends, instances of the backend die, prices change.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from scenarios.world.equipment import Cabinet
 from scenarios.world.faults import PlannedFault
 
 if TYPE_CHECKING:
-    from scenarios.world.virtual import VirtualWorld
+    from scenarios.world.virtual import Instance, VirtualWorld
 
 __all__ = ["schedule_station_events"]
 
@@ -44,7 +47,11 @@ class _Mains:
 
 
 def schedule_station_events(world: VirtualWorld) -> None:
-    """Put the power cuts of the fault plan and the scenario's price changes on the run's clock."""
+    """Put those faults of the plan that are acts, and the scenario's price changes, on the run's clock."""
+    for planned, trouble in world.plan.printer():
+        _schedule_printer_fault(world, planned, trouble.kind)
+    for planned, kill in world.plan.kills():
+        _schedule_kill(world, planned, world.instances[ord(kill.instance) - ord("a")])
     mains: dict[str, _Mains] = {}
     for planned, fault in world.plan.dispensers():
         if fault.dispenser not in mains:
@@ -58,6 +65,38 @@ def schedule_station_events(world: VirtualWorld) -> None:
         _schedule_cut(world, planned, mains[fault.dispenser])
     for change in world.scenario.price_changes:
         world.kernel.call_at(change.at_s * 1_000_000, _change_prices, world, change)
+
+
+def _schedule_printer_fault(world: VirtualWorld, planned: PlannedFault, kind: str) -> None:
+    kernel, printer = world.kernel, world.printer
+    acts: dict[str, tuple[Callable[[int], None], Callable[[int], None]]] = {
+        "paper_out": (printer.paper_out, lambda now_us: printer.load_paper(None, now_us)),
+        "cover_open": (printer.open_cover, printer.close_cover),
+        "power_off": (printer.power_off, printer.power_on),
+    }
+    begin, end = acts[kind]
+    held = [0]
+
+    def strike() -> None:
+        kernel.trace.emit("printer.fault", "printer", fault=planned.name)
+        begin(kernel.now_us)
+
+    def heal() -> None:
+        # It has landed if a receipt had to wait for this.
+        held[0] = len(world.site.printer) if world.site.printer is not None else 0
+        kernel.trace.emit("printer.healed", "printer", fault=planned.name)
+        end(kernel.now_us)
+
+    kernel.call_at(planned.at_us, strike)
+    kernel.call_at(planned.healed_us or planned.at_us, heal)
+    planned.landed = lambda: held[0]
+
+
+def _schedule_kill(world: VirtualWorld, planned: PlannedFault, instance: Instance) -> None:
+    world.kernel.call_at(planned.at_us, world.kill, instance)
+    if planned.healed_us is not None:
+        world.kernel.call_at(planned.healed_us, world.revive, instance)
+    planned.landed = lambda: instance.landed
 
 
 def _schedule_cut(world: VirtualWorld, planned: PlannedFault, mains: _Mains) -> None:

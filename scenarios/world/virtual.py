@@ -10,48 +10,32 @@ from typing import Any, Final
 import httpx
 
 from protocols.escpos import read_receipt
-from protocols.modbus import rtu_silence_us
 from reference.backend import Backend, BackendSettings, SqliteDatabase, create_backend
 from reference.site import SiteController
 from scenarios.demand import demand_profile, positions, start_of_day_us
-from scenarios.model import Line, Scenario
+from scenarios.model import Scenario
 from scenarios.world.equipment import Equipment, build_equipment
-from scenarios.world.faults import CONTROLLER, FaultPlan, PlannedFault, frames_on, plan_faults
+from scenarios.world.faults import FaultPlan, plan_faults
 from scenarios.world.keys import RunKeys
 from scenarios.world.services import SimulatedServices, build_services
 from scenarios.world.station_events import schedule_station_events
 from scenarios.world.tanks import build_gauge
 from scenarios.world.translate import latency_profile, site_config
+from scenarios.world.wiring import connect
 from scenarios.world.witness import Witness
 from sim.kernel import Trace, VirtualKernel
 from sim.latency import LatencyProfile
 from sim.net import Balancer, Network
 from sim.people import Crowd, DispenserHand, Kiosk, Phones, StationFloor
 from sim.printer import CHINESE_58MM, CHINESE_80MM, Printer
-from sim.wires import Capture, VirtualBus, VirtualLink, VirtualNodes
+from sim.wires import Capture
 
-__all__ = ["GATEWAY_HOST", "VirtualWorld", "WorldOptions"]
+__all__ = ["GATEWAY_HOST", "Instance", "VirtualWorld", "WorldOptions"]
 
 GATEWAY_HOST: Final = "api.mch.weixin.qq.com"
 _PLATFORM_HOST: Final = "api.weixin.qq.com"
 _PAYER_HOST: Final = "payer.sim"
 _CALLBACK_HOST: Final = "backend.station"
-
-_POLL_CHARACTERS: Final = {"dart": 3, "modbus": 8, "twowire": 1, "aaff": 25}
-"""Characters of an idle poll: address, POLL, SF on DART; a read request on Modbus RTU; one byte on Two-Wire."""
-
-_BITS_PER_CHARACTER: Final = {"dart": 11, "modbus": 10, "twowire": 10, "aaff": 10}
-"""DART is 8O1, the Modbus lines here are 8N1, and so are Two-Wire lines that are no current loops."""
-
-_CURRENT_LOOP_BAUD: Final = 5787
-"""A Two-Wire line at this speed is 8E1."""
-
-_MODBUS_PORT: Final = 502
-_PRINTER_PORT: Final = 9100
-"""Ports that these devices listen on in the field; captures name them."""
-
-_PRINTER_BYTES_PER_S: Final = 1_000_000
-"""A 10 Mbit/s receipt printer board."""
 
 _WARM_UP_US: Final = 1_000_000
 """Controller and backend find each other before the first car may come."""
@@ -59,12 +43,6 @@ _WARM_UP_US: Final = 1_000_000
 _STEP_US: Final = 60_000_000
 _OVERTIME_STEPS: Final = 120
 """How many minutes after the last arrival the last car may still be there: two hours end any queue."""
-
-
-def _bits_per_character(line: Line) -> int:
-    if line.protocol == "twowire" and line.baud == _CURRENT_LOOP_BAUD:
-        return 11
-    return _BITS_PER_CHARACTER[line.protocol]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +59,19 @@ class WorldOptions:
 
 
 @dataclass(slots=True)
-class _Instance:
-    """A backend instance and the name it is reached by."""
+class Instance:
+    """A backend instance and the name it is reached by.
+
+    Attributes:
+        landed: how many times a fault killed it.
+        down: how many faults keep it dead now: two windows may overlap.
+    """
 
     name: str
     host: str
     backend: Backend
     landed: int = 0
     down: int = 0
-    """How many faults keep it dead now: two windows may overlap."""
 
 
 class VirtualWorld:
@@ -124,7 +106,6 @@ class VirtualWorld:
         self.kernel = VirtualKernel(seed, epoch_us=scenario.station.epoch_us, trace=trace)
         self.plan: FaultPlan = plan_faults(scenario, seed)
         self.captures: list[Capture] = []
-        self._receipts_held: dict[str, int] = {}
         self._database = SqliteDatabase()
         self.network = self._build_network()
         self.equipment: Equipment = build_equipment(scenario.station)
@@ -133,13 +114,12 @@ class VirtualWorld:
         self.instances = [self._build_instance(chr(ord("a") + i)) for i in range(scenario.backend.instances)]
         self.site = self._build_site()
         self.printer = Printer(CHINESE_80MM if scenario.station.printer == "generic-80mm" else CHINESE_58MM)
-        self._wire()
+        connect(self)
         self.crowd = self._build_crowd()
         self.witness = Witness()
         self.kernel.trace.listen(self.witness)
         self.site.on_command = self.witness.hear_commands(self.site.on_command, lambda: self.kernel.now_us)  # type: ignore[method-assign]
         self.ended_us = 0
-        self._schedule_faults()
         schedule_station_events(self)
 
     # --- building ---------------------------------------------------------------------------------------------
@@ -190,9 +170,9 @@ class VirtualWorld:
         self.network.register(_CALLBACK_HOST, Balancer(targets, self.client("balancer", _CALLBACK_HOST)))
         return services
 
-    def _build_instance(self, letter: str) -> _Instance:
+    def _build_instance(self, letter: str) -> Instance:
         name = f"backend-{letter}"
-        instance = _Instance(name, f"{name}.station", self._new_backend(name, life=0))
+        instance = Instance(name, f"{name}.station", self._new_backend(name, life=0))
         processing = latency_profile(self.scenario.services.backend_processing)
         self.network.register(instance.host, instance.backend.app, processing=processing)
         return instance
@@ -226,98 +206,6 @@ class VirtualWorld:
             station_key=self._secret("station"),
         )
 
-    def _capture(self, wire: str) -> Capture | None:
-        if not self.options.captures:
-            return None
-        self.captures.append(Capture(wire))
-        return self.captures[-1]
-
-    def _wire(self) -> None:
-        for line, driver in zip(self.scenario.station.lines, self.site.drivers, strict=True):
-            if line.protocol == "ifsf":
-                self._wire_nodes(line, driver)
-            elif line.framing == "tcp":
-                self._wire_tcp(line, driver)
-            else:
-                self._wire_bus(line, driver)
-        if self.site.printer is not None:
-            VirtualLink(
-                self.kernel,
-                "printer",
-                self.site.printer,
-                self.printer,
-                latency_us=500,
-                bytes_per_s=_PRINTER_BYTES_PER_S,
-                capture=self._capture("printer"),
-                names=(CONTROLLER, "printer"),
-                redial_us=2_000_000,
-                tcp_port=_PRINTER_PORT,
-            )
-
-        if self.gauge is not None and self.site.gauge is not None:
-            link = VirtualLink(
-                self.kernel,
-                "gauge",
-                self.site.gauge.reader,
-                self.gauge.port,
-                latency_us=2_000,
-                faults=self.plan.wire("gauge"),
-                capture=self._capture("gauge"),
-                names=("site", "gauge"),
-                redial_us=5_000_000,
-            )
-            self.plan.attach(link.faults)
-
-    def _wire_bus(self, line: Line, driver: Any) -> None:
-        bus = VirtualBus(
-            self.kernel,
-            line.name,
-            baud=line.baud,
-            bits_per_char=_bits_per_character(line),
-            echo=line.echo,
-            faults=self.plan.wire(line.name, frames_on(line)),
-            capture=self._capture(line.name),
-            skip_idle_polls=self.options.skip_idle_polls,
-        )
-        self.plan.attach(bus.faults)
-        lead_us = bus.burst_us(_POLL_CHARACTERS[line.protocol])
-        if line.protocol == "modbus":
-            lead_us += rtu_silence_us(line.baud)  # a unit answers when it has heard the end of the frame
-        bus.attach(driver, name=CONTROLLER, master=True, poll_lead_us=lead_us)
-        for cabinet in self.equipment.on_line(line.name):
-            bus.attach(cabinet.machine, name=cabinet.name, addresses=cabinet.addresses)
-
-    def _wire_tcp(self, line: Line, driver: Any) -> None:
-        (cabinet,) = self.equipment.on_line(line.name)
-        link = VirtualLink(
-            self.kernel,
-            line.name,
-            driver,
-            cabinet.machine,
-            latency_us=500,
-            faults=self.plan.wire(line.name, frames_on(line)),
-            capture=self._capture(line.name),
-            names=(CONTROLLER, cabinet.name),
-            redial_us=2_000_000,
-            tcp_port=_MODBUS_PORT,
-        )
-        self.plan.attach(link.faults)
-
-    def _wire_nodes(self, line: Line, driver: Any) -> None:
-        (cabinet,) = self.equipment.on_line(line.name)
-        machine: Any = cabinet.machine
-        nodes = VirtualNodes(
-            self.kernel,
-            line.name,
-            driver,
-            machine,
-            latency_us=500,
-            faults=self.plan.wire(line.name, frames_on(line)),
-            capture=self._capture(line.name),
-            names=(CONTROLLER, cabinet.name),
-        )
-        self.plan.attach(nodes.faults)
-
     def _build_crowd(self) -> Crowd:
         station, demand = self.scenario.station, self.scenario.demand
         hosts = [f"{name}.station" for name in self._instance_names()]
@@ -342,38 +230,8 @@ class VirtualWorld:
             duration_us=demand.duration_s * 1_000_000,
         )
 
-    # --- faults that are acts, not properties of a wire ----------------------------------------------------------
-
-    def _schedule_faults(self) -> None:
-        printer = self.printer
-        acts: dict[str, tuple[Callable[[int], None], Callable[[int], None]]] = {
-            "paper_out": (printer.paper_out, lambda now_us: printer.load_paper(None, now_us)),
-            "cover_open": (printer.open_cover, printer.close_cover),
-            "power_off": (printer.power_off, printer.power_on),
-        }
-        for planned, fault in self.plan.printer():
-            begin, heal = acts[fault.kind]
-            self.kernel.call_at(planned.at_us, self._break_printer, planned, begin)
-            self.kernel.call_at(planned.healed_us or planned.at_us, self._heal_printer, planned, heal)
-            planned.landed = lambda name=planned.name: self._receipts_held.get(name, 0)  # type: ignore[misc]
-        for planned, kill in self.plan.kills():
-            instance = self.instances[ord(kill.instance) - ord("a")]
-            self.kernel.call_at(planned.at_us, self._kill, instance)
-            if planned.healed_us is not None:
-                self.kernel.call_at(planned.healed_us, self._revive, instance)
-            planned.landed = lambda instance=instance: instance.landed  # type: ignore[misc]
-
-    def _break_printer(self, planned: PlannedFault, act: Callable[[int], None]) -> None:
-        self.kernel.trace.emit("printer.fault", "printer", fault=planned.name)
-        act(self.kernel.now_us)
-
-    def _heal_printer(self, planned: PlannedFault, act: Callable[[int], None]) -> None:
-        # It has landed if a receipt had to wait for this.
-        self._receipts_held[planned.name] = len(self.site.printer) if self.site.printer is not None else 0
-        self.kernel.trace.emit("printer.healed", "printer", fault=planned.name)
-        act(self.kernel.now_us)
-
-    def _kill(self, instance: _Instance) -> None:
+    def kill(self, instance: Instance) -> None:
+        """An instance dies, unless another fault keeps it dead already."""
         instance.down += 1
         if instance.down > 1:
             return
@@ -381,7 +239,8 @@ class VirtualWorld:
         self.network.kill(instance.host)
         instance.backend.kill()
 
-    def _revive(self, instance: _Instance) -> None:
+    def revive(self, instance: Instance) -> None:
+        """One reason less for it to be dead."""
         instance.down -= 1
         if instance.down:
             return
