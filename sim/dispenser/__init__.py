@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .aaff import AaFfDispenser
 from .aaff_gun import AaFfGun, AaFfQuirks
+from .coriolis import CoriolisMeter, FlowThrough, MassFlow, StandingFlow
 from .dart import DartDispenser, DartQuirks
 from .dart_head import DartHead
 from .events import (
@@ -29,6 +30,7 @@ from .ifsf import IfsfDispenser
 from .ifsf_fields import IfsfOptions
 from .meter import PULSE_ML, Meter, amount_fen, pulses_within_amount
 from .modbus import ModbusConnection, ModbusDispenser
+from .modbus_cng import CngDispenser, Cylinder
 from .model import Dispenser
 from .nozzle import Blend, Nozzle
 from .profile import DispenserProfile
@@ -49,7 +51,10 @@ __all__ = [
     "AaFfQuirks",
     "AuthorisationDropped",
     "Blend",
+    "CngDispenser",
     "Component",
+    "CoriolisMeter",
+    "Cylinder",
     "DartDispenser",
     "DartHead",
     "DartQuirks",
@@ -59,6 +64,7 @@ __all__ = [
     "DispenserProfile",
     "FlowStarted",
     "FlowStopped",
+    "FlowThrough",
     "FpEvent",
     "FpInput",
     "FpState",
@@ -66,6 +72,7 @@ __all__ = [
     "Guard",
     "IfsfDispenser",
     "IfsfOptions",
+    "MassFlow",
     "Meter",
     "ModbusConnection",
     "ModbusDispenser",
@@ -80,6 +87,7 @@ __all__ = [
     "RecordOverwritten",
     "Rule",
     "SealEntry",
+    "StandingFlow",
     "StateChanged",
     "Tank",
     "TwoWireDispenser",

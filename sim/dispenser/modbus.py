@@ -81,8 +81,13 @@ class ModbusDispenser:
 
     def connection(self) -> ModbusConnection:
         """Another connection to the same dispenser, with its own framing state; `ModbusConnection.close` ends it."""
+        connection = ModbusConnection(self, self._server())
+        self._connections.append(connection)
+        return connection
+
+    def _server(self) -> ModbusServer:
         framing, baud, absent_unit, silence_us = self._options
-        server = ModbusServer(
+        return ModbusServer(
             self._bank,
             self.unit_id,
             framing=framing,
@@ -90,9 +95,6 @@ class ModbusDispenser:
             absent_unit=absent_unit,
             silence_us=silence_us,
         )
-        connection = ModbusConnection(self, server)
-        self._connections.append(connection)
-        return connection
 
     def forget(self, connection: ModbusConnection) -> None:
         """Used by `ModbusConnection.close`."""
