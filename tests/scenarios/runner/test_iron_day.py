@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from scenarios.loader import load
-from scenarios.model import Scenario
+from scenarios.model import Scenario, WireFault
+from scenarios.model.services import WireKind
 from scenarios.oracles import judge_all
 from scenarios.runner.swarm import SwarmOptions, run_swarm, with_faults
 from scenarios.runner.virtual import run_once
 from scenarios.verdicts import Verdict
+from scenarios.world.faults import plan_faults
 
 FINE = {Verdict.PASS, Verdict.INFO, Verdict.NOT_APPLICABLE}
 
@@ -65,11 +67,43 @@ def test_the_whole_day(seed: str) -> None:
     assert judged(load("iron-day").scenario, seed) == []
 
 
+def one_dispenser_of_each_protocol() -> Scenario:
+    """Ten busy minutes at ten positions: what a swarm can afford a thousand times."""
+    day = piece(start="2026-03-06T23:00:00", duration_s=600, faults=[]).model_dump(mode="json")
+    station = day["station"]
+    station["dispensers"] = [d for d in station["dispensers"] if d["name"] in ("D1", "D3", "D5", "D7", "D8")]
+    points = {point["fuelling_point"] for d in station["dispensers"] for point in d["fuelling_points"]}
+    station["lines"] = [line for line in station["lines"] if line["points"][0]["fuelling_point"] in points]
+    day["demand"] |= {"arrivals_per_hour": 90, "hourly_shape": [1] * 24}
+    day["demand"]["grade_mix"] = {"92": 0.5, "95": 0.2, "98": 0.15, "diesel": 0.15}
+    return with_faults(Scenario.model_validate(day), 12)
+
+
+def test_the_swarm_draws_every_kind_of_fault_on_every_protocol() -> None:
+    scenario = one_dispenser_of_each_protocol()
+    assert {line.protocol for line in scenario.station.lines} == {"dart", "modbus", "twowire", "ifsf", "aaff"}
+    protocols = {line.name: line.protocol for line in scenario.station.lines}
+    drawn = set()
+    for number in range(1, 401):
+        for planned in plan_faults(scenario, f"swarm-{number}").faults:
+            spec = planned.spec
+            where = protocols[spec.line] if isinstance(spec, WireFault) else ""
+            drawn.add((spec.target, str(getattr(spec, "kind", "")), where))
+    assert {(kind, where) for target, kind, where in drawn if target == "wire"} == {
+        (kind, protocol) for kind in get_args(WireKind) for protocol in protocols.values()
+    }
+    assert {target for target, _, _ in drawn} == {
+        "wire", "http", "gateway", "tax", "printer", "dispenser", "backend",
+    }  # fmt: skip
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_a_thousand_seeds() -> None:
-    scenario = with_faults(piece(start="2026-03-06T23:00:00", duration_s=900, faults=[]), 12)
+    scenario = one_dispenser_of_each_protocol()
     result = run_swarm(scenario, SwarmOptions(seeds=1_000, shrink_s=0), lambda _stage, _share: None)
     assert len(result.seeds) == 1_000
     assert [(seed.seed, seed.violations) for seed in result.failing] == []
-    assert sum(seed.landed for seed in result.seeds) > 1_000
+    # Most faults land, and every run has fuel flow under them.
+    assert sum(seed.landed for seed in result.seeds) > 6 * len(result.seeds)
+    assert all(seed.deliveries for seed in result.seeds)
