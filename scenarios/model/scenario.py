@@ -9,11 +9,13 @@ from pydantic import Field, field_validator, model_validator
 
 from scenarios.checks import REGISTRY, suggest
 from scenarios.model.demand import Demand
+from scenarios.model.hosts import http_routes
 from scenarios.model.services import (
     BackendKill,
     BackendSetup,
     DispenserFault,
     Fault,
+    HttpFault,
     Services,
     Swarm,
     WireFault,
@@ -175,11 +177,28 @@ class Scenario(Part):
                     ("faults", number, "instance"),
                     f"faults[{number}] kills backend {fault.instance!r}, but there is only {there}",
                 )
+            if isinstance(fault, HttpFault):
+                for where, problem in self._route_problems(fault):
+                    yield ("faults", number, where), f"faults[{number}] {problem}"
             if fault.at_s >= self.demand.duration_s + self.settle_s:
                 yield (
                     ("faults", number, "at_s"),
                     f"faults[{number}] sets in at {fault.at_s} s, after the run has ended",
                 )
+
+    def _route_problems(self, fault: HttpFault) -> Iterator[tuple[str, str]]:
+        """Names that nobody has here, and hosts that a client never calls."""
+        routes = http_routes(self.backend.instances)
+        hosts = sorted({host for called in routes.values() for host in called})
+        if fault.client not in routes:
+            there = f"{suggest(fault.client, routes)} (there are: {', '.join(routes)})"
+            yield "client", f"names client {fault.client!r}, which nobody here is called{there}"
+        if fault.host not in hosts:
+            there = f"{suggest(fault.host, hosts)} (there are: {', '.join(hosts)})"
+            yield "host", f"names host {fault.host!r}, which nobody here is called{there}"
+        elif fault.client in routes and fault.host not in routes[fault.client]:
+            called = ", ".join(routes[fault.client])
+            yield "host", f"never strikes: {fault.client} does not call {fault.host}; it calls {called}"
 
     def _aim_problems(self, fault: WireFault) -> Iterator[tuple[str, str]]:
         """Parts and addresses that the messages of a line do not have."""

@@ -1,0 +1,29 @@
+"""Who calls whom over HTTP in a scenario's world: the names that an HTTP fault may give."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["http_routes"]
+
+GATEWAY: Final = "api.mch.weixin.qq.com"
+"""Payments, refunds and, under the same name, the refined-oil invoices."""
+
+PLATFORM: Final = "api.weixin.qq.com"
+PAYER: Final = "payer.sim"
+CALLBACKS: Final = "backend.station"
+"""The balancer before the backend instances, where gateway and tax platform deliver what they have to tell."""
+
+
+def http_routes(instances: int) -> dict[str, tuple[str, ...]]:
+    """Clients by name, each with the hosts that it calls, for so many backend instances."""
+    names = [f"backend-{chr(ord('a') + number)}" for number in range(instances)]
+    backends = tuple(f"{name}.station" for name in names)
+    return {
+        "site": backends,
+        "kiosk": backends,
+        "phone": (*backends, PAYER),
+        "gateway": (CALLBACKS,),
+        "balancer": backends,
+        **dict.fromkeys(names, (GATEWAY, PLATFORM)),
+    }
