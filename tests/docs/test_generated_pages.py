@@ -32,6 +32,7 @@ def test_the_requirements_page_is_current():
         ("protocols.dart.document", "dart-rules.md"),
         ("protocols.ifsf.document", "ifsf-rules.md"),
         ("protocols.modbus.document", "modbus-register-map.md"),
+        ("protocols.modbus.maps.document", "modbus-foreign-maps.md"),
         ("protocols.twowire.document", "twowire-rules.md"),
     ],
 )
