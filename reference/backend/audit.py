@@ -14,7 +14,19 @@ import msgspec
 from sqlalchemy import Row, select
 
 from reference.backend.database import Transaction
-from reference.backend.schema import commands, invoices, ledger, orders, outbox, payments, refunds, sales
+from reference.backend.schema import (
+    commands,
+    handovers,
+    invoices,
+    ledger,
+    orders,
+    outbox,
+    payments,
+    refunds,
+    sales,
+    shift_entries,
+)
+from reference.backend.shift_files import rebuilt
 
 __all__ = ["audit"]
 
@@ -31,6 +43,8 @@ async def audit(tx: Transaction) -> list[str]:
     _money(entries, all_orders, all_payments, all_refunds, found)
     await _follow_ups(tx, all_orders, all_payments, found)
     await _invoices(tx, all_sales, found)
+    await _tests(tx, entries, all_sales, found)
+    await _shifts(tx, found)
     return found
 
 
@@ -130,3 +144,33 @@ async def _invoices(tx: Transaction, all_sales: dict[str, Row[Any]], found: list
             found.append(f"invoice {row.fapiao_apply_id} is not about a paid sale's fuel")
         if row.state == "issued" and (row.number is None or len(row.number) != 20):
             found.append(f"invoice {row.fapiao_apply_id} is issued without a 20-digit number")
+
+
+async def _tests(tx: Transaction, entries: Any, all_sales: dict[str, Row[Any]], found: list[str]) -> None:
+    """A test delivery is nobody's, and is taken out of the revenue once. What is late names a shift that its sale is in."""
+    returned = {entry.sale_id: entry for entry in entries if entry.kind == "return"}
+    money = {entry.sale_id for entry in entries if entry.kind in {"payment", "settlement"} and entry.sale_id}
+    invoiced = {row.sale_id for row in await tx.rows(select(invoices.c.sale_id))}
+    for sale_id, sale in all_sales.items():
+        entry = returned.get(sale_id)
+        if (sale.state == "test") != (entry is not None):
+            found.append(
+                f"sale {sale_id} is {sale.state}, and its return is {'' if entry else 'not '}on record"
+            )
+        if entry is not None and (entry.volume_ml, entry.amount_fen) != (-sale.volume_ml, -sale.amount_fen):
+            found.append(f"the return of sale {sale_id} is not the whole of it")
+        if sale.state == "test" and (sale.order_id or sale_id in money or sale_id in invoiced):
+            found.append(f"sale {sale_id} was a test delivery, and somebody paid for it or has an invoice")
+    for row in await tx.rows(select(shift_entries).order_by(shift_entries.c.entry_id)):
+        if row.sale_id is not None and all_sales[row.sale_id].shift != row.shift:
+            found.append(f"entry {row.entry_key} is about shift {row.shift}, and its sale is in another")
+
+
+async def _shifts(tx: Transaction, found: list[str]) -> None:
+    """The report of a closed shift follows from the tables, to the byte."""
+    closed = select(handovers).where(handovers.c.report.is_not(None))
+    for row in await tx.rows(closed.order_by(handovers.c.station, handovers.c.number)):
+        if await rebuilt(tx, row) != row.report:
+            found.append(
+                f"the report of shift {row.number - 1} of {row.station} does not follow from the tables"
+            )

@@ -49,7 +49,7 @@ _RESULT = (
 
 
 class Commands:
-    """Kinds: ``authorise``, ``cancel``, ``print``, ``settled``."""
+    """Kinds: ``authorise``, ``cancel``, ``print``, ``settled``, ``handover``."""
 
     def __init__(self, core: Core) -> None:
         self.core = core
@@ -148,5 +148,6 @@ def _command(row: Any) -> dict[str, Any]:
         "preset_ml": None,
         "sale": None,
         "receipt": None,
+        "shift": None,
         **body,
     }

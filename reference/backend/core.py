@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from reference.backend.orders import Orders
     from reference.backend.outbox import Outbox
     from reference.backend.payments import Payments
+    from reference.backend.proving import Proving
     from reference.backend.refunds import Refunds
     from reference.backend.sales import Sales
+    from reference.backend.shifts import Shifts
     from reference.backend.stations import Stations
     from reference.backend.tanks import Tanks
 
@@ -47,6 +49,8 @@ class Core:
     invoices: Invoices
     outbox: Outbox
     tanks: Tanks
+    shifts: Shifts
+    proving: Proving
 
     def __init__(
         self,

@@ -269,13 +269,14 @@ class Command(BaseModel):
     """A command for the site; what does not belong to its kind is null."""
 
     id: int
-    kind: Literal["authorise", "cancel", "print", "settled"]
+    kind: Literal["authorise", "cancel", "print", "settled", "handover"]
     nozzle: int
     order_id: str | None
     preset_fen: int | None
     preset_ml: int | None
     sale: dict[str, Any] | None
     receipt: dict[str, Any] | None
+    shift: dict[str, Any] | None
 
 
 class CommandList(BaseModel):

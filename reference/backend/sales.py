@@ -139,10 +139,12 @@ class Sales:
         key = {"of_station": station, "number": post.nozzle, "seq": post.sequence}
         known = await tx.first(_BY_KEY, key)
         if known is None:
-            tank = await self.core.stations.tank_of(tx, station, post.nozzle)
+            tank, shift = await self.core.shifts.place(tx, station, post.nozzle, post.ended_us)
             sale_id = self.core.ids.make("sale")
-            if await self._enter(tx, station, post, digest, sale_id, tank):
+            if await self._enter(tx, station, post, digest, sale_id, tank, shift):
                 state = await self._own(tx, station, post, sale_id)
+                if shift:
+                    await self.core.shifts.late(tx, await self.lock(tx, sale_id))
                 return True, sale_id, state
             known = await tx.first(_BY_KEY, key)  # another instance was quicker
             assert known is not None  # noqa: S101 - the insert has just met it
@@ -156,7 +158,14 @@ class Sales:
         return False, known.sale_id, known.state
 
     async def _enter(
-        self, tx: Transaction, station: str, post: SalePost, digest: str, sale_id: str, tank: int | None
+        self,
+        tx: Transaction,
+        station: str,
+        post: SalePost,
+        digest: str,
+        sale_id: str,
+        tank: int | None,
+        shift: int | None = None,
     ) -> bool:
         state = "payable" if post.amount_fen > 0 else "cleared"
         figures = {
@@ -170,6 +179,8 @@ class Sales:
                 "state": state,
                 "digest": digest,
                 "tank": tank,
+                "shift": shift,
+                "flags": msgspec.json.encode(post.flags).decode() if post.flags else None,
                 "updated_us": self.core.clock_us(),
                 **figures,
             },
@@ -199,7 +210,9 @@ class Sales:
             values = {"of_station": station, "number": post.nozzle, "ended_us": post.ended_us}
             shown = await tx.first(_FUELLING_AT, values)
             order_id = None if shown is None else str(shown.order_id)
-        if order_id is not None:
+        if "test" in post.flags:
+            await self.core.proving.take(tx, station, sale_id, order_id)
+        elif order_id is not None:
             order = await self.core.orders.lock(tx, order_id)
             if order is None or (order.station, order.nozzle) != (station, post.nozzle):
                 await self.core.alarm(tx, "sale_for_unknown_order", sale_id, f"order {order_id}")

@@ -23,6 +23,7 @@ from sqlalchemy import (
 __all__ = [
     "alarms",
     "commands",
+    "handovers",
     "invoices",
     "ledger",
     "metadata",
@@ -33,6 +34,7 @@ __all__ = [
     "refunds",
     "sales",
     "sessions",
+    "shift_entries",
     "stations",
     "stock_book",
     "tank_accounts",
@@ -87,7 +89,7 @@ ledger = Table(
     "ledger",
     metadata,
     Column("entry_id", _Serial, primary_key=True, autoincrement=True),
-    # sale | correction | payment | refund | settlement | loss
+    # sale | correction | return | payment | refund | settlement | loss
     _str("kind", 16),
     # What makes the entry unique: "sale/KM01/3/17", "payment/<out_trade_no>", "refund/<out_refund_no>"...
     _str("entry_key", 120),
@@ -103,6 +105,14 @@ ledger = Table(
     _str("instance", 64),
     _int("recorded_us"),
     UniqueConstraint("entry_key"),
+    # The money of a shift is found by the time at which it was taken.
+    Index(
+        "ix_ledger_money",
+        "station",
+        "recorded_us",
+        sqlite_where=text("kind IN ('payment', 'settlement', 'refund')"),
+        postgresql_where=text("kind IN ('payment', 'settlement', 'refund')"),
+    ),
 )
 
 sales = Table(
@@ -112,7 +122,7 @@ sales = Table(
     _str("station", 16),
     _int("nozzle"),
     _int("sequence"),
-    # payable -> locked (an order owns it) -> cleared; back to payable when the owner gives up
+    # payable -> locked (an order owns it) -> cleared; back to payable when the owner gives up; test: nobody's
     _str("state", 16),
     _str("order_id", 40, null=True),
     _str("digest", 64),
@@ -130,8 +140,13 @@ sales = Table(
     _str("settle_token", 80, null=True),
     _str("tender", 16, null=True),
     _int("updated_us"),
+    # The shift it was metered in; null while that shift is open, 0 before the first.
+    _int("shift", null=True),
+    # What the site noted about it, as a JSON list; null for an ordinary sale.
+    Column("flags", Text, nullable=True),
     UniqueConstraint("station", "nozzle", "sequence"),
     Index("ix_sales_state", "station", "state", "nozzle"),
+    Index("ix_sales_shift", "station", "shift"),
 )
 
 orders = Table(
@@ -339,7 +354,7 @@ stock_book = Table(
     "stock_book",
     metadata,
     Column("entry_id", _Serial, primary_key=True, autoincrement=True),
-    # opening | delivery | correction
+    # opening | delivery | return | correction
     _str("kind", 16),
     # What makes the entry unique: "delivery/KM01/2/<start>"
     _str("entry_key", 120),
@@ -356,4 +371,45 @@ stock_book = Table(
     _int("recorded_us"),
     UniqueConstraint("entry_key"),
     Index("ix_stock_book_station", "station", "ended_us"),
+)
+
+handovers = Table(
+    "handovers",
+    metadata,
+    Column("station", String(16), primary_key=True),
+    # Of the shift that it opens; it closes the one before, if there is one.
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    _int("at_us"),
+    _str("attendant", 40),
+    _int("cash_counted_fen", null=True),
+    _str("digest", 64),
+    # The readings as the site took them, the stock at that time, and the report of the shift it closes, as JSON.
+    Column("content", Text, nullable=False),
+    Column("stock", Text, nullable=False),
+    Column("report", Text, nullable=True),
+    _str("instance", 64),
+    _int("recorded_us"),
+)
+
+shift_entries = Table(
+    "shift_entries",
+    metadata,
+    Column("entry_id", _Serial, primary_key=True, autoincrement=True),
+    # late_sale | return | delivery: what became known of a shift after it was closed
+    _str("kind", 16),
+    # What makes the entry unique: "late_sale/<sale_id>"
+    _str("entry_key", 120),
+    _str("station", 16),
+    _int("shift"),
+    _str("sale_id", 40, null=True),
+    _int("nozzle", null=True),
+    _int("sequence", null=True),
+    _int("grp", null=True),
+    _str("grade", 16),
+    _int("volume_ml"),
+    _int("amount_fen"),
+    _str("instance", 64),
+    _int("recorded_us"),
+    UniqueConstraint("entry_key"),
+    Index("ix_shift_entries_shift", "station", "shift"),
 )

@@ -21,11 +21,6 @@ _NOZZLE = (
     .outerjoin(tanks, (tanks.c.station == nozzles.c.station) & (tanks.c.tank == nozzles.c.tank))
     .where(nozzles.c.station == bindparam("of_station"), nozzles.c.nozzle == bindparam("number"))
 )
-_TANK = (
-    select(stations.c.station, nozzles.c.tank)
-    .outerjoin(nozzles, (nozzles.c.station == stations.c.station) & (nozzles.c.nozzle == bindparam("number")))
-    .where(stations.c.station == bindparam("of_station"))
-)
 
 
 class Stations:
@@ -66,14 +61,6 @@ class Stations:
             await self.row(tx, station)
             raise ApiError(404, "unknown_nozzle", f"station {station} has no nozzle {nozzle}", "nozzle")
         return row
-
-    async def tank_of(self, tx: Transaction, station: str, nozzle: int) -> int | None:
-        """The tank that a nozzle draws from now; None if that is not known. Raises `ApiError` 404 for the station."""
-        row = await tx.first(_TANK, {"of_station": station, "number": nozzle})
-        if row is None:
-            raise ApiError(404, "unknown_station", f"there is no station {station}", "station")
-        tank: int | None = row.tank
-        return tank
 
     async def view(self, station: str) -> dict[str, Any]:
         """The station with prices and live readings."""

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Account", "Booked", "Day", "Found", "GroupReading", "Limits", "advance"]
+__all__ = ["Account", "Booked", "Day", "Found", "GroupReading", "Limits", "advance", "give_back"]
 
 _HOUR_US: Final = 3_600_000_000
 _DAY_US: Final = 24 * _HOUR_US
@@ -171,6 +171,14 @@ def advance(account: Account, reading: GroupReading, limits: Limits) -> Found:
     del account.recent[:-_HISTORY]
     is_rising = balance_ml - was[1] > limits.noise_ml
     return Found(booked, () if is_rising else _alarms(account, limits))
+
+
+def give_back(account: Account, volume_ml: int) -> None:
+    """What a test delivery drew has been poured back: it was not sold. The gauge has seen it, or will with its next reading."""
+    if account.series:
+        account.book_ml += volume_ml
+        account.sold_ml -= volume_ml
+        account.days[-1].sold_ml -= volume_ml
 
 
 def _rebase(account: Account, reading: GroupReading) -> None:

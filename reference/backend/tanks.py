@@ -82,7 +82,7 @@ _BOOK = (
 )
 _SOLD = (
     select(sales.c.tank, func.sum(sales.c.volume_ml).label("volume_ml"), func.count().label("count"))
-    .where(sales.c.station == bindparam("of_station"), sales.c.tank.is_not(None))
+    .where(sales.c.station == bindparam("of_station"), sales.c.tank.is_not(None), sales.c.state != "test")
     .group_by(sales.c.tank)
     .order_by(sales.c.tank)
 )
@@ -290,6 +290,15 @@ class Tanks:
         )
         name = f"{station}-{booked.started_us}" if neighbour is None else neighbour.site_delivery
         await self._enter(tx, "delivery", station, group, grade, booked, name)
+        await self.core.shifts.delivery_booked(
+            tx,
+            station,
+            f"delivery/{station}/{group}/{booked.started_us}",
+            group,
+            grade,
+            booked.volume_ml,
+            booked.ended_us,
+        )
 
     async def _enter(
         self,

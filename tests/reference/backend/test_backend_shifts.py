@@ -1,0 +1,435 @@
+"""Shifts and test deliveries in the backend: one close, nothing twice, what comes late is an entry; on either store."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from reference.backend.schema import handovers
+
+S = 1_000_000
+HOUR = 3_600 * S
+
+
+class Pumps:
+    """Eight nozzles with totalisers, as a site knows them."""
+
+    def __init__(self, w: Any) -> None:
+        self.w = w
+        self.total = {n: [1_000_000, 781_000] for n in range(1, 9)}
+        self.sequence = dict.fromkeys(range(1, 9), 0)
+
+    def fuel(self, nozzle: int = 1, amount_fen: int = 9_600, **changes: Any) -> dict[str, Any]:
+        """A delivery that ends now; not uploaded."""
+        self.w.now_us += 60 * S
+        volume_ml = amount_fen * 1000 // 781 // 10 * 10
+        self.total[nozzle][0] += volume_ml
+        self.total[nozzle][1] += amount_fen
+        self.sequence[nozzle] += 1
+        totals = {"end_total_volume_ml": self.total[nozzle][0], "end_total_amount_fen": self.total[nozzle][1]}
+        made = {"sequence": self.sequence[nozzle], "volume_ml": volume_ml, **totals, **changes}
+        return self.w.sale(nozzle, amount_fen, **made)
+
+    async def sell(self, nozzle: int = 1, amount_fen: int = 9_600, **changes: Any) -> Any:
+        return await self.w.site("POST", "/sales", self.fuel(nozzle, amount_fen, **changes), status=201)
+
+    def mark(self, number: int, cash: int | None = None, **changes: Any) -> dict[str, Any]:
+        nozzles = [
+            {
+                "nozzle": n,
+                "grade": "92" if n % 2 else "95",
+                "tank": 1,
+                "sequence": self.sequence[n],
+                "volume_ml": self.total[n][0],
+                "amount_fen": self.total[n][1],
+            }
+            for n in self.total
+        ]
+        known = {"number": number, "at_us": self.w.now_us, "attendant": f"A{number}"}
+        return {**known, "cash_counted_fen": cash, "nozzles": nozzles, **changes}
+
+    async def hand_over(self, number: int, cash: int | None = None, status: int = 201) -> dict[str, Any]:
+        self.w.now_us += S
+        body = self.mark(number, cash)
+        self.w.now_us += 10 * S
+        await self.w.site("POST", "/shifts", body, status=status)
+        return body
+
+
+async def report(w: Any, shift: int) -> Any:
+    return await w.site("GET", f"/shifts/{shift}", status=200)
+
+
+async def settle(w: Any, sale_id: str, amount_fen: int, tender: str = "cash", status: int = 200) -> Any:
+    w.now_us += S
+    body = {"client_token": f"till-{sale_id}", "tender": tender, "amount_fen": amount_fen}
+    return await w.site("POST", f"/sales/{sale_id}/settle", body, status=status)
+
+
+def nozzle_of(shown: Any, nozzle: int) -> Any:
+    return next(row for row in shown["nozzles"] if row["nozzle"] == nozzle)
+
+
+@pytest.mark.requirement(
+    "shift.close-balances", "shift.odd-sales-are-listed", "shift.reports-derive-from-ledger"
+)
+def test_a_shift_adds_up_by_nozzle_grade_and_tender(play):
+    async def scene(w):
+        pumps = Pumps(w)
+        await pumps.hand_over(1)
+        cash = await pumps.sell(1, 9_600)
+        card = await pumps.sell(2, 20_000)
+        await pumps.sell(2, 5_000, flags=["reconstructed"])
+        await settle(w, cash["sale_id"], 9_600)
+        await settle(w, card["sale_id"], 20_000, "card")
+        w.now_us += HOUR
+        await pumps.hand_over(2, cash=9_500)
+        shown = await report(w, 1)
+        assert shown["attendant"] == "A1"
+        assert (shown["sales"], shown["amount_fen"]) == (3, 34_600)
+        assert {row["tender"]: row["amount_fen"] for row in shown["tenders"]} == {
+            "cash": 9_600,
+            "card": 20_000,
+            "unpaid": 5_000,
+        }
+        assert [(g["grade"], g["amount_fen"]) for g in shown["grades"]] == [("92", 9_600), ("95", 25_000)]
+        assert (shown["cash_expected_fen"], shown["cash_difference_fen"]) == (9_600, -100)
+        assert shown["electronic_fen"] == 20_000
+        assert [row["why"] for row in shown["odd"]] == [["reconstructed", "unpaid"]]
+        assert all(
+            row["difference_ml"] == row["difference_fen"] == row["missing"] == 0 for row in shown["nozzles"]
+        )
+        assert [(a["kind"], a["subject"]) for a in (await w.admin("alarms"))["rows"]] == [
+            ("shift_cash", "KM01/1")
+        ]
+        # The drawer is of whoever sits at it: what is paid after the handover is the next one's money.
+        late_payer = next(s for s in (await w.site("GET", "/sales", status=200))["sales"])
+        await settle(w, late_payer["sale_id"], 5_000)
+        await pumps.hand_over(3, cash=5_000)
+        second = await report(w, 2)
+        assert (second["sales"], second["cash_expected_fen"], second["cash_difference_fen"]) == (0, 5_000, 0)
+        assert await report(w, 1) == shown, "a closed shift never changes"
+        for n in range(1, 9):
+            one, two = nozzle_of(shown, n), nozzle_of(second, n)
+            assert one["end_volume_ml"] == two["start_volume_ml"]
+            assert one["end_amount_fen"] == two["start_amount_fen"]
+        assert await w.violations() == []
+
+    play(scene)
+
+
+@pytest.mark.requirement("shift.close-balances")
+def test_litres_that_are_not_sold_show_as_a_difference(play_sqlite):
+    async def scene(w):
+        pumps = Pumps(w)
+        await pumps.hand_over(1)
+        lost = pumps.fuel(3, 7_810)
+        await pumps.sell(3, 15_620)
+        await pumps.hand_over(2)
+        row = nozzle_of(await report(w, 1), 3)
+        assert (row["difference_ml"], row["difference_fen"], row["missing"]) == (10_000, 7_810, 1)
+        assert "shift_litres" in [a["kind"] for a in (await w.admin("alarms"))["rows"]]
+        # It turns up: an entry of the shift in which it was metered.
+        await w.site("POST", "/sales", lost, status=201)
+        shown = await report(w, 1)
+        assert nozzle_of(shown, 3)["difference_ml"] == 10_000
+        assert [(e["kind"], e["volume_ml"]) for e in shown["corrections"]] == [("late_sale", 10_000)]
+        assert await w.violations() == []
+
+    play_sqlite(scene)
+
+
+@pytest.mark.requirement("shift.crossing-delivery-in-one-shift")
+def test_a_delivery_that_straddles_the_mark_belongs_to_the_shift_it_ends_in(play):
+    async def scene(w):
+        pumps = Pumps(w)
+        await pumps.hand_over(1)
+        await pumps.sell(1)
+        w.now_us += S
+        mark = pumps.mark(2)
+        mark["nozzles"][1] |= {"running_ml": 5_000, "running_fen": 3_905}
+        straddling = pumps.fuel(2, 15_620, started_us=mark["at_us"] - 20 * S)
+        await w.site("POST", "/sales", straddling, status=201)  # overtakes the handover
+        await w.site("POST", "/shifts", mark, status=201)
+        await pumps.hand_over(3)
+        one, two = await report(w, 1), await report(w, 2)
+        assert nozzle_of(one, 2)["sales"] == 0
+        assert nozzle_of(one, 2)["running_ml"] == 5_000
+        assert nozzle_of(two, 2)["sales"] == 1
+        assert one["sales"] + two["sales"] == 2
+        assert all(row["difference_ml"] == 0 for row in one["nozzles"] + two["nozzles"])
+        assert one["corrections"] == two["corrections"] == []
+
+    play(scene)
+
+
+@pytest.mark.requirement("shift.closed-shift-is-immutable", "shift.odd-sales-are-listed")
+def test_what_was_metered_before_and_comes_after_is_a_dated_entry(play):
+    async def scene(w):
+        pumps = Pumps(w)
+        await pumps.hand_over(1)
+        await pumps.sell(1)
+        before = dict(pumps.sequence), {n: list(t) for n, t in pumps.total.items()}
+        kept = pumps.fuel(1, 7_810, flags=["offline"])  # the pump was away: it kept this one to itself
+        now = dict(pumps.sequence), pumps.total
+        pumps.sequence, pumps.total = before
+        await pumps.hand_over(2)
+        pumps.sequence, pumps.total = now
+        filed = await report(w, 1)
+        assert filed["sales"] == 1
+        await w.site("POST", "/sales", kept, status=201)
+        await w.site("POST", "/sales", kept, status=200)
+        await pumps.sell(1, 3_905)
+        await pumps.hand_over(3)
+        one, two = await report(w, 1), await report(w, 2)
+        assert {**one, "corrections": []} == filed
+        (entry,) = one["corrections"]
+        assert (entry["kind"], entry["sequence"], entry["volume_ml"], entry["amount_fen"]) == (
+            "late_sale",
+            kept["sequence"],
+            10_000,
+            7_810,
+        )
+        row = nozzle_of(two, 1)
+        assert row["late_ml"] == 10_000, "the start that the second shift was given did not contain it"
+        assert (row["sales"], row["volume_ml"], row["difference_ml"], row["missing"]) == (1, 5_000, 0, 0)
+        assert await w.violations() == []
+
+    play(scene)
+
+
+@pytest.mark.requirement("shift.close-is-atomic")
+def test_a_shift_is_closed_once(play):
+    async def scene(w):
+        pumps = Pumps(w)
+        first = await pumps.hand_over(1)
+        await pumps.sell(1)
+        second = await pumps.hand_over(2)
+        assert await w.site("POST", "/shifts", second, status=200, on=1) == {"new": False}
+        other = await w.site("POST", "/shifts", {**second, "attendant": "Mallory"}, status=409)
+        assert other["code"] == "shift_closed"
+        skipped = await w.site("POST", "/shifts", pumps.mark(4), status=409)
+        assert skipped["code"] == "other_shift"
+        back = await w.site("POST", "/shifts", pumps.mark(3, at_us=first["at_us"]), status=409)
+        assert back["code"] == "before_the_last"
+        await w.site("POST", "/shifts", pumps.mark(3, at_us=w.now_us + HOUR), status=422)
+        mark = pumps.mark(3)
+        w.now_us += 10 * S
+        answers = await asyncio.gather(*(w.site("POST", "/shifts", mark, on=on % 2) for on in range(6)))
+        assert sorted(answer["new"] for answer in answers) == [False] * 5 + [True]
+        listed = await w.site("GET", "/shifts", status=200)
+        assert [one["shift"] for one in listed["shifts"]] == [1, 2]
+        assert (listed["open"], listed["attendant"]) == (3, "A3")
+        assert [one["shift"] for one in (await w.admin("shifts"))["rows"]] == [1, 2]
+
+    play(scene, instances=2)
+
+
+@pytest.mark.requirement("shift.closed-shift-is-immutable")
+@pytest.mark.parametrize("statement", ["UPDATE handovers SET report = '{}'", "DELETE FROM handovers"])
+def test_the_store_refuses_to_change_a_closed_shift(play, statement):
+    async def scene(w):
+        pumps = Pumps(w)
+        await pumps.hand_over(1)
+        await pumps.hand_over(2)
+        with pytest.raises(Exception, match="a closed shift is never changed"):
+            await w.database.run(lambda tx: tx.execute(text(statement)))
+        assert len(await w.database.run(lambda tx: tx.rows(handovers.select()))) == 2
+
+    play(scene)
+
+
+def test_the_attendants_word_becomes_one_command(play_sqlite):
+    async def scene(w):
+        body = {"closes": 0, "attendant": "王丽", "cash_counted_fen": None}
+        for _ in range(2):
+            await w.site("POST", "/shifts/handover", body, status=202)
+        (command,) = await w.commands()
+        assert (command["kind"], command["shift"]) == ("handover", body)
+        wrong = await w.site("POST", "/shifts/handover", {**body, "closes": 1}, status=409)
+        assert wrong["code"] == "other_shift"
+        await w.site("GET", "/shifts/1", status=404)
+
+    play_sqlite(scene)
+
+
+@pytest.mark.requirement("fd-met.test-deliveries-are-flagged")
+def test_a_flagged_test_delivery_is_nobodys_sale(play):
+    async def scene(w):
+        pumps = Pumps(w)
+        await pumps.hand_over(1)
+        await pumps.sell(1)
+        told = await pumps.sell(1, 15_620, flags=["test"])
+        assert told["state"] == "test"
+        await settle(w, told["sale_id"], 15_620, status=409)
+        assert told["sale_id"] not in [
+            s["sale_id"] for s in (await w.site("GET", "/sales", status=200))["sales"]
+        ]
+        order = await w.order(1)  # finds the ordinary sale, not the newer test
+        assert order["amount_fen"] == 9_600
+        await pumps.hand_over(2)
+        shown = await report(w, 1)
+        assert (shown["sales"], shown["amount_fen"], shown["tests"], shown["tests_ml"]) == (
+            1,
+            9_600,
+            1,
+            20_000,
+        )
+        row = nozzle_of(shown, 1)
+        assert (row["tests_ml"], row["difference_ml"], row["difference_fen"]) == (20_000, 0, 0)
+        assert [row["why"] for row in shown["odd"]] == [["unpaid"], ["test"]]
+        entries = (await w.admin("ledger"))["rows"]
+        assert sum(e["amount_fen"] for e in entries if e["kind"] in {"sale", "correction", "return"}) == 9_600
+        (returned,) = [e for e in (await w.admin("stock-book"))["rows"] if e["kind"] == "return"]
+        assert (returned["grp"], returned["volume_ml"]) == (1, 20_000)
+        book = await w.site("GET", "/stock/book", status=200)
+        assert book["sold"] == [{"tank": 1, "volume_ml": 12_290, "sales": 1}]
+        assert not [c for c in await w.commands() if c["kind"] == "print"]
+        assert await w.violations() == []
+
+    play(scene)
+
+
+@pytest.mark.requirement("fd-met.test-deliveries-are-flagged")
+def test_an_attendant_marks_what_the_pump_did_not(play):
+    async def scene(w):
+        pumps = Pumps(w)
+        await pumps.hand_over(1)
+        early, late, paid = [await pumps.sell(3, 15_620) for _ in range(3)]
+        path = f"/sales/{early['sale_id']}/return"
+        for _ in range(2):
+            assert (await w.site("POST", path, {"client_token": "t1"}, status=200))["state"] == "test"
+        await w.site("POST", path, {"client_token": "other"}, status=409)
+        await settle(w, paid["sale_id"], 15_620)
+        refused = await w.site("POST", f"/sales/{paid['sale_id']}/return", {"client_token": "t2"}, status=409)
+        assert refused["code"] == "already_settled"
+        await pumps.hand_over(2, cash=15_620)
+        filed = await report(w, 1)
+        assert (filed["tests"], filed["sales"]) == (1, 2)
+        # The shift is closed: the second one is an entry beside its report.
+        await w.site("POST", f"/sales/{late['sale_id']}/return", {"client_token": "t3"}, status=200)
+        shown = await report(w, 1)
+        assert {**shown, "corrections": []} == filed
+        assert [(e["kind"], e["volume_ml"], e["amount_fen"]) for e in shown["corrections"]] == [
+            ("return", -20_000, -15_620)
+        ]
+        assert await w.violations() == []
+
+    play(scene)
+
+
+def test_an_order_that_was_fuelling_at_a_test_delivery_owes_nothing(play_sqlite):
+    async def scene(w):
+        pumps = Pumps(w)
+        order = await w.order(5)
+        await w.answer_command("authorise")
+        told = await pumps.sell(5, 15_620, flags=["test"], order_id=order["order_id"])
+        assert told["state"] == "test"
+        assert (await w.show(order))["state"] == "CLOSED"
+        assert "test_for_order" in [a["kind"] for a in (await w.admin("alarms"))["rows"]]
+        assert await w.violations() == []
+        assert (await w.order(5, who="li"))["state"] == "CREATED", "the nozzle is free again"
+
+    play_sqlite(scene)
+
+
+@pytest.mark.parametrize("marked", ["pump", "attendant"])
+def test_a_tanks_account_knows_what_came_back(play_sqlite, marked):
+    async def scene(w):
+        pumps = Pumps(w)
+        tank = {"tank": 1, "grade": "92", "group": 1, "capacity_ml": 30_000_000, "pumpable_ml": 1_000_000}
+        tank |= {"water_limit_um": 40_000, "corrected_ml": None, "height_um": None, "water_um": 0}
+        tank |= {"temperature_mdeg": None, "alarms": [], "series": "n1"}
+        volume_ml, drawn_ml = 15_000_000, 0
+
+        async def read() -> None:
+            w.now_us += 30 * S
+            row = {**tank, "volume_ml": volume_ml, "drawn_ml": drawn_ml}
+            await w.site("POST", "/tanks", {"at_us": w.now_us, "tanks": [row]}, status=201)
+
+        await read()
+        await pumps.hand_over(1)
+        for number in range(5):
+            drawn_ml += 20_000  # drawn and, before the next reading, poured back
+            await read()
+            flags = ["test"] if marked == "pump" else []
+            told = await pumps.sell(1, 15_620, flags=flags)
+            if marked == "attendant":
+                path = f"/sales/{told['sale_id']}/return"
+                await w.site("POST", path, {"client_token": f"t{number}"}, status=200)
+            await read()
+        (account,) = (await w.site("GET", "/stock/book", status=200))["accounts"]
+        assert (account["variance_ml"], account["drawn_ml"]) == (0, 0)
+        await pumps.hand_over(2)
+        (row,) = (await report(w, 1))["tanks"]
+        assert (row["returned_ml"], row["sold_ml"], row["unexplained_ml"]) == (100_000, 0, 0)
+
+    play_sqlite(scene)
+
+
+def test_a_tanker_that_is_booked_after_the_handover_is_an_entry_of_the_shift_it_came_in(play_sqlite):
+    async def scene(w):
+        pumps = Pumps(w)
+        tank = {"tank": 1, "grade": "92", "group": 1, "capacity_ml": 30_000_000, "pumpable_ml": 1_000_000}
+        tank |= {"water_limit_um": 40_000, "corrected_ml": None, "height_um": None, "water_um": 0}
+        tank |= {"temperature_mdeg": None, "alarms": [], "series": "n1", "drawn_ml": 0}
+        volume_ml = 5_000_000
+
+        async def read(more: int = 0) -> None:
+            nonlocal volume_ml
+            w.now_us += 30 * S
+            volume_ml += more
+            row = {**tank, "volume_ml": volume_ml}
+            await w.site("POST", "/tanks", {"at_us": w.now_us, "tanks": [row]}, status=201)
+
+        for _ in range(6):
+            await read()
+        await pumps.hand_over(1)
+        for _ in range(20):
+            await read(250_000)
+        await pumps.hand_over(2)
+        for _ in range(30):
+            await read()
+        shown = await report(w, 1)
+        assert [(e["kind"], e["grp"], e["volume_ml"]) for e in shown["corrections"]] == [
+            ("delivery", 1, 5_000_000)
+        ]
+        (row,) = shown["tanks"]
+        assert (row["start_ml"], row["end_ml"], row["received_ml"]) == (5_000_000, 10_000_000, 0)
+        assert row["unexplained_ml"] == -5_000_000
+        await pumps.hand_over(3)
+        (after,) = (await report(w, 2))["tanks"]
+        assert (after["start_ml"], after["received_ml"], after["unexplained_ml"]) == (10_000_000, 0, 0)
+        assert await w.violations() == []
+
+    play_sqlite(scene)
+
+
+def test_a_totaliser_that_rolls_over_in_a_shift_is_no_difference(play_sqlite):
+    async def scene(w):
+        pumps = Pumps(w)
+        pumps.total[1] = [99_990_000, 9_999_000]
+        await pumps.hand_over(1)
+        await pumps.sell(1, 15_620)
+        pumps.total[1] = [pumps.total[1][0] % 100_000_000, pumps.total[1][1] % 10_000_000]
+        await pumps.hand_over(2)
+        row = nozzle_of(await report(w, 1), 1)
+        assert (row["difference_ml"], row["difference_fen"]) == (0, 0)
+
+    play_sqlite(scene)
+
+
+def test_the_audit_sees_a_report_that_does_not_follow(play_sqlite):
+    async def scene(w):
+        pumps = Pumps(w)
+        await pumps.hand_over(1)
+        await pumps.sell(1)
+        await pumps.hand_over(2)
+        assert await w.violations() == []
+        await w.database.run(lambda tx: tx.execute(text("UPDATE sales SET shift = NULL")))
+        assert any("does not follow from the tables" in one for one in await w.violations())
+
+    play_sqlite(scene)
