@@ -78,10 +78,7 @@ def maps_page() -> str:
     meters = table(
         "| | " + " | ".join(PROFILES) + " |",
         "|---|" + "---|" * len(PROFILES),
-        (
-            "| " + " | ".join((what, *(str(value) for value in values))) + " |"
-            for what, *values in _meter_rows()
-        ),
+        (f"| {what} | " + " | ".join(map(str, values)) + " |" for what, *values in _meter_rows()),
     )
     return "\n".join(
         [
@@ -101,7 +98,7 @@ def _decimals(name: str, decimals: int) -> str:
     return f"*{decimals}*" if name in _ASSUMED_DECIMALS else str(decimals)
 
 
-def _meter_rows() -> list[tuple[object, ...]]:
+def _meter_rows() -> list[tuple[str, *tuple[object, ...]]]:
     profiles = PROFILES.values()
     return [
         ("mass flow, kg/min (function 03, 2 registers)", *(profile.mass_flow for profile in profiles)),
