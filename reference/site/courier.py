@@ -6,15 +6,49 @@ cookies, authentication flows and merging of URLs have no place there, and cost 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import httpx
 import msgspec
 
-__all__ = ["Courier"]
+__all__ = ["Answer", "Courier"]
 
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+@runtime_checkable
+class _Carrier(Protocol):
+    """A transport that can also carry a request as it is, without httpx's objects around it."""
+
+    async def carry(
+        self, method: str, url: httpx.URL, headers: list[tuple[bytes, bytes]], body: bytes, whole_s: float
+    ) -> tuple[int, bytes]:
+        """Status and body of the reply, within ``whole_s``. Host and Content-Length are its business."""
+
+
+class Answer:
+    """A reply: its status and its body."""
+
+    __slots__ = ("content", "status_code")
+
+    def __init__(self, status_code: int, content: bytes) -> None:
+        self.status_code = status_code
+        self.content = content
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.content.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """The body as JSON. Raises ValueError if it is none."""
+        try:
+            return _decode(self.content)
+        except msgspec.DecodeError as error:
+            raise ValueError(str(error)) from error
 
 
 class Courier:
@@ -27,7 +61,9 @@ class Courier:
 
     def __init__(self, transport: httpx.AsyncBaseTransport | None, headers: Mapping[str, str]) -> None:
         self._transport = transport if transport is not None else httpx.AsyncHTTPTransport()
-        self._headers = dict(headers)
+        self._carrier = self._transport if isinstance(self._transport, _Carrier) else None
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self._with_body = [*self._headers, (b"content-type", b"application/json")]
         self._urls: dict[str, httpx.URL] = {}
 
     def _url(self, base: str, path: str) -> httpx.URL:
@@ -39,28 +75,31 @@ class Courier:
                 self._urls[base + path] = url
         return url
 
-    async def request(
-        self, method: str, base: str, path: str, body: Any, *, timeout_s: float
-    ) -> httpx.Response:
-        """One request with its whole reply; ``body`` None sends none.
+    async def request(self, method: str, base: str, path: str, body: Any, *, timeout_s: float) -> Answer:
+        """One request with its whole reply within ``timeout_s``; ``body`` None sends none.
 
         Raises:
             httpx.TransportError: no answer, or the connection broke.
+            TimeoutError: no whole answer in time.
         """
+        url = self._url(base, path)
+        headers = self._headers if body is None else self._with_body
+        if self._carrier is not None:
+            content = b"" if body is None else _encode(body)
+            return Answer(*await self._carrier.carry(method, url, headers, content, timeout_s))
         request = httpx.Request(
             method,
-            self._url(base, path),
-            headers=self._headers if body is None else {**self._headers, "Content-Type": "application/json"},
+            url,
+            headers=headers,
             content=None if body is None else _encode(body),
             extensions={"timeout": httpx.Timeout(timeout_s).as_dict()},
         )
-        response = await self._transport.handle_async_request(request)
-        response.request = request
-        try:
-            await response.aread()
-        finally:
-            await response.aclose()
-        return response
+        async with asyncio.timeout(timeout_s):
+            response = await self._transport.handle_async_request(request)
+            try:
+                return Answer(response.status_code, await response.aread())
+            finally:
+                await response.aclose()
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import httpx
 
 from reference.site.config import BackendConfig
-from reference.site.courier import Courier
+from reference.site.courier import Answer, Courier
 from reference.site.journal import Journal, Sale
 
 __all__ = ["BackendAway", "Uplink", "UplinkOwner"]
@@ -290,7 +290,7 @@ class Uplink:
         body: Callable[[], dict[str, Any] | None],
         *,
         timeout_us: int | None = None,
-    ) -> httpx.Response:
+    ) -> Answer:
         """Ask until someone answers."""
         wait_us = self._config.retry_first_us
         while True:
@@ -302,7 +302,7 @@ class Uplink:
 
     async def _request(
         self, method: str, path: str, body: dict[str, Any] | None, *, timeout_us: int | None = None
-    ) -> httpx.Response:
+    ) -> Answer:
         """Ask each instance once, beginning with the one that answered last. Raises BackendAway."""
         courier = self._courier
         if courier is None:
@@ -311,10 +311,9 @@ class Uplink:
         for _ in self._urls:
             used = self._current
             try:
-                async with asyncio.timeout(limit_s):
-                    response = await courier.request(
-                        method, self._urls[used], self._path + path, body, timeout_s=limit_s
-                    )
+                response = await courier.request(
+                    method, self._urls[used], self._path + path, body, timeout_s=limit_s
+                )
             except (httpx.HTTPError, TimeoutError) as error:
                 self.trouble = f"{self._urls[used]}: {type(error).__name__} {error}".rstrip()
             else:
@@ -338,7 +337,7 @@ class Uplink:
                 log.warning("backend is away: %s", self.trouble)
             self._owner.on_backend(up)
 
-    def _complain(self, what: str, response: httpx.Response) -> None:
+    def _complain(self, what: str, response: Answer) -> None:
         self.trouble = f"{what}: HTTP {response.status_code} {response.text[:200]}"
         log.warning("backend refuses %s", self.trouble)
 
@@ -347,7 +346,7 @@ class Uplink:
         return asyncio.sleep(duration_us / 1e6)
 
 
-def _commands(response: httpx.Response) -> list[dict[str, Any]]:
+def _commands(response: Answer) -> list[dict[str, Any]]:
     """The commands of a reply, oldest first; anything malformed is left out and complained about."""
     if len(response.content) > ANSWER_BYTES_MOST:
         log.warning("reply with commands is larger than %d bytes: ignored", ANSWER_BYTES_MOST)

@@ -212,7 +212,7 @@ class VirtualWorld:
         floor = StationFloor(self.kernel.env, positions(self.scenario), cashiers=station.cashiers)
         till = None
         if station.cashiers:
-            kiosk = [self.client("kiosk", host) for host in hosts]
+            kiosk = [self.network.client("kiosk", host) for host in hosts]
             till = Kiosk(self.kernel, kiosk, station_key=self._secret("station"), station=station.id)
         return Crowd(
             self.kernel,
@@ -221,8 +221,8 @@ class VirtualWorld:
             hand=DispenserHand(self.kernel, self.equipment.points.values()),
             phone=Phones(
                 self.kernel,
-                [self.client("phone", host) for host in hosts],
-                self.client("phone", _PAYER_HOST),
+                [self.network.client("phone", host) for host in hosts],
+                self.network.client("phone", _PAYER_HOST),
                 station.id,
             ),
             till=till,

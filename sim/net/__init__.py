@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from sim.net.balancer import Balancer
+from sim.net.client import NetworkClient, NetworkReply, NetworkTransport
 from sim.net.faults import HttpFault, HttpFaultKind, HttpFaults
-from sim.net.network import AppError, Network, NetworkError, NetworkTransport
+from sim.net.network import AppError, Network, NetworkError
 
 __all__ = [
     "AppError",
@@ -13,6 +14,8 @@ __all__ = [
     "HttpFaultKind",
     "HttpFaults",
     "Network",
+    "NetworkClient",
     "NetworkError",
+    "NetworkReply",
     "NetworkTransport",
 ]

@@ -16,7 +16,7 @@ from sim.net.faults import HttpStrike
 if TYPE_CHECKING:
     from sim.net.network import Network, Route
 
-__all__ = ["Exchange"]
+__all__ = ["CAUSE", "Exchange", "Outbound"]
 
 _DEFAULT_TIMEOUT_S: Final = 60.0
 """How long a client without a time-out of its own waits for what will never come; then it is told, as by a dead peer."""
@@ -26,32 +26,78 @@ CAUSE: Final[ContextVar[int | None]] = ContextVar("sim_net_cause", default=None)
 """Number of the request that an application is serving, in the context that serves it."""
 
 
+class Outbound:
+    """A request as it goes onto the network.
+
+    Attributes:
+        method, path: as HTTP has them; the path without its query, decoded.
+        headers: names in lower case.
+        body: all of it.
+        scheme, port, raw_path, query: of the URL.
+        connect_s, read_s: how long the client waits for a connection, and for the next piece of the reply.
+        whole_s: how long it waits for the whole reply; None for as long as pieces come.
+    """
+
+    __slots__ = (
+        "body",
+        "connect_s",
+        "headers",
+        "method",
+        "path",
+        "port",
+        "query",
+        "raw_path",
+        "read_s",
+        "scheme",
+        "whole_s",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes,
+        *,
+        raw_path: bytes,
+        query: bytes,
+        scheme: str = "https",
+        port: int | None = None,
+        connect_s: float | None = None,
+        read_s: float | None = None,
+        whole_s: float | None = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.body = body
+        self.raw_path = raw_path
+        self.query = query
+        self.scheme = scheme
+        self.port = port
+        self.connect_s = connect_s
+        self.read_s = read_s
+        self.whole_s = whole_s
+
+
 class Exchange(httpx.AsyncByteStream):
     """One request of one client, from its departure until its reply is read or given up.
 
     It is the reply's byte stream at the same time.
+
+    Attributes:
+        head: status and headers of the reply, once they are here.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        route: Route,
-        request: httpx.Request,
-        body: bytes,
-        path: str,
-        strike: HttpStrike,
-    ) -> None:
+    def __init__(self, network: Network, route: Route, request: Outbound, strike: HttpStrike) -> None:
         self.route = route
         self._network = network
         self._request = request
-        self._body = body
-        self._path = path
         self._strike = strike
         self._loop = network.loop
-        self._read_timeout_s: float | None = request.extensions.get("timeout", {}).get("read")
         self._calls: list[AppCall] = []
         self._reply_leg_us: int | None = None
-        self._head: tuple[int, list[tuple[bytes, bytes]]] | None = None
+        self.head: tuple[int, list[tuple[bytes, bytes]]] | None = None
         self._chunks: deque[bytes] = deque()
         self._is_finished = False
         self._is_over = False
@@ -66,7 +112,7 @@ class Exchange(httpx.AsyncByteStream):
 
     # The way there.
 
-    async def perform(self) -> httpx.Response:
+    async def perform(self) -> None:
         """Send the request and wait for the head of the reply.
 
         Raises:
@@ -79,7 +125,7 @@ class Exchange(httpx.AsyncByteStream):
         route = self.route
         leg_us = route.draw_request()
         if strike.unreachable:
-            timeout_s = self._request.extensions.get("timeout", {}).get("connect")
+            timeout_s = self._request.connect_s
             await asyncio.sleep(_DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s)
             raise self._failed(httpx.ConnectTimeout, "unreachable", f"{route.host.name} cannot be reached")
         if strike.refused or route.host.is_down:
@@ -93,14 +139,17 @@ class Exchange(httpx.AsyncByteStream):
                 again_us = leg_us + strike.duplicate_after_us + route.draw_processing()
                 self._loop.call_later(again_us / 1_000_000, self._arrive, False)
         try:
-            while self._head is None and self._error is None:
+            while self.head is None and self._error is None:
                 await self._wait()
         except asyncio.CancelledError:
             self._end("cancelled")
             raise
         if self._error is not None:
             raise self._error
-        return self._response()
+        if self._is_finished:
+            self._end("ok")
+        else:
+            self._report("ok")
 
     def _arrive(self, is_first: bool) -> None:
         host = self.route.host
@@ -111,7 +160,7 @@ class Exchange(httpx.AsyncByteStream):
         call = AppCall(
             host.app,
             self.scope(),
-            self._body,
+            self._request.body,
             on_reply=self._depart if is_first else _discard,
             on_failure=self._app_failed if is_first else self._copy_failed,
         )
@@ -123,18 +172,18 @@ class Exchange(httpx.AsyncByteStream):
 
     def scope(self) -> dict[str, Any]:
         """The ASGI scope of the request."""
-        url = self._request.url
+        request = self._request
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": "1.1",
-            "method": self._request.method,
-            "headers": [(name.lower(), value) for name, value in self._request.headers.raw],
-            "scheme": url.scheme,
-            "path": self._path,
-            "raw_path": url.raw_path.partition(b"?")[0],
-            "query_string": url.query,
-            "server": (self.route.host.name, url.port),
+            "method": request.method,
+            "headers": list(request.headers),
+            "scheme": request.scheme,
+            "path": request.path,
+            "raw_path": request.raw_path,
+            "query_string": request.query,
+            "server": (self.route.host.name, request.port),
             "client": (self.route.client, 0),
             "root_path": "",
         }
@@ -161,21 +210,22 @@ class Exchange(httpx.AsyncByteStream):
         if self._is_over:
             return
         if reply.head is not None:
-            self._head = reply.head
+            self.head = reply.head
         if self._request.method != "HEAD":
             self._chunks.extend(reply.body)
         self._is_finished = reply.is_last
         self._notify()
 
-    def _response(self) -> httpx.Response:
-        if self._head is None:
-            raise RuntimeError("no head of a reply")
-        status, headers = self._head
-        if self._is_finished:
-            self._end("ok")
-            return httpx.Response(status, headers=headers, stream=httpx.ByteStream(b"".join(self._chunks)))
-        self._report("ok")
-        return httpx.Response(status, headers=headers, stream=self)
+    async def read(self) -> bytes:
+        """The rest of the reply, once all of it is here. Raises as the stream does."""
+        if not self._is_finished:
+            return b"".join([piece async for piece in self])
+        return b"".join(self._chunks)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of the reply is here."""
+        return self._is_finished
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while True:
@@ -208,12 +258,12 @@ class Exchange(httpx.AsyncByteStream):
             self._notify()
 
     def _app_failed(self, error: BaseException | None, is_cut: bool) -> None:
-        self._network.app_failed(self.route.host, self._request.method, self._path, error)
+        self._network.app_failed(self.route.host, self._request.method, self._request.path, error)
         if is_cut:
             self._break_after_leg()
 
     def _copy_failed(self, error: BaseException | None, is_cut: bool) -> None:  # noqa: ARG002 - its reply goes nowhere
-        self._network.app_failed(self.route.host, self._request.method, self._path, error)
+        self._network.app_failed(self.route.host, self._request.method, self._request.path, error)
 
     def _timed_out(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -221,7 +271,7 @@ class Exchange(httpx.AsyncByteStream):
             self._notify()
 
     def _failed(self, kind: type[httpx.TransportError], outcome: str, message: str) -> httpx.TransportError:
-        self._error = kind(message, request=self._request)
+        self._error = kind(message)
         self._end(outcome)
         return self._error
 
@@ -239,7 +289,7 @@ class Exchange(httpx.AsyncByteStream):
 
     def _report(self, outcome: str) -> None:
         if self._is_reported:
-            self._network.report("http.end", self.route, {"path": self._path, "outcome": outcome})
+            self._network.report("http.end", self.route, {"path": self._request.path, "outcome": outcome})
             return
         self._is_reported = True
         self._network.report(
@@ -247,8 +297,8 @@ class Exchange(httpx.AsyncByteStream):
             self.route,
             {
                 "method": self._request.method,
-                "path": self._path,
-                "status": None if self._head is None else self._head[0],
+                "path": self._request.path,
+                "status": None if self.head is None else self.head[0],
                 "outcome": outcome,
                 "sent_us": self._sent_us,
                 "arrived_us": self._arrived_us,
@@ -262,8 +312,10 @@ class Exchange(httpx.AsyncByteStream):
 
     async def _wait(self) -> None:
         self._waiter = self._loop.create_future()
-        timeout_s = self._read_timeout_s
-        if timeout_s is None and self._head is None:
+        timeout_s = self._request.read_s
+        if self._request.whole_s is not None:
+            timeout_s = self._request.whole_s - (self._network.now_us() - self._sent_us) / 1_000_000
+        elif timeout_s is None and self.head is None:
             timeout_s = _DEFAULT_TIMEOUT_S if self._strike.request_lost or self._strike.reply_lost else None
         timer = None if timeout_s is None else self._loop.call_later(timeout_s, self._timed_out)
         try:

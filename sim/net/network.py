@@ -1,4 +1,4 @@
-"""Host names, routes between them, and the httpx transport that uses both."""
+"""Host names and the routes between them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ import httpx
 from sim.kernel import Kernel, KernelError
 from sim.latency import LatencyProfile
 from sim.net.call import AppCall, AsgiApp
-from sim.net.exchange import CAUSE, Exchange
+from sim.net.client import NetworkClient, NetworkTransport
+from sim.net.exchange import CAUSE, Exchange, Outbound
 from sim.net.faults import NO_STRIKE, HttpFault, HttpFaults
 
-__all__ = ["AppError", "Host", "Network", "NetworkError", "NetworkTransport", "Route"]
+__all__ = ["AppError", "Host", "Network", "NetworkError", "Route"]
 
 _APP_ERRORS_LIMIT: Final = 1000
 """Application errors kept for the report; a run with more has said enough."""
@@ -177,6 +178,10 @@ class Network:
         """A transport for ``httpx.AsyncClient(transport=...)``; ``client`` names who asks, in streams and trace."""
         return NetworkTransport(self, client)
 
+    def client(self, name: str, host: str) -> NetworkClient:
+        """A client of one host without httpx's layers; ``name`` as in `transport`."""
+        return NetworkClient(self, name, host.lower())
+
     # Life and death of hosts.
 
     def kill(self, host: str) -> None:
@@ -237,6 +242,21 @@ class Network:
             route = self._routes[key] = Route(client, self._hosts[name], latency, self._kernel)
         return route
 
+    def depart(self, client: str, host: str, request: Outbound) -> Exchange:
+        """A request sets out.
+
+        Raises:
+            httpx.ConnectError: no such host.
+        """
+        route = self.route(client, host)
+        if route is None:
+            raise httpx.ConnectError(f"there is no host {host!r} on this network")
+        self.requests += 1
+        strike = NO_STRIKE
+        if self.faults.armed:
+            strike = self.faults.strike(client, host, request.method, request.path, self.now_us())
+        return Exchange(self, route, request, strike)
+
     def serve(self, host: Host, call: AppCall, exchange: Exchange | None, number: int) -> None:
         """Run an application for request ``number``; what it asks of others meanwhile is caused by that."""
         context = host.context.copy()
@@ -260,34 +280,6 @@ class Network:
         """Write one event of an exchange into the trace."""
         if self._is_traced:
             self._kernel.trace.emit(kind, route.host.name, client=route.client, **fields)
-
-
-class NetworkTransport(httpx.AsyncBaseTransport):
-    """What httpx sends its requests through; made by `Network.transport`."""
-
-    def __init__(self, network: Network, client: str) -> None:
-        self._network = network
-        self._client = client
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Carry one request.
-
-        Raises:
-            httpx.ConnectError: no such host, or it is down.
-            httpx.ConnectTimeout, httpx.ReadTimeout, httpx.ReadError: see `Exchange.perform`.
-        """
-        network = self._network
-        body = await request.aread()
-        url = request.url
-        route = network.route(self._client, url.host)
-        if route is None:
-            raise httpx.ConnectError(f"there is no host {url.host!r} on this network", request=request)
-        network.requests += 1
-        path = url.path
-        strike = NO_STRIKE
-        if network.faults.armed:
-            strike = network.faults.strike(self._client, url.host, request.method, path, network.now_us())
-        return await Exchange(network, route, request, body, path, strike).perform()
 
 
 def _throw(error: BaseException) -> None:

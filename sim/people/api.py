@@ -8,7 +8,12 @@ from typing import Any
 
 import httpx
 
-__all__ = ["ApiClient", "ApiError", "Unreachable"]
+from sim.net import NetworkClient, NetworkReply
+
+__all__ = ["ApiClient", "ApiError", "HttpClient", "Unreachable"]
+
+HttpClient = httpx.AsyncClient | NetworkClient
+"""Over real sockets, or on the network in memory."""
 
 
 class Unreachable(Exception):  # noqa: N818 - it says what happened
@@ -31,7 +36,7 @@ class ApiClient:
     instance: bodies carry a client token, so that a repetition is not a second order.
 
     Args:
-        clients: one `httpx.AsyncClient` (with its base_url) for each instance.
+        clients: one HTTP client (with its base URL) for each instance.
         token: bearer token.
         timeout_us: longest wait for one answer.
         tries: how often in all.
@@ -40,7 +45,7 @@ class ApiClient:
 
     def __init__(
         self,
-        clients: Sequence[httpx.AsyncClient],
+        clients: Sequence[HttpClient],
         *,
         token: str = "",
         timeout_us: int = 5_000_000,
@@ -58,7 +63,7 @@ class ApiClient:
         self._at = first % len(self._clients)
 
     @property
-    def current(self) -> httpx.AsyncClient:
+    def current(self) -> HttpClient:
         """The instance in use."""
         return self._clients[self._at]
 
@@ -92,10 +97,10 @@ class ApiClient:
             if attempt:
                 await asyncio.sleep(min(self._pause_us << (attempt - 1), 8_000_000) / 1e6)
             try:
-                reply = await asyncio.wait_for(
-                    self.current.request(method, path, json=json, params=params, headers=self.headers),
-                    self._timeout_s,
-                )
+                async with asyncio.timeout(self._timeout_s):
+                    reply = await self.current.request(
+                        method, path, json=json, params=params, headers=self.headers
+                    )
             except (httpx.TransportError, TimeoutError) as error:
                 trouble = type(error).__name__
                 self.next_instance()
@@ -109,7 +114,7 @@ class ApiClient:
         raise Unreachable(f"{method} {path}: {trouble} after {tries} tries")
 
 
-def _told(reply: httpx.Response) -> tuple[str, str]:
+def _told(reply: httpx.Response | NetworkReply) -> tuple[str, str]:
     try:
         body = reply.json()
     except ValueError:

@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import httpx
 from simpy.events import Event
 
 from sim.kernel import Kernel
-from sim.people.api import ApiClient, ApiError, Unreachable
+from sim.people.api import ApiClient, ApiError, HttpClient, Unreachable
 from sim.people.names import Identity
 from sim.people.plan import CarPlan
 from sim.people.ports import Delivered
@@ -39,7 +38,7 @@ class Kiosk:
     def __init__(
         self,
         kernel: Kernel,
-        clients: Sequence[httpx.AsyncClient],
+        clients: Sequence[HttpClient],
         *,
         station_key: str,
         station: str,

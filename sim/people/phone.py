@@ -24,7 +24,7 @@ from typing import Any
 import httpx
 
 from sim.kernel import Kernel
-from sim.people.api import ApiClient, ApiError, Unreachable
+from sim.people.api import ApiClient, ApiError, HttpClient, Unreachable
 from sim.people.names import Identity
 from sim.people.plan import CarPlan
 from sim.people.sse import ServerSentEvent, SseReader
@@ -57,7 +57,7 @@ class PhoneApp:
         self,
         kernel: Kernel,
         api: ApiClient,
-        payer: httpx.AsyncClient,
+        payer: HttpClient,
         plan: CarPlan,
         who: Identity,
         station: str,

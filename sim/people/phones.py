@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-import httpx
 from simpy.events import Event
 
 from sim.kernel import Kernel
-from sim.people.api import ApiClient, ApiError, Unreachable
+from sim.people.api import ApiClient, ApiError, HttpClient, Unreachable
 from sim.people.names import Identity
 from sim.people.phone import DEAD, PAID, PhoneApp
 from sim.people.plan import CarPlan
@@ -40,8 +39,8 @@ class Phones:
     def __init__(
         self,
         kernel: Kernel,
-        clients: Sequence[httpx.AsyncClient],
-        payer: httpx.AsyncClient,
+        clients: Sequence[HttpClient],
+        payer: HttpClient,
         station: str,
         *,
         ready_us: int = 60_000_000,
