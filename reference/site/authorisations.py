@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import cached_property
 
 from reference.site.config import SiteConfig
 from reference.site.driver import PumpDriver
@@ -20,6 +21,9 @@ class AuthorisationDesk:
     """Base of `SiteController`: everything about authorisations.
 
     An order's claim is stored before it counts; a claim by policy is not, since a restart adopts what runs.
+
+    The time of day when a claim ends is for the journal, so that a restart knows it. While the process lives, the loop's own
+    clock counts: somebody may set the time of day meanwhile.
     """
 
     config: SiteConfig
@@ -33,6 +37,11 @@ class AuthorisationDesk:
     driver_of: dict[int, PumpDriver]
     _loop: asyncio.AbstractEventLoop | None
     _timers: dict[int, asyncio.TimerHandle]
+
+    @cached_property
+    def _ended(self) -> set[int]:
+        """Nozzles whose authorisation's time is over, and which hold it still."""
+        return set()
 
     @property
     def policy_allows(self) -> bool:
@@ -49,7 +58,7 @@ class AuthorisationDesk:
         held = self.held.get(nozzle)
         if held is not None and held.live:
             return
-        if held is not None and held.expires_us <= self.clock_us():
+        if held is not None and self.is_over(held):
             self.release(nozzle)
             held = None
         if held is None:
@@ -65,12 +74,24 @@ class AuthorisationDesk:
         """When an authorisation given now ends."""
         return self.clock_us() + self.config.authorisation_ttl_us
 
+    def is_over(self, held: Authorisation) -> bool:
+        """Whether the time in which this authorisation lets a delivery begin is over."""
+        timer = self._timers.get(held.nozzle)
+        if timer is not None and self._loop is not None:
+            return timer.when() <= self._loop.time()
+        return held.nozzle in self._ended or held.expires_us <= self.clock_us()
+
     def hold(self, held: Authorisation) -> None:
         """Give a nozzle its authorisation, or note that it changed. Raises JournalError if that cannot be stored."""
         if held.order_id is not None:
             self.journal.put_authorisation(held)
+        before = self.held.get(held.nozzle)
         self.held[held.nozzle] = held
-        self._arm(held)
+        if before is None or before.expires_us != held.expires_us:
+            self._ended.discard(held.nozzle)
+            self._arm(held)
+        elif held.nozzle not in self._timers:
+            self._arm(held)
 
     def release(self, nozzle: int) -> None:
         """Take a nozzle's authorisation away."""
@@ -82,6 +103,7 @@ class AuthorisationDesk:
 
     def _forget(self, nozzle: int) -> None:
         self.held.pop(nozzle, None)
+        self._ended.discard(nozzle)
         timer = self._timers.pop(nozzle, None)
         if timer is not None:
             timer.cancel()
@@ -91,7 +113,8 @@ class AuthorisationDesk:
         if timer is not None:
             timer.cancel()
         if self._loop is not None:
-            delay_s = max(0, held.expires_us - self.clock_us()) / 1e6
+            left_us = 0 if held.nozzle in self._ended else held.expires_us - self.clock_us()
+            delay_s = max(0, left_us) / 1e6
             self._timers[held.nozzle] = self._loop.call_later(delay_s, self._expire, held.nozzle)
 
     def _expire(self, nozzle: int) -> None:
@@ -100,6 +123,7 @@ class AuthorisationDesk:
         held = self.held.get(nozzle)
         if held is None:
             return
+        self._ended.add(nozzle)
         number = self.point_of[nozzle]
         driver = self.driver_of[number]
         status = driver.status(number)

@@ -458,6 +458,38 @@ def test_an_authorisation_ends_by_itself(world):
     assert len(w.truth()) == 1
 
 
+@pytest.mark.requirement("clk.durations-use-monotonic-clock")
+@pytest.mark.parametrize("step_s", [3_600, -3_600, 86_400, -86_400])
+@pytest.mark.parametrize("stepped", ["while it waits", "while it fills"])
+def test_setting_the_time_of_day_neither_ends_nor_prolongs_an_authorisation(world, step_s, stepped):
+    w = world(authorisation_ttl_us=20 * S)
+    site, clock_us = w.site, w.site.clock_us
+
+    def set_the_clock() -> None:
+        site.clock_us = lambda: clock_us() + step_s * S
+
+    w.run(3)
+    w.backend.command("authorise", order_id="o1")
+    w.run(1)
+    if stepped == "while it waits":
+        set_the_clock()
+        w.run(10)
+    w.points[0].lift(1, w.kernel.now_us)
+    w.run(3)
+    assert w.points[0].squeeze(w.kernel.now_us, 30_000)
+    set_the_clock()
+    w.run(25)
+    assert w.points[0].flowing
+    w.points[0].hang_up(w.kernel.now_us)
+    w.run(10)
+    assert [sale["order_id"] for sale in w.backend.sales.values()] == ["o1"]
+    w.points[0].lift(1, w.kernel.now_us)  # what nobody begins ends after its own 20 s, as ever
+    w.run(15)
+    assert site.snapshot()["fuelling_points"][0]["state"] == "STARTED"
+    w.run(10)
+    assert not w.points[0].squeeze(w.kernel.now_us, 30_000)
+
+
 @pytest.mark.requirement("fc-sale.one-owner-at-a-time")
 @pytest.mark.parametrize("early_ms", range(-100, 700, 50))
 def test_an_authorisation_that_ends_while_the_sale_is_being_read_still_owns_it(world, early_ms):
