@@ -10,12 +10,11 @@ from typing import Any
 
 import httpx
 
-from reference.site.aaff import AaFfDriver
 from reference.site.authorisations import TAKEN, AuthorisationDesk
 from reference.site.commands import CommandHandler
 from reference.site.config import FuellingPointConfig, LineConfig, NozzleConfig, SiteConfig
-from reference.site.dart import DartDriver
 from reference.site.driver import PumpDriver, SaleNotStored
+from reference.site.drivers import make_driver
 from reference.site.events import (
     Authorised,
     AuthoriseRefused,
@@ -26,40 +25,21 @@ from reference.site.events import (
     LiveAmount,
     NozzleLifted,
     NozzleReturned,
-    PointState,
     PriceSet,
     SaleCaptured,
     StateChanged,
     TotalsRead,
 )
 from reference.site.gauge_desk import GaugeDesk
-from reference.site.ifsf import IfsfDriver
 from reference.site.journal import Authorisation, Journal, JournalError, Sale
-from reference.site.modbus import ModbusDriver
+from reference.site.presenting import live_readings, snapshot, station_setup
 from reference.site.receipts import ReceiptSpooler
-from reference.site.twowire import TwoWireDriver
+from reference.site.shifts import ShiftDesk
 from reference.site.uplink import Uplink
 
-__all__ = ["SiteController", "make_driver"]
+__all__ = ["SiteController"]
 
 log = logging.getLogger(__name__)
-
-
-def make_driver(line: LineConfig, *, clock_us: Callable[[], int] | None = None) -> PumpDriver:
-    """The driver for a line; ``clock_us`` (unix time) is for pumps that are told the time of day.
-
-    Raises:
-        ConfigError: the line cannot work as configured.
-    """
-    if line.protocol == "dart":
-        return DartDriver(line)
-    if line.protocol == "twowire":
-        return TwoWireDriver(line)
-    if line.protocol == "ifsf":
-        return IfsfDriver(line)
-    if line.protocol == "aaff":
-        return AaFfDriver(line, clock_us=clock_us)
-    return ModbusDriver(line)
 
 
 class SiteController(AuthorisationDesk):
@@ -129,6 +109,7 @@ class SiteController(AuthorisationDesk):
             clock_us=clock_us,
         )
         self.gauge = GaugeDesk.of(self)
+        self.shifts = ShiftDesk(self)
         self.commands = CommandHandler(self)
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             LineUp: self._on_line_up,
@@ -171,44 +152,20 @@ class SiteController(AuthorisationDesk):
             for job in self.journal.open_print_jobs():
                 self.printer.add(job)
         self.uplink.start()
+        self.shifts.start()
 
     async def stop(self) -> None:
         """Stop the uplink and close the journal. Pumps are left as they are: a restart adopts what runs."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        await self.shifts.stop()
         await self.uplink.stop()
         self.journal.close()
 
     def snapshot(self) -> dict[str, Any]:
         """A status page as JSON-able data."""
-        points = []
-        for number in self.points:
-            status = self.driver_of[number].status(number)
-            points.append(
-                {
-                    "fuelling_point": number,
-                    "state": str(status.state),
-                    "nozzle_out": status.nozzle_out,
-                    "volume_ml": status.volume_ml,
-                    "amount_fen": status.amount_fen,
-                    "missed_polls": status.missed_polls,
-                }
-            )
-        printer = self.printer
-        return {
-            "station": self.config.station,
-            "backend_up": self.backend_up,
-            "trouble": self.uplink.trouble,
-            "unsent_sales": self.journal.count_unsent(),
-            "refused_sales": len(self.journal.refusals()),
-            "alarms": self.alarms[-20:],
-            "gauge": None if self.gauge is None else self.gauge.snapshot(),
-            "printer": None
-            if printer is None
-            else {"state": printer.state, "waiting": len(printer), "problems": list(printer.problems)},
-            "fuelling_points": points,
-        }
+        return snapshot(self)
 
     # -- what the drivers tell ----------------------------------------------------------------------------------
 
@@ -224,7 +181,7 @@ class SiteController(AuthorisationDesk):
             if held.live and state not in TAKEN:
                 # It ended without flow while nobody listened (a sale would have spent it).
                 self._withdraw(held)
-            elif held.expires_us <= self.clock_us():
+            elif self.is_over(held):
                 self._expire(nozzle.nozzle)
         self.uplink.live_changed()
 
@@ -268,7 +225,7 @@ class SiteController(AuthorisationDesk):
         self.commands.on_not_delivered(event.nozzle)
 
     def _withdraw(self, held: Authorisation) -> None:
-        if held.order_id is None or held.expires_us <= self.clock_us():
+        if held.order_id is None or self.is_over(held):
             self.release(held.nozzle)
         elif held.live:
             self.hold(replace(held, live=False))
@@ -340,41 +297,11 @@ class SiteController(AuthorisationDesk):
 
     def station_setup(self) -> dict[str, Any]:
         """See `UplinkOwner`."""
-        return {
-            "name": self.config.name or self.config.station,
-            "taxpayer_id": self.config.taxpayer_id or None,
-            "lift_policy": self.config.lift_policy,
-            "nozzles": [
-                {
-                    "nozzle": number,
-                    "fuelling_point": self.point_of[number],
-                    "grade": nozzle.grade,
-                    "price_fen_per_l": self.prices[number],
-                    "tank": nozzle.tank,
-                }
-                for number, nozzle in self.nozzles.items()
-            ],
-        }
+        return station_setup(self)
 
     def live_readings(self) -> list[dict[str, Any]]:
         """See `UplinkOwner`."""
-        readings = []
-        for number, point in self.points.items():
-            status = self.driver_of[number].status(number)
-            state = str(status.state)
-            in_use = status.delivering if status.nozzle_out is None else status.nozzle_out
-            for nozzle in point.nozzles:
-                mine = in_use in (None, nozzle.nozzle)
-                delivers = status.delivering == nozzle.nozzle
-                readings.append(
-                    {
-                        "nozzle": nozzle.nozzle,
-                        "state": state if mine else str(PointState.CLOSED),
-                        "volume_ml": status.volume_ml if delivers else 0,
-                        "amount_fen": status.amount_fen if delivers else 0,
-                    }
-                )
-        return readings
+        return live_readings(self)
 
     def on_command(self, command: dict[str, Any]) -> None:
         """See `UplinkOwner`."""
