@@ -76,7 +76,8 @@ def dispenser(
 ) -> None:
     """A dispenser: drive it with your controller, lift and squeeze its nozzles through the control API."""
     from forecourt.attend import attend
-    from scenarios.world.device import DeviceOnWire, dispenser_station
+    from scenarios.world.device import DeviceOnWire
+    from scenarios.world.lone_dispenser import dispenser_station
 
     place = _place(tcp, pty=pty, serial=serial)
     if protocol not in _PROTOCOLS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,21 +11,17 @@ from typing import Any, Final, Literal
 
 from fastapi import FastAPI
 
-from protocols.aaff import Framer as AaFfFramer
-from protocols.dart import Framer
-from protocols.ifsf import StreamFramer
-from protocols.modbus import TcpAssembler
-from scenarios.loader import load
 from scenarios.model import Line, Station
 from scenarios.world.control import dispenser_control, printer_control
+from scenarios.world.counted import Counted, frame_reader
 from scenarios.world.equipment import Equipment, build_equipment
 from scenarios.world.gauge_control import StandingGauge, gauge_control
+from scenarios.world.lone_dispenser import LINE
 from scenarios.world.serving import HttpServer, open_port
 from sim.gauge import GaugePort
 from sim.kernel import WallKernel
 from sim.printer import CHINESE_58MM, CHINESE_80MM, Printer, serve_printer_tcp
 from sim.wires import (
-    Capture,
     LineServer,
     MachineServer,
     NodeHost,
@@ -36,21 +32,15 @@ from sim.wires import (
     serve_machine_tcp,
 )
 
-__all__ = ["LINE", "Counted", "DeviceOnWire", "WirePlace", "dispenser_station"]
-
-LINE: Final = "line"
-"""Name of the one wire, in the control API and in captures."""
+__all__ = ["DeviceOnWire", "WirePlace"]
 
 _HOST: Final = "127.0.0.1"
-BROADCAST: Final = "127.255.255.255"
+_BROADCAST: Final = "127.255.255.255"
 """Heartbeats of a network node stay on the loopback network."""
 
 _FOREVER_US: Final = 10 * 365 * 86_400 * 1_000_000
 _PARITY: Final = {"dart": "O", "twowire": "E"}
 """Parity of the serial lines: DART is 8O1, Two-Wire 8E1, all others here are 8N1."""
-
-FIRST_ADDRESS: Final = {"dart": 0x50, "ifsf": 0x21}
-"""Line address of the first fuelling point; 1 for all other protocols."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,114 +57,6 @@ class WirePlace:
     host: str = _HOST
     port: int = 0
     path: Path | None = None
-
-
-def dispenser_station(
-    protocol: str,
-    *,
-    points: int,
-    prices_fen_per_l: Mapping[str, int],
-    first_address: int | None,
-    baud: int,
-    framing: Literal["serial", "tcp"],
-) -> Station:
-    """A station that is nothing but one dispenser: each fuelling point has a nozzle for each grade.
-
-    On AA FF, where a gun is one nozzle, the fuelling points take turns with the grades.
-
-    Args:
-        protocol: of the line.
-        points: how many fuelling points.
-        prices_fen_per_l: grade to unit price; the grades' order gives the logical numbers of the nozzles.
-        first_address: line address of fuelling point 1, the others follow it; None for the protocol's first.
-        baud: of the line.
-        framing: ``tcp`` for Modbus TCP and IFSF.
-
-    Raises:
-        ValueError: it cannot be (an address out of range, an unknown protocol); pydantic's own, one line a field.
-    """
-    grades = list(prices_fen_per_l)
-    tanks = [
-        {"tank": number, "grade": grade, "capacity_ml": 30_000_000, "stock_ml": 24_000_000}
-        for number, grade in enumerate(grades, start=1)
-    ]
-    sides = [
-        {
-            "fuelling_point": point,
-            "nozzles": [
-                {"nozzle": (point - 1) * len(grades) + tank, "grade": grade, "tank": tank}
-                for tank, grade in enumerate(grades, start=1)
-                if protocol != "aaff" or (point - tank) % len(grades) == 0
-            ],
-        }
-        for point in range(1, points + 1)
-    ]
-    first = FIRST_ADDRESS.get(protocol, 1) if first_address is None else first_address
-    # A cabinet has four sides at most.
-    cabinets = [
-        {"name": f"dispenser-{start // 4 + 1}", "fuelling_points": sides[start : start + 4]}
-        for start in range(0, points, 4)
-    ]
-    line = {
-        "name": LINE,
-        "protocol": protocol,
-        "framing": framing,
-        "baud": baud,
-        "poll_period_ms": 10_000,  # nobody of ours polls it
-        "points": [{"fuelling_point": n, "address": first + n - 1} for n in range(1, points + 1)],
-    }
-    parts = load("smoke").scenario.station.model_dump(mode="json")
-    parts |= {
-        "tanks": tanks,
-        "dispensers": cabinets,
-        "lines": [line],
-        "prices_fen_per_l": dict(prices_fen_per_l),
-    }
-    return Station.model_validate(parts)
-
-
-class Counted(Capture):
-    """A capture that counts, and keeps the bytes only when they are wanted.
-
-    Attributes:
-        bytes_in, bytes_out: what the device heard and said.
-        frames_in: whole frames heard, where the protocol has a reader; bursts otherwise.
-        frames_out: bursts said, a frame each.
-    """
-
-    __slots__ = ("_device", "_keeps", "_read", "bytes_in", "bytes_out", "frames_in", "frames_out")
-
-    def __init__(
-        self, wire: str, device: str, *, keeps: bool, read: Callable[[bytes], Sequence[object]] | None
-    ) -> None:
-        super().__init__(wire)
-        self.bytes_in = self.bytes_out = self.frames_in = self.frames_out = 0
-        self._device = self.port(device)
-        self._keeps = keeps
-        self._read = read
-
-    def record(self, t_us: int, port: int, data: bytes) -> None:
-        """Count a burst, and record it if bytes are kept."""
-        if port == self._device:
-            self.bytes_out += len(data)
-            self.frames_out += 1
-        else:
-            self.bytes_in += len(data)
-            self.frames_in += 1 if self._read is None else len(self._read(data))
-        if self._keeps:
-            super().record(t_us, port, data)
-
-
-def _reader(line: Line) -> Callable[[bytes], Sequence[object]] | None:
-    if line.protocol == "dart":
-        return Framer().feed
-    if line.protocol == "modbus" and line.framing == "tcp":
-        return TcpAssembler().feed
-    if line.protocol == "ifsf":
-        return StreamFramer().feed
-    if line.protocol == "aaff":
-        return AaFfFramer().feed
-    return None
 
 
 class DeviceOnWire:
@@ -226,7 +108,7 @@ class DeviceOnWire:
         device._line = station.lines[0]
         device._baud = device._line.baud
         device.equipment = build_equipment(station)
-        device.wire = Counted(LINE, "dispenser", keeps=keep_capture, read=_reader(device._line))
+        device.wire = Counted(LINE, "dispenser", keeps=keep_capture, read=frame_reader(device._line))
         return device
 
     @classmethod
@@ -310,12 +192,12 @@ class DeviceOnWire:
         if line.protocol == "ifsf":
             # A node is found by its heartbeats: the place is where they are heard.
             machine = cabinets[0].machine
-            place = (BROADCAST, self.place.port)
+            place = (_BROADCAST, self.place.port)
             node = NodeHost(machine, self._now_us, broadcast=place, name=self.kind, capture=self.wire)
             await node.start()
             self._stack.push_async_callback(node.aclose)
             self.lines[LINE] = node
-            self.where = f"heartbeats {BROADCAST}:{node.broadcast[1]}, TCP {_HOST}:{node.port}"
+            self.where = f"heartbeats {_BROADCAST}:{node.broadcast[1]}, TCP {_HOST}:{node.port}"
             return
         server: LineServer | MachineServer
         if line.framing == "tcp":

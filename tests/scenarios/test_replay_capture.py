@@ -15,11 +15,12 @@ import pytest
 from typer.testing import CliRunner
 
 from forecourt.cli import app
-from reference.site.controller import make_driver
+from reference.site.drivers import make_driver
 from reference.site.lines import serial_host, tcp_host
 from scenarios.replay_capture import Place, ReplayError, replay_capture, take_turns
-from scenarios.world.device import DeviceOnWire, WirePlace, dispenser_station
+from scenarios.world.device import DeviceOnWire, WirePlace
 from scenarios.world.equipment import build_equipment
+from scenarios.world.lone_dispenser import dispenser_station
 from scenarios.world.translate import site_config
 from sim.kernel import VirtualKernel
 from sim.wires import Capture, VirtualBus, VirtualLink

@@ -12,7 +12,7 @@ from scenarios.model.station import Dispenser
 from scenarios.oracles import judge_all
 from scenarios.runner.virtual import run_once
 from scenarios.verdicts import Verdict
-from scenarios.world.device import dispenser_station
+from scenarios.world.lone_dispenser import dispenser_station
 
 
 def aaff_station() -> Scenario:

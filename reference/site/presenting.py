@@ -1,0 +1,83 @@
+"""What a site controller shows of itself: a status page to its operator, set-up and live figures to the backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reference.site.events import PointState
+
+if TYPE_CHECKING:
+    from reference.site.controller import SiteController
+
+__all__ = ["live_readings", "snapshot", "station_setup"]
+
+
+def snapshot(site: SiteController) -> dict[str, Any]:
+    """A status page as JSON-able data."""
+    points = []
+    for number in site.points:
+        status = site.driver_of[number].status(number)
+        points.append(
+            {
+                "fuelling_point": number,
+                "state": str(status.state),
+                "nozzle_out": status.nozzle_out,
+                "volume_ml": status.volume_ml,
+                "amount_fen": status.amount_fen,
+                "missed_polls": status.missed_polls,
+            }
+        )
+    printer = site.printer
+    return {
+        "station": site.config.station,
+        "backend_up": site.backend_up,
+        "trouble": site.uplink.trouble,
+        "unsent_sales": site.journal.count_unsent(),
+        "refused_sales": len(site.journal.refusals()),
+        "alarms": site.alarms[-20:],
+        "gauge": None if site.gauge is None else site.gauge.snapshot(),
+        "printer": None
+        if printer is None
+        else {"state": printer.state, "waiting": len(printer), "problems": list(printer.problems)},
+        "fuelling_points": points,
+    }
+
+
+def station_setup(site: SiteController) -> dict[str, Any]:
+    """The station with its nozzles and their prices, as the backend's API takes it."""
+    return {
+        "name": site.config.name or site.config.station,
+        "taxpayer_id": site.config.taxpayer_id or None,
+        "lift_policy": site.config.lift_policy,
+        "nozzles": [
+            {
+                "nozzle": number,
+                "fuelling_point": site.point_of[number],
+                "grade": nozzle.grade,
+                "price_fen_per_l": site.prices[number],
+                "tank": nozzle.tank,
+            }
+            for number, nozzle in site.nozzles.items()
+        ],
+    }
+
+
+def live_readings(site: SiteController) -> list[dict[str, Any]]:
+    """State and running figures of every nozzle, as the backend's API takes them."""
+    readings = []
+    for number, point in site.points.items():
+        status = site.driver_of[number].status(number)
+        state = str(status.state)
+        in_use = status.delivering if status.nozzle_out is None else status.nozzle_out
+        for nozzle in point.nozzles:
+            mine = in_use in (None, nozzle.nozzle)
+            delivers = status.delivering == nozzle.nozzle
+            readings.append(
+                {
+                    "nozzle": nozzle.nozzle,
+                    "state": state if mine else str(PointState.CLOSED),
+                    "volume_ml": status.volume_ml if delivers else 0,
+                    "amount_fen": status.amount_fen if delivers else 0,
+                }
+            )
+    return readings
