@@ -15,7 +15,7 @@ __all__ = ["CommandHandler"]
 
 
 class CommandHandler:
-    """Carries out authorise, cancel, print and settled.
+    """Carries out authorise, cancel, print, settled and handover.
 
     Answers: a command that the site accepted is answered at once ("authorise": the nozzle is held for the order, the
     pump follows when the nozzle is out); "print" when the receipt is on paper; "cancel" when it is certain that no
@@ -30,6 +30,7 @@ class CommandHandler:
             "cancel": self._cancel,
             "print": self._print,
             "settled": self._settled,
+            "handover": self._handover,
         }
 
     def handle(self, command: dict[str, Any]) -> None:
@@ -142,6 +143,18 @@ class CommandHandler:
     def _settled(self, _command_id: int, command: dict[str, Any]) -> tuple[bool, str]:
         self._site.journal.settle(int(command["nozzle"]), int(command["sale"]["sequence"]))
         return True, "noted"
+
+    # -- shifts -------------------------------------------------------------------------------------------------
+
+    def _handover(self, _command_id: int, command: dict[str, Any]) -> tuple[bool, str]:
+        asked = command["shift"]
+        cash_fen = asked["cash_counted_fen"]
+        number = self._site.shifts.hand_over(
+            str(asked["attendant"]),
+            cash_counted_fen=None if cash_fen is None else int(cash_fen),
+            closes=int(asked["closes"]),
+        )
+        return True, f"shift {number} is open"
 
 
 def _preset(value: Any) -> int | None:

@@ -151,8 +151,16 @@ class Journal:
         """Close the file. Everything stored stays stored."""
         self._db.close()
 
+    def extend(self, schema: str) -> None:
+        """Add tables of another part of the site to the file, if they are not there. Raises JournalError."""
+        try:
+            self._db.executescript(schema)
+        except sqlite3.Error as error:
+            raise JournalError(f"journal cannot be written: {error}") from error
+
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One commit, durable when it returns. Raises JournalError with nothing stored."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
@@ -180,7 +188,7 @@ class Journal:
             The sales as stored. Raises JournalError with nothing stored.
         """
         stored = []
-        with self._transaction() as db:
+        with self.transaction() as db:
             for sale, witness in sales:
                 row = db.execute("SELECT sequence FROM nozzles WHERE nozzle = ?", (sale.nozzle,)).fetchone()
                 sequence = (row[0] if row else 0) + 1
@@ -202,7 +210,7 @@ class Journal:
 
     def record_witness(self, nozzle: int, witness: Witness) -> None:
         """Store a nozzle's totals without a sale."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             row = db.execute("SELECT sequence FROM nozzles WHERE nozzle = ?", (nozzle,)).fetchone()
             self._put_witness(db, nozzle, row[0] if row else 0, witness)
 
@@ -248,17 +256,17 @@ class Journal:
 
     def refused(self, sale_id: int, status: int, answer: str) -> None:
         """The backend refused this sale for good (other content under the same key). Keep it for a person."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO refusals VALUES (?,?,?)", (sale_id, status, answer[:1000]))
             db.execute("INSERT OR REPLACE INTO pointers VALUES ('uploaded', ?)", (sale_id,))
 
     def refusals(self) -> list[tuple[int, int, str]]:
         """(sale id, HTTP status, answer) of refused uploads."""
-        return self._all("SELECT sale_id, status, answer FROM refusals ORDER BY sale_id")
+        return self.rows("SELECT sale_id, status, answer FROM refusals ORDER BY sale_id")
 
     def settle(self, nozzle: int, sequence: int) -> None:
         """Note that the backend reports this sale as paid. Repeating it changes nothing."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute("INSERT OR IGNORE INTO settled VALUES (?,?)", (nozzle, sequence))
 
     def is_settled(self, nozzle: int, sequence: int) -> bool:
@@ -271,7 +279,7 @@ class Journal:
 
     def put_authorisation(self, held: Authorisation) -> None:
         """Store (or replace) the one authorisation of a nozzle."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO authorisations VALUES (?,?,?,?,?,?,?)",
                 (
@@ -282,12 +290,12 @@ class Journal:
 
     def drop_authorisation(self, nozzle: int) -> None:
         """Forget the nozzle's authorisation."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute("DELETE FROM authorisations WHERE nozzle = ?", (nozzle,))
 
     def authorisations(self) -> list[Authorisation]:
         """All authorisations held, for a restart."""
-        rows = self._all(
+        rows = self.rows(
             "SELECT nozzle, command_id, order_id, preset_fen, preset_ml, expires_us, live FROM authorisations"
             " ORDER BY nozzle"
         )
@@ -301,7 +309,7 @@ class Journal:
         "open": it arrived before and has no result yet (handlers can be repeated). "finished": it must not be
         carried out again; its stored result will be posted again.
         """
-        with self._transaction() as db:
+        with self.transaction() as db:
             row = db.execute("SELECT ok FROM results WHERE command_id = ?", (command_id,)).fetchone()
             if row is None:
                 db.execute("INSERT INTO results VALUES (?, NULL, '', 0, 1)", (command_id,))
@@ -313,7 +321,7 @@ class Journal:
 
     def finish_command(self, command_id: int, *, ok: bool, reason: str) -> None:
         """Store a command's result for posting. A later result (an order that expired) replaces an earlier one."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "INSERT INTO results VALUES (?,?,?,1,0) ON CONFLICT (command_id) DO UPDATE SET"
                 " ok = excluded.ok, reason = excluded.reason, version = version + 1, posted = 0",
@@ -322,7 +330,7 @@ class Journal:
 
     def unposted_results(self) -> list[tuple[int, bool, str, int]]:
         """(command id, ok, reason, version) that the backend has not taken yet, oldest first."""
-        rows = self._all(
+        rows = self.rows(
             "SELECT command_id, ok, reason, version FROM results WHERE posted = 0 AND ok IS NOT NULL"
             " ORDER BY command_id"
         )
@@ -330,7 +338,7 @@ class Journal:
 
     def result_posted(self, command_id: int, version: int) -> None:
         """The backend took this version of the result."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "UPDATE results SET posted = 1 WHERE command_id = ? AND version = ?", (command_id, version)
             )
@@ -339,7 +347,7 @@ class Journal:
 
     def add_print_job(self, command_id: int | None, receipt: Mapping[str, Any]) -> PrintJob:
         """Store a receipt to print. One per command, however often the command arrives."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "INSERT OR IGNORE INTO print_jobs (command_id, receipt, attempts, done) VALUES (?,?,0,0)",
                 (command_id, json.dumps(receipt, ensure_ascii=False)),
@@ -354,19 +362,19 @@ class Journal:
 
     def print_attempt(self, job_id: int) -> None:
         """The bytes of this receipt are about to go out; after a crash it can only be a marked reprint."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute("UPDATE print_jobs SET attempts = attempts + 1 WHERE id = ?", (job_id,))
 
     def print_done(self, job_id: int) -> int | None:
         """The printer confirmed the receipt. Returns the command that asked for it."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute("UPDATE print_jobs SET done = 1 WHERE id = ?", (job_id,))
             row = db.execute("SELECT command_id FROM print_jobs WHERE id = ?", (job_id,)).fetchone()
         return None if row is None else row[0]
 
     def open_print_jobs(self) -> list[PrintJob]:
         """Receipts not yet confirmed, oldest first."""
-        rows = self._all(
+        rows = self.rows(
             "SELECT id, command_id, receipt, attempts FROM print_jobs WHERE done = 0 ORDER BY id"
         )
         return [PrintJob(row[0], row[1], json.loads(row[2]), row[3]) for row in rows]
@@ -380,21 +388,22 @@ class Journal:
 
     def set_pointer(self, name: str, value: int) -> None:
         """Store a named position."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO pointers VALUES (?,?)", (name, value))
 
     # -- reading ----------------------------------------------------------------------------------------------
 
     def _sales(self, query: str, *arguments: int) -> list[Sale]:
         return [
-            Sale(*(*row[1:13], tuple(json.loads(row[13])), row[0])) for row in self._all(query, *arguments)
+            Sale(*(*row[1:13], tuple(json.loads(row[13])), row[0])) for row in self.rows(query, *arguments)
         ]
 
     def _one(self, query: str, *arguments: object) -> tuple[Any, ...] | None:
-        rows = self._all(query, *arguments)
+        rows = self.rows(query, *arguments)
         return rows[0] if rows else None
 
-    def _all(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+    def rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        """The rows that a query gives. Raises JournalError."""
         try:
             return self._db.execute(query, arguments).fetchall()
         except sqlite3.Error as error:

@@ -215,7 +215,8 @@ class Uplink:
         refresh_s = self._config.live_refresh_us / 1e6
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._live.wait(), refresh_s)
+                async with asyncio.timeout(refresh_s):
+                    await self._live.wait()
             if not self._live.is_set():
                 self._sent_live.clear()  # a refresh tells everything
             self._live.clear()
@@ -280,6 +281,13 @@ class Uplink:
             for command in _commands(response):
                 self._owner.on_command(command)
                 after = max(after, command["id"])
+
+    async def send(self, path: str, body: dict[str, Any]) -> Answer:
+        """Post something of another part of the site, patiently; the key in it makes repeating it harmless."""
+        response = await self._patiently("POST", path, lambda: body)
+        if response.status_code >= 300:
+            self._complain(path, response)
+        return response
 
     # -- requests -----------------------------------------------------------------------------------------------
 
