@@ -186,6 +186,7 @@ def test_a_forged_reply_is_refused_for_its_reason(change: dict[str, str], reason
     assert refused.value.reason == reason
 
 
+@pytest.mark.requirement("clk.signature-window-survives-skew")
 @pytest.mark.parametrize("skew_s", [-301, -300, 300, 301, 3600])
 def test_the_clock_window_is_300_seconds_both_ways(skew_s: int) -> None:
     trust = PlatformTrust({DOC_SERIAL: load_public_key(DOC_KEY)})

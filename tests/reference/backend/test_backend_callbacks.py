@@ -100,6 +100,7 @@ def test_every_forgery_is_refused(wire, settings):
     assert refused > 50
 
 
+@pytest.mark.requirement("clk.signature-window-survives-skew")
 @pytest.mark.requirement("pay.stale-or-replayed-callback-is-harmless")
 @pytest.mark.parametrize("skew_s", [-301, 301])
 def test_a_notice_of_another_time_is_refused(wire, settings, skew_s):

@@ -68,6 +68,7 @@ def test_another_devices_number_is_refused(key, device):
         maker.parse_for(made, key, device)
 
 
+@pytest.mark.requirement("clk.backward-step-keeps-order")
 def test_the_clock_may_step_back():
     rng = random.Random(1)
     clock = iter([NOW_US, NOW_US - 3_600_000_000])

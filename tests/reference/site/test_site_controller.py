@@ -272,6 +272,7 @@ def test_live_amounts_are_at_most_a_second_old_and_not_sent_more_than_twice_a_se
     assert len(idle_before) <= 3
 
 
+@pytest.mark.requirement("fd-auth.sale-names-authoriser-and-order")
 def test_an_order_waits_for_the_lift_and_its_preset_and_number_go_with_it(world):
     w = world(lift_policy="order_required")
     w.fill(5)  # nobody ordered: no fuel
@@ -490,6 +491,23 @@ def test_setting_the_time_of_day_neither_ends_nor_prolongs_an_authorisation(worl
     assert not w.points[0].squeeze(w.kernel.now_us, 30_000)
 
 
+@pytest.mark.requirement("clk.backward-step-keeps-order", "clk.durations-use-monotonic-clock")
+@pytest.mark.parametrize("step_s", [-600, 600])
+def test_setting_the_time_of_day_reorders_and_doubles_no_sale(world, step_s):
+    w = world()
+    clock_us = w.site.clock_us
+    for number in range(4):
+        w.fill(5 + 50 * number)
+        w.run(30)
+        if number == 1:
+            w.site.clock_us = lambda: clock_us() + step_s * S
+    w.run(20)
+    assert w.ledger() == w.truth()
+    assert [key for key in w.backend.sales if key[0] == 1] == [(1, number) for number in range(1, 5)]
+    lasted = [sale["ended_us"] - sale["started_us"] for sale in w.backend.sales.values()]
+    assert max(lasted) - min(lasted) < 2 * S, "a duration has nothing to do with the time of day"
+
+
 @pytest.mark.requirement("fc-sale.one-owner-at-a-time")
 @pytest.mark.parametrize("early_ms", range(-100, 700, 50))
 def test_an_authorisation_that_ends_while_the_sale_is_being_read_still_owns_it(world, early_ms):
@@ -507,6 +525,7 @@ def test_an_authorisation_that_ends_while_the_sale_is_being_read_still_owns_it(w
     assert w.site.held == {}
 
 
+@pytest.mark.requirement("fd-state.status-runs-without-backend")
 @pytest.mark.requirement("ha.day-without-network-resyncs", "fd-pwr.buffered-sales-upload-in-order")
 @pytest.mark.parametrize(("policy", "sales"), [("authorise", 3), ("deny", 0)])
 def test_while_the_backend_is_away_the_policy_decides_and_everything_is_sent_afterwards(world, policy, sales):

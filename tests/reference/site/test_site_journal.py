@@ -189,6 +189,7 @@ def test_witness_new_old_and_none():
     assert look(BEFORE, 100_000, 0).filling is None
 
 
+@pytest.mark.requirement("fd-met.gap-in-totals-is-a-missing-sale")
 def test_witness_gap_is_reconstructed_only_when_patience_is_over():
     assert look(BEFORE, 150_000, 20_000, patient=True).wait
     judged = look(BEFORE, 150_000, 20_000)

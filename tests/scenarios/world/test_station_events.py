@@ -55,6 +55,33 @@ def test_prices_change_for_the_next_delivery():
         assert len({*kinds}) == 1 + sum(a != b for a, b in pairwise(kinds)), "never back again"
 
 
+@pytest.mark.requirement(
+    "fd-price.scheduled-change-at-its-instant", "fd-price.change-covers-the-product-only"
+)
+def test_a_price_changes_at_its_instant_on_each_nozzle_of_its_grade_and_on_no_other():
+    made = smoke(
+        price_changes=[
+            {"at_s": at_s, "prices_fen_per_l": {"92": 700 + at_s}} for at_s in range(60, 1_500, 60)
+        ]
+    )
+    listed = made.station.prices_fen_per_l
+    run = run_once(made, "x1", skip_idle_polls=True)
+    changed = 0
+    for delivery in run.record.deliveries:
+        told = listed[delivery.grade]
+        begun_s = delivery.started_us // 1_000_000
+        near = {told}
+        if delivery.grade == "92":
+            near = {
+                700 + at_s if at_s >= 60 else told
+                for at_s in (min(s // 60 * 60, 1_440) for s in (begun_s - 1, begun_s))
+            }
+            changed += told not in near
+        assert delivery.price_fen_per_l in near, (delivery.grade, begun_s)
+    assert changed > 5
+    assert {delivery.grade for delivery in run.record.deliveries} > {"92"}
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

@@ -135,6 +135,7 @@ def run(made: Scenario, *, skip: bool):
         world.close()
 
 
+@pytest.mark.requirement("fd-link.babbling-device-is-isolated")
 @pytest.mark.parametrize("protocol", ["dart", pytest.param("modbus", marks=pytest.mark.slow)])
 def test_every_kind_lands_no_sale_is_lost_and_skipped_polls_change_nothing(protocol):
     raw = load("smoke").scenario.model_dump(mode="json")

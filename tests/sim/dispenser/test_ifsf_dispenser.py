@@ -428,6 +428,7 @@ def test_a_fill_is_told_from_lift_to_transaction() -> None:
     assert bench.node.points[1].settings[27] == bytes.fromhex("0600000000")  # a preset serves once
 
 
+@pytest.mark.requirement("fd-auth.unpaid-limit-blocks")
 def test_release_is_refused_at_the_unpaid_limit() -> None:
     bench = Bench(unpaid_limit=2)
     bench.command(OPEN)
