@@ -498,7 +498,7 @@ def test_setting_the_time_of_day_reorders_and_doubles_no_sale(world, step_s):
     clock_us = w.site.clock_us
     for number in range(4):
         w.fill(5 + 50 * number)
-        w.run(30)
+        w.run(50)
         if number == 1:
             w.site.clock_us = lambda: clock_us() + step_s * S
     w.run(20)
