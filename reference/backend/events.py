@@ -2,32 +2,63 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from reference.backend.core import Core
 from reference.backend.database import StoreUnavailableError
 from reference.backend.live import LiveReading
+from reference.backend.notifier import Subscription
 from reference.backend.states import FINAL
 
-__all__ = ["order_events"]
+__all__ = ["OrderStream", "order_events"]
 
 _HEARTBEAT_S = 15.0
 _SHOWS_LIVE = frozenset({"CREATED", "AUTHORISED", "FUELLING", "PAID"})
 """While an order in one of these has no sale, the figures at its nozzle are its own. With a sale they are the next driver's."""
 
 
-async def order_events(core: Core, order: dict[str, Any]) -> AsyncIterator[bytes]:
+class OrderStream(StreamingResponse):
+    """The stream as a reply. It ends when the phone hangs up, for which one task listens."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, core: Core, order: dict[str, Any]) -> None:
+        self._news = core.db.hub.subscribe(*_topics(order))
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        super().__init__(order_events(core, order, self._news), headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        del scope
+        listening = asyncio.ensure_future(self.listen_for_disconnect(receive))
+        listening.add_done_callback(lambda _: self._news.close())
+        try:
+            await self.stream_response(send)
+        finally:
+            listening.cancel()
+
+
+def _topics(order: dict[str, Any]) -> tuple[str, str]:
+    return f"order/{order['order_id']}", f"live/{order['station']}/{order['nozzle']}"
+
+
+async def order_events(
+    core: Core, order: dict[str, Any], news: Subscription | None = None
+) -> AsyncIterator[bytes]:
     """Server-sent events of an order, beginning with the order as it is.
 
-    The stream ends with the order (its invoice too), or when the service stops; the phone then connects again.
+    The stream ends with the order (its invoice too), or when the service stops; the phone then connects again. It ends
+    as well when ``news``, by default a subscription of its own, is closed.
     """
     hub = core.db.hub
-    order_topic = f"order/{order['order_id']}"
-    live_topic = f"live/{order['station']}/{order['nozzle']}"
-    with hub.subscribe(order_topic, live_topic) as news:
+    order_topic, live_topic = _topics(order)
+    with news or hub.subscribe(order_topic, live_topic) as news:
         # Read again after subscribing: what changed in between would otherwise be missed.
         shown: dict[str, Any] = {}
         heard: dict[str, Any] = {order_topic: None}
@@ -53,6 +84,8 @@ async def order_events(core: Core, order: dict[str, Any]) -> AsyncIterator[bytes
             if core.stopping or _ended(order):
                 return
             heard = await news.wait(hub.fallback_s or _HEARTBEAT_S)
+            if news.is_closed:
+                return
 
 
 def _stable(order: dict[str, Any]) -> dict[str, Any]:

@@ -21,8 +21,11 @@ class Subscription:
     def __init__(self, hub: Hub, topics: Iterable[str]) -> None:
         self._hub = hub
         self._topics = tuple(topics)
-        self._event = asyncio.Event()
         self._heard: dict[str, Any] = {}
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._until = 0.0
+        self.is_closed = False
 
     def __enter__(self) -> Self:
         for topic in self._topics:
@@ -32,6 +35,9 @@ class Subscription:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for topic in self._topics:
             waiting = self._hub._waiting.get(topic)
             if waiting is not None:
@@ -42,19 +48,47 @@ class Subscription:
     def hear(self, topic: str, payload: Any) -> None:
         """Called by the hub. Only the latest payload of a topic is kept: a slow reader costs no memory."""
         self._heard[topic] = payload
-        self._event.set()
+        self._wake()
 
-    async def wait(self, timeout_s: float | None) -> dict[str, Any]:
-        """What was heard since the last call, by topic; empty after ``timeout_s``."""
-        if not self._heard:
+    def close(self) -> None:
+        """Nobody is interested any more: whoever waits gets an empty answer at once, now and later."""
+        self.is_closed = True
+        self._wake()
+
+    async def wait(self, timeout_s: float) -> dict[str, Any]:
+        """What was heard since the last call, by topic; empty after ``timeout_s``, or when closed."""
+        if not self._heard and not self.is_closed:
+            loop = asyncio.get_running_loop()
+            self._until = loop.time() + timeout_s
+            self._arm(loop)
+            self._waiter = loop.create_future()
             try:
-                async with asyncio.timeout(timeout_s):
-                    await self._event.wait()
-            except TimeoutError:
-                return {}
+                await self._waiter
+            finally:
+                self._waiter = None
         heard, self._heard = self._heard, {}
-        self._event.clear()
         return heard
+
+    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
+        # A stream hears something several times a second: its timer is left standing and looks again when it fires.
+        if self._timer is not None:
+            if self._timer.when() <= self._until:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(self._until, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return  # the next wait arms it again
+        if loop.time() < self._until:
+            self._arm(loop)
+        else:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class Hub:

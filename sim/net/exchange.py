@@ -104,6 +104,8 @@ class Exchange(httpx.AsyncByteStream):
         self._is_reported = False
         self._error: httpx.TransportError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._until_us: int | None = None
         self._number = network.requests
         self._cause = CAUSE.get()
         self._sent_us = network.now_us()
@@ -265,11 +267,6 @@ class Exchange(httpx.AsyncByteStream):
     def _copy_failed(self, error: BaseException | None, is_cut: bool) -> None:  # noqa: ARG002 - its reply goes nowhere
         self._network.app_failed(self.route.host, self._request.method, self._request.path, error)
 
-    def _timed_out(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._failed(httpx.ReadTimeout, "timeout", f"{self.route.host.name} did not reply in time")
-            self._notify()
-
     def _failed(self, kind: type[httpx.TransportError], outcome: str, message: str) -> httpx.TransportError:
         self._error = kind(message)
         self._end(outcome)
@@ -279,6 +276,9 @@ class Exchange(httpx.AsyncByteStream):
         if self._is_over:
             return
         self._is_over = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._report(outcome)
         if not self._is_finished and self._calls:
             self._loop.call_later(self.route.draw_hang_up() / 1_000_000, self._disconnect)
@@ -311,19 +311,38 @@ class Exchange(httpx.AsyncByteStream):
     # Waiting.
 
     async def _wait(self) -> None:
+        self._arm()
         self._waiter = self._loop.create_future()
-        timeout_s = self._request.read_s
-        if self._request.whole_s is not None:
-            timeout_s = self._request.whole_s - (self._network.now_us() - self._sent_us) / 1_000_000
-        elif timeout_s is None and self.head is None:
-            timeout_s = _DEFAULT_TIMEOUT_S if self._strike.request_lost or self._strike.reply_lost else None
-        timer = None if timeout_s is None else self._loop.call_later(timeout_s, self._timed_out)
         try:
             await self._waiter
         finally:
             self._waiter = None
-            if timer is not None:
-                timer.cancel()
+
+    def _arm(self) -> None:
+        request = self._request
+        timeout_s = request.read_s
+        since_us = self._network.now_us()
+        if request.whole_s is not None:
+            timeout_s, since_us = request.whole_s, self._sent_us
+        elif timeout_s is None and self.head is None:
+            timeout_s = _DEFAULT_TIMEOUT_S if self._strike.request_lost or self._strike.reply_lost else None
+        self._until_us = None if timeout_s is None else since_us + round(timeout_s * 1_000_000)
+        # The pieces of a stream come several times a second: the timer is left standing and looks again when it fires.
+        if self._until_us is not None and self._timer is None:
+            self._timer = self._loop.call_later(
+                (self._until_us - self._network.now_us()) / 1_000_000, self._look
+            )
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done() or self._until_us is None:
+            return  # the next wait arms it again
+        left_us = self._until_us - self._network.now_us()
+        if left_us > 0:
+            self._timer = self._loop.call_later(left_us / 1_000_000, self._look)
+        else:
+            self._failed(httpx.ReadTimeout, "timeout", f"{self.route.host.name} did not reply in time")
+            self._notify()
 
     def _notify(self) -> None:
         if self._waiter is not None and not self._waiter.done():

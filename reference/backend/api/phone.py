@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
@@ -10,7 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from reference.backend.api.common import EntityId, json_response, refusals, secured
 from reference.backend.core import Core
-from reference.backend.events import order_events
+from reference.backend.events import OrderStream
 from reference.backend.models import (
     ClientResult,
     InvoiceTitle,
@@ -77,9 +76,7 @@ def phone_routes(core: Core, sessions: Sessions) -> APIRouter:
         """Server-sent events until the order has come to its end."""
         openid = await sessions.phone(request)
         first = await core.orders.view(order_id, openid)
-        stream: AsyncIterator[bytes] = order_events(core, first)
-        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+        return OrderStream(core, first)
 
     @api.post(
         "/orders/{order_id}/pay",
