@@ -55,7 +55,10 @@ class LiveReading(NamedTuple):
     @property
     def delivers(self) -> bool:
         """True while the figures are those of a delivery that has not ended, even if the pump is out of reach."""
-        return self.state.upper() not in _NOT_DELIVERING
+        state = self.state.upper()
+        if state == "OFFLINE" and not (self.volume_ml or self.amount_fen):
+            return False  # out of reach, and nothing is known to run: its sale may be on its way
+        return state not in _NOT_DELIVERING
 
 
 class LiveBoard:

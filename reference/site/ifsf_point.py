@@ -21,6 +21,7 @@ from reference.site.events import (
     StateChanged,
 )
 from reference.site.ifsf_sales import IfsfSales
+from reference.site.weighing import RunningFigures
 from reference.site.witness import Filling, Witness
 
 __all__ = ["DELIVERING", "IfsfPointLogic", "Wanted"]
@@ -77,6 +78,10 @@ class IfsfPointLogic(IfsfSales):
         self.place = place
         self.nozzles = dict(nozzles)
         self.prices = dict(prices_fen_per_l)
+        self._prices_before = dict(
+            prices_fen_per_l
+        )  # what a delivery that runs over a price change is sold at
+        self._figures = RunningFigures()
         self.emit = emit
         self.witnesses: dict[int, Witness] = {}
         self.up = False
@@ -138,6 +143,7 @@ class IfsfPointLogic(IfsfSales):
 
     def set_prices(self, prices_fen_per_l: Mapping[int, int]) -> None:
         """See `PumpDriver.set_prices`; logical numbers here."""
+        self._prices_before.update(self.prices)
         self.prices.update(prices_fen_per_l)
         self.price_wishes.update(dict.fromkeys(prices_fen_per_l, 0))
 
@@ -216,6 +222,7 @@ class IfsfPointLogic(IfsfSales):
             self.delivery_nozzle = self.nozzle_out or (wanted.logical if wanted is not None else 0)
             self.flow_seen = False
             self.running = Filling(0, 0)
+            self._figures.begin()
             self._started_us = now_us
         elif self.nozzle_out and not self.flow_seen:
             self.delivery_nozzle = self.nozzle_out
@@ -234,10 +241,14 @@ class IfsfPointLogic(IfsfSales):
         before = self.running
         if not self.delivery_open or volume_ml < before.volume_ml or amount_fen < before.amount_fen:
             return
-        if logical in self.nozzles:
-            self.delivery_nozzle = logical
         if (volume_ml, amount_fen) == (before.volume_ml, before.amount_fen):
             return
+        if logical not in self.nozzles:
+            logical = self.delivery_nozzle
+        prices = [table[logical] for table in (self.prices, self._prices_before) if table.get(logical)]
+        if not self._figures.believes(Filling(volume_ml, amount_fen), prices, now_us):
+            return
+        self.delivery_nozzle = logical
         self.running = Filling(volume_ml, amount_fen)
         self.flow_seen = True
         nozzle = self.nozzles.get(self.delivery_nozzle)

@@ -131,6 +131,29 @@ def test_figures_of_one_order_never_fall_on_its_phone(play_sqlite, way):
     play_sqlite(scene)
 
 
+@pytest.mark.requirement("fd-met.live-values-grow-and-end-at-sale")
+def test_a_phone_that_dials_again_is_not_shown_zero_while_the_pump_is_out_of_reach(play_sqlite):
+    """The delivery has ended and its sale is on its way, but the line is not yet said to be up again."""
+
+    async def scene(w):
+        order = await w.order()
+        await w.answer_command("authorise")
+        for reading in (_reading(3000), _reading(0, state="OFFLINE")):
+            w.now_us += 500_000
+            body = {"at_us": w.now_us, "nozzles": [reading | {"amount_fen": reading["volume_ml"] // 2}]}
+            await w.site("POST", "/nozzles/live", body, status=204)
+        seen, done = [], asyncio.Event()
+        stream = asyncio.create_task(collect(w.core, order, seen, done))
+        await _settle_down()
+        w.core.stopping = True
+        w.database.hub.wake_all()
+        await asyncio.wait_for(done.wait(), 5)
+        await stream
+        assert [name for name, _ in seen] == ["order"]
+
+    play_sqlite(scene)
+
+
 def test_stopping_ends_long_polls_and_streams(play_sqlite):
     async def scene(w):
         order = await w.order()
