@@ -158,16 +158,21 @@ def _application(core: Core, sessions: Sessions) -> FastAPI:
         title="Forecourt reference backend",
         description="Stations, orders, payments, refunds and invoices of petrol stations. Times are Unix microseconds.",
         version=_version(),
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.live_posts = posts
     install_error_handlers(app)
-    app.include_router(site_routes(core, sessions, posts))
-    app.include_router(tank_routes(core, sessions))
-    app.include_router(shift_routes(core, sessions))
-    app.include_router(phone_routes(core, sessions))
-    app.include_router(notify_routes(core, Callbacks(core)))
-    app.include_router(admin_routes(core, sessions))
-    app.include_router(health_routes(core))
+    # The routes themselves, not routers: a router that is included is searched twice for each request.
+    for router in (
+        site_routes(core, sessions, posts),
+        tank_routes(core, sessions),
+        shift_routes(core, sessions),
+        phone_routes(core, sessions),
+        notify_routes(core, Callbacks(core)),
+        admin_routes(core, sessions),
+        health_routes(core),
+    ):
+        app.router.routes.extend(router.routes)
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
