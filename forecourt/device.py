@@ -43,7 +43,11 @@ ControlPort = Annotated[
 ]
 CaptureFile = Annotated[
     Path | None,
-    typer.Option("--capture", metavar="FILE", help="Write every byte of the wire here at the end (.fcap)."),
+    typer.Option(
+        "--capture",
+        metavar="FILE",
+        help="Write every byte of the wire here at the end (.fcap), and on TCP a .pcapng beside it.",
+    ),
 ]
 
 
@@ -71,11 +75,21 @@ def dispenser(
             help="Line address of fuelling point 1 (0x50 on DART, 0x21 on IFSF, else 1); the others follow.",
         ),
     ] = None,
+    register_map: Annotated[
+        str,
+        typer.Option(
+            "--map",
+            metavar="MAP[:KEY=VALUE,...]",
+            help="Modbus registers: own, or cng (a CNG dispenser of one hose) with what its source leaves open: "
+            "cng:first-address=1,words=low,functions=3,gaps=zero,keeps-lock=yes.",
+        ),
+    ] = "own",
     control_port: ControlPort = 0,
     capture: CaptureFile = None,
 ) -> None:
     """A dispenser: drive it with your controller, lift and squeeze its nozzles through the control API."""
     from forecourt.attend import attend
+    from forecourt.foreign_maps import CNG_PRICE, read_cng
     from scenarios.world.device import DeviceOnWire
     from scenarios.world.lone_dispenser import dispenser_station
 
@@ -88,10 +102,19 @@ def dispenser(
         raise BadInput(
             "--protocol ifsf is a network node: --tcp 127.0.0.1:3486, with the port of its heartbeats"
         )
+    modbus_tcp = protocol == "modbus" and place.kind == "tcp" and not rtu
+    own = register_map == "own"
+    if not own and protocol != "modbus":
+        raise BadInput("--map is for --protocol modbus")
+    cng = None if own else read_cng(register_map)
+    if cng is not None:
+        if points != 1:
+            raise BadInput("--map cng: such a dispenser has one hose, so --points 1")
+        grades = CNG_PRICE
+    # On Modbus TCP all fuelling points are one unit; on a serial line each is a unit of its own.
+    one_unit = modbus_tcp and own and points > 1
     framing: Literal["tcp", "serial"] = (
-        "tcp"
-        if protocol == "ifsf" or (protocol == "modbus" and place.kind == "tcp" and not rtu)
-        else "serial"
+        "tcp" if protocol == "ifsf" or (modbus_tcp and not one_unit) else "serial"
     )
     try:
         station = dispenser_station(
@@ -105,7 +128,12 @@ def dispenser(
     except ValidationError as error:
         raise BadInput(_said(error.errors()[0])) from None  # what follows the first is its consequence
     device = DeviceOnWire.dispenser(
-        station, place, control_port=control_port, keep_capture=capture is not None
+        station,
+        place,
+        one_unit=one_unit,
+        foreign_map=None if cng is None else cng.personality(is_tcp=modbus_tcp, baud=baud),
+        control_port=control_port,
+        keep_capture=capture is not None,
     )
     attend(device, capture)
 
@@ -176,6 +204,38 @@ def gauge(
 
     device = DeviceOnWire.tank_gauge(
         make, place, baud=baud, control_port=control_port, keep_capture=capture is not None
+    )
+    attend(device, capture)
+
+
+@device_app.command()
+def meter(
+    profile: Annotated[
+        Literal["micro-motion", "endress-hauser"], typer.Option(help="Whose registers it has.")
+    ] = "micro-motion",
+    unit: Annotated[int, typer.Option(min=1, max=247, help="Its Modbus unit.")] = 1,
+    tcp: Tcp = None,
+    pty: Pty = False,
+    serial: Serial = None,
+    baud: Baud = 9600,
+    control_port: ControlPort = 0,
+    capture: CaptureFile = None,
+) -> None:
+    """A Coriolis mass meter (Modbus RTU): what a gas dispenser's own board reads; the control API opens the flow."""
+    from forecourt.attend import attend
+    from protocols.modbus.maps import PROFILES
+    from scenarios.world.device import DeviceOnWire
+    from scenarios.world.meter_control import StandingMeter
+
+    def make(clock_us: Callable[[], int]) -> StandingMeter:
+        return StandingMeter(PROFILES[profile], clock_us, unit_id=unit, baud=baud)
+
+    device = DeviceOnWire.meter_on_line(
+        make,
+        _place(tcp, pty=pty, serial=serial),
+        baud=baud,
+        control_port=control_port,
+        keep_capture=capture is not None,
     )
     attend(device, capture)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -14,10 +14,12 @@ from fastapi import FastAPI
 from scenarios.model import Line, Station
 from scenarios.world.control import dispenser_control, printer_control
 from scenarios.world.counted import Counted, frame_reader
-from scenarios.world.equipment import Equipment, build_equipment
+from scenarios.world.equipment import Cabinet, Equipment, build_equipment
 from scenarios.world.gauge_control import StandingGauge, gauge_control
 from scenarios.world.lone_dispenser import LINE
+from scenarios.world.meter_control import StandingMeter, meter_control
 from scenarios.world.serving import HttpServer, open_port
+from sim.dispenser import Dispenser, ModbusDispenser
 from sim.gauge import GaugePort
 from sim.kernel import WallKernel
 from sim.printer import CHINESE_58MM, CHINESE_80MM, Printer, serve_printer_tcp
@@ -60,9 +62,9 @@ class WirePlace:
 
 
 class DeviceOnWire:
-    """A dispenser, a printer or a tank gauge on one wire, with its control API.
+    """A dispenser, a printer, a tank gauge or a meter on one wire, with its control API.
 
-    Build it with `dispenser`, `receipt_printer` or `tank_gauge`, ``await start()`` inside a running loop, ``await stop()``.
+    Build it with `dispenser`, `receipt_printer`, `tank_gauge` or `meter_on_line`, ``await start()`` inside a running loop, ``await stop()``.
 
     Args:
         kind: for people.
@@ -92,6 +94,8 @@ class DeviceOnWire:
         self.printer: Printer | None = None
         self.gauge: StandingGauge | None = None
         self._make_gauge: Callable[[Callable[[], int]], StandingGauge] | None = None
+        self.meter: StandingMeter | None = None
+        self._make_meter: Callable[[Callable[[], int]], StandingMeter] | None = None
         self._line: Line | None = None
         self._baud = 9600
         self.control_port = control_port
@@ -101,13 +105,39 @@ class DeviceOnWire:
 
     @classmethod
     def dispenser(
-        cls, station: Station, place: WirePlace, *, control_port: int = 0, keep_capture: bool = False
+        cls,
+        station: Station,
+        place: WirePlace,
+        *,
+        one_unit: bool = False,
+        foreign_map: Callable[[Cabinet], ModbusDispenser] | None = None,
+        control_port: int = 0,
+        keep_capture: bool = False,
     ) -> DeviceOnWire:
-        """The dispensers on the first line of a station."""
+        """The dispensers on the first line of a station.
+
+        Args:
+            station: where they come from.
+            place: where the wire ends.
+            one_unit: all fuelling points are blocks of one Modbus TCP unit instead of a unit each.
+            foreign_map: gives a cabinet another Modbus map.
+            control_port: see the class.
+            keep_capture: see the class.
+        """
         device = cls("dispenser", place, control_port=control_port, keep_capture=keep_capture)
         device._line = station.lines[0]
         device._baud = device._line.baud
-        device.equipment = build_equipment(station)
+        device.equipment = built = build_equipment(station)
+        if one_unit:
+            unit = device._line.points[0].address
+            board = Dispenser(built.points.values())
+            machine = ModbusDispenser(board, unit, framing="tcp")
+            cabinet = Cabinet("dispenser-1", LINE, board, machine, (unit,))
+            device.equipment = replace(built, cabinets=(cabinet,))
+            device._line = device._line.model_copy(update={"framing": "tcp"})
+        elif foreign_map is not None:
+            cabinets = tuple(replace(one, machine=foreign_map(one)) for one in built.cabinets)
+            device.equipment = replace(built, cabinets=cabinets)
         device.wire = Counted(LINE, "dispenser", keeps=keep_capture, read=frame_reader(device._line))
         return device
 
@@ -142,6 +172,21 @@ class DeviceOnWire:
         device._baud, device._make_gauge = baud, make
         return device
 
+    @classmethod
+    def meter_on_line(
+        cls,
+        make: Callable[[Callable[[], int]], StandingMeter],
+        place: WirePlace,
+        *,
+        baud: int = 9600,
+        control_port: int = 0,
+        keep_capture: bool = False,
+    ) -> DeviceOnWire:
+        """A Coriolis meter; ``make`` gets the device's clock and is called by `start`."""
+        device = cls("meter", place, control_port=control_port, keep_capture=keep_capture)
+        device._baud, device._make_meter = baud, make
+        return device
+
     async def start(self) -> None:
         """Open the wire and the control API; on failure nothing stays open.
 
@@ -154,6 +199,9 @@ class DeviceOnWire:
             if self._make_gauge is not None:
                 self.gauge = self._make_gauge(self._now_us)
                 await self._start_gauge(self.gauge)
+            elif self._make_meter is not None:
+                self.meter = self._make_meter(self._now_us)
+                await self._start_meter(self.meter)
             else:
                 await (self._start_printer() if self.printer is not None else self._start_dispenser())
             listener = open_port(_HOST, self.control_port)
@@ -177,6 +225,8 @@ class DeviceOnWire:
             return printer_control(self.printer, self._now_us)
         if self.gauge is not None:
             return gauge_control(self.gauge)
+        if self.meter is not None:
+            return meter_control(self.meter)
         return dispenser_control(self)
 
     def _now_us(self) -> int:
@@ -235,6 +285,21 @@ class DeviceOnWire:
         # Several hosts may ask one console, each on a connection of its own.
         server = await serve_machine_tcp(
             lambda: GaugePort(gauge.console),
+            self.place.host,
+            self.place.port,
+            self._now_us,
+            name=self.kind,
+            capture=self.wire,
+        )
+        self._stack.push_async_callback(server.aclose)
+        self.where = f"{self.place.host}:{server.port}"
+
+    async def _start_meter(self, meter: StandingMeter) -> None:
+        if self.place.kind != "tcp":
+            await self._start_serial(meter.machine, parity="N")
+            return
+        server = await serve_line_tcp(
+            meter.machine,
             self.place.host,
             self.place.port,
             self._now_us,
