@@ -18,6 +18,7 @@ from escpos.printer import Network
 from pymodbus.client import ModbusTcpClient
 from typer.testing import CliRunner
 
+from forecourt.attend import pcapng_beside
 from forecourt.cli import app
 from sim.wires import read_capture
 
@@ -97,8 +98,10 @@ def test_a_dart_dispenser_on_a_pty_answers_polls_and_its_nozzles_can_be_lifted(t
     assert len(capture) >= 2 * len(answers)
 
 
-def test_pymodbus_reads_a_modbus_tcp_dispenser(tmp_path):
-    with device("dispenser", "--protocol", "modbus", cwd=tmp_path) as (where, control):
+@pytest.mark.foreign
+def test_pymodbus_reads_a_modbus_tcp_dispenser_and_tshark_the_capture(tmp_path, foreign):
+    arguments = ("dispenser", "--protocol", "modbus", "--capture", "wire.fcap")
+    with device(*arguments, cwd=tmp_path) as (where, control):
         host, port = where.split(":")
         assert host == "127.0.0.1"
         with ModbusTcpClient(host, port=int(port)) as client:
@@ -107,6 +110,23 @@ def test_pymodbus_reads_a_modbus_tcp_dispenser(tmp_path):
             control.post("/nozzles/1/lift").raise_for_status()
             after = client.read_holding_registers(200, count=8, device_id=1)
         assert before.registers != after.registers
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["wire.fcap", "wire.pcapng"]
+    tshark = foreign.program("tshark", install="apt-get install tshark")
+    fields = ("frame.time_epoch", "tcp.port", "tcp.checksum.status", "mbtcp.trans_id", "modbus.func_code")
+    command = [tshark, "-r", "wire.pcapng", "-d", f"tcp.port=={port},mbtcp", "-o", "tcp.check_checksum:TRUE",
+               "-T", "fields", *(part for name in fields for part in ("-e", name))]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    packets = [line.split("\t") for line in done.stdout.splitlines()]
+    assert {packet[2] for packet in packets} == {"1"}
+    assert all(port in packet[1].split(",") for packet in packets)
+    assert [(packet[3], packet[4]) for packet in packets[3:]] == [("1", "3")] * 2 + [("2", "3")] * 2
+    assert abs(float(packets[3][0]) - (tmp_path / "wire.fcap").stat().st_mtime) < 300
+
+
+def test_where_the_pcapng_goes():
+    assert pcapng_beside(Path("a/wire.fcap")) == Path("a/wire.pcapng")
+    assert pcapng_beside(Path("a/wire")) == Path("a/wire.pcapng")
+    assert pcapng_beside(Path("a/wire.1")) == Path("a/wire.1.pcapng")
 
 
 def test_python_escpos_prints_on_a_printer_that_runs_out_of_paper(tmp_path):
@@ -139,7 +159,6 @@ def test_python_escpos_prints_on_a_printer_that_runs_out_of_paper(tmp_path):
         (["dispenser", "--grades", "92,92"], "--grades: 92 is there twice"),
         (["dispenser", "--serial", "/dev/no-such-port"], "/dev/no-such-port"),
         (["dispenser", "--rtu"], "--rtu is for --protocol modbus"),
-        (["dispenser", "--protocol", "modbus", "--points", "2"], "is one device"),
         (["printer", "--capture", "x.fcap"], "--capture records"),
     ],
 )
