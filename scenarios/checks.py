@@ -110,6 +110,39 @@ _CHECKS = (
         {"off_per_mille": 10, "quiet_us": 600_000_000},
     ),
     CheckInfo(
+        "shift.readings-chain",
+        "MUST",
+        "End reading of a shift = start reading of the next",
+        "At each handover every nozzle's totalisers are read. What a shift ends with is what the next one starts with, for "
+        "each nozzle, and it is what the dispenser itself had counted after the delivery that was its last by then.",
+    ),
+    CheckInfo(
+        "shift.sales-add-up",
+        "MUST",
+        "Each sale is in one shift, and the shifts add up to the day",
+        "A delivery belongs to the shift in which it ended, also when a handover comes while fuel flows: before its end it has "
+        "neither sale nor total. What is found later (a pump that was away tells no time) is in the shift in which it was found, "
+        "flagged; what comes late but tells its time is a dated correction of its own shift. Each report is the sum of its sales "
+        "by nozzle, grade and tender, money taken is what the ledger took, and cash is off by what was put in. late_us is how "
+        "long before a shift a delivery may have ended that the site heard of within it; cash booked within blind_us of a "
+        "handover is not judged.",
+        {"late_us": 10_000_000, "blind_us": 30_000_000},
+    ),
+    CheckInfo(
+        "shift.litres-agree",
+        "MUST",
+        "Totalisers move by what was sold, in each shift",
+        "For each nozzle and shift the difference of its totaliser readings is the litres and the money of the shift's sales, test "
+        "deliveries included, and the report shows any difference. A pump that was never read is flagged, not guessed.",
+    ),
+    CheckInfo(
+        "test.not-sold",
+        "MUST",
+        "Test deliveries are nobody's sale, and their litres are back in the tank",
+        "Fuel that goes into the proving can and back into its tank counts in the totalisers and in nothing else: no payment, no "
+        "invoice, no receipt. The litres that came back into the tanks stand in the stock book as returned.",
+    ),
+    CheckInfo(
         "liveness.settled",
         "MUST",
         "After the faults heal, everything settles in time",

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from scenarios.shift_record import HandoverWitness, MoneyEntry, ReturnedFuel, ShiftReport
 from scenarios.verdicts import Clock
 
 __all__ = [
@@ -68,6 +69,8 @@ class Delivery:
     ended_us: int
     end_total_volume_ml: int
     end_total_amount_fen: int
+    is_test: bool = False
+    """It went into the proving can and back into its tank: nobody pays for it."""
     unpaid_by_intent: bool = False
     """The driver of the scenario left without paying; liveness does not wait for this one."""
 
@@ -112,6 +115,12 @@ class LedgerSale:
     recorded_us: int
     settled_us: int | None = None
     corrects: str | None = None
+    grade: str = ""
+    is_test: bool = False
+    """The backend takes it for a test delivery."""
+    shift: int | None = None
+    """The closed shift it stands in; 0 before the first, None in the open one."""
+    flags: tuple[str, ...] = ()
     end_total_volume_ml: int | None = None
     """The nozzle's totaliser after it, as captured; so is the next. None: not told."""
     end_total_amount_fen: int | None = None
@@ -176,10 +185,11 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TankDraw:
-    """What a tank gave out, by its own pulse counter."""
+    """What a tank gave out, by its own pulse counter, and what test deliveries brought back."""
 
     tank: int
     volume_ml: int
+    returned_ml: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,6 +331,11 @@ class RunRecord:
     """Of a station with a gauge; so are the next two."""
     tankers: tuple[TankerWitness, ...] = ()
     booked: tuple[BookedDelivery, ...] = ()
+    handovers: tuple[HandoverWitness, ...] = ()
+    shifts: tuple[ShiftReport, ...] = ()
+    money: tuple[MoneyEntry, ...] = ()
+    """Of a run with handovers; so are the two before."""
+    returned: tuple[ReturnedFuel, ...] = ()
     live: tuple[LiveObservation, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     faults: tuple[FaultLanding, ...] = ()

@@ -162,6 +162,7 @@ def _nozzles(
         row = {
             "nozzle": nozzle,
             "grade": grades[nozzle] if known is None else known.grade,
+            "sequence": 0 if end is None else end.sequence,
             "start_volume_ml": None if start is None else start.volume_ml,
             "start_amount_fen": None if start is None else start.amount_fen,
             "end_volume_ml": None if end is None else end.volume_ml,

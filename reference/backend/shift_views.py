@@ -85,11 +85,12 @@ class TestMark(BaseModel):
 class ShiftNozzle(BaseModel):
     """A nozzle's totalisers at both ends, its sales, and the difference (null where a total is not known).
 
-    ``late_*`` belongs to a shift before that was closed when it became known: it raises the start.
+    ``sequence`` is that of its last delivery before the end. ``late_*`` belongs to a shift before that was closed when it became known: it raises the start.
     """
 
     nozzle: int
     grade: str
+    sequence: int
     start_volume_ml: int | None
     start_amount_fen: int | None
     end_volume_ml: int | None

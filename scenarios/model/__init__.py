@@ -30,6 +30,7 @@ from scenarios.model.services import (
     TaxFault,
     WireFault,
 )
+from scenarios.model.shifts import ShiftChange, TestDelivery
 from scenarios.model.station import Dispenser, FuellingPoint, Line, LinePoint, Nozzle, Station, Tank
 from scenarios.model.tanks import (
     Gauge,
@@ -93,6 +94,7 @@ __all__ = [
     "Scenario",
     "Services",
     "Share",
+    "ShiftChange",
     "Station",
     "StepTime",
     "Steps",
@@ -103,6 +105,7 @@ __all__ = [
     "TankLeak",
     "TankWater",
     "TaxFault",
+    "TestDelivery",
     "Uniform",
     "Wall",
     "WireFault",

@@ -20,6 +20,7 @@ from scenarios.model.services import (
     Swarm,
     WireFault,
 )
+from scenarios.model.shifts import ShiftChange, TestDelivery
 from scenarios.model.station import Station
 from scenarios.model.tanks import GaugeOff, TankEvent
 from scenarios.model.values import Grade, Impossible, Part, Place
@@ -113,6 +114,10 @@ class Scenario(Part):
     """Tankers, leaks, water, a gauge without power; only for a station with a gauge."""
     price_changes: Annotated[tuple[PriceChange, ...], Field(max_length=1_000)] = ()
     """Unit prices over time; the station's own hold until the first."""
+    shift_changes: Annotated[tuple[ShiftChange, ...], Field(max_length=1_000)] = ()
+    """Handovers; the first opens the first shift."""
+    test_deliveries: Annotated[tuple[TestDelivery, ...], Field(max_length=1_000)] = ()
+    """Deliveries whose fuel goes back into its tank."""
     settle_s: Annotated[int, Field(ge=0, le=86_400)] = 300
     """How long the run goes on after the last arrival and the last fault, for everything to settle."""
     replications: Annotated[int, Field(ge=0, le=1_000)] = 0
@@ -128,6 +133,7 @@ class Scenario(Part):
             *self._fault_problems(),
             *self._tank_problems(),
             *self._price_problems(),
+            *self._staff_problems(),
         ]
         if problems:
             raise Impossible(problems)
@@ -224,6 +230,26 @@ class Scenario(Part):
                     ("price_changes", number, "at_s"),
                     f"price_changes[{number}] comes at {change.at_s} s, after the run has ended",
                 )
+
+    def _staff_problems(self) -> Iterator[tuple[Place, str]]:
+        last_s = self.demand.duration_s + self.settle_s
+        nozzles = {nozzle.nozzle for _, nozzle in self.station.nozzles()}
+        for number, change in enumerate(self.shift_changes):
+            place = ("shift_changes", number, "at_s")
+            if number and change.at_s <= self.shift_changes[number - 1].at_s:
+                yield place, "shift_changes are in the order of their times"
+            if change.at_s >= last_s:
+                yield place, f"shift_changes[{number}] comes at {change.at_s} s, after the run has ended"
+        if self.test_deliveries and self.station.lift_policy != "authorise":
+            problem = "test_deliveries need the lift_policy 'authorise': nobody orders them"
+            yield ("test_deliveries",), problem
+        for number, test in enumerate(self.test_deliveries):
+            if test.nozzle not in nozzles:
+                problem = f"names nozzle {test.nozzle}, which the station does not have"
+                yield ("test_deliveries", number, "nozzle"), f"test_deliveries[{number}] {problem}"
+            if test.at_s >= last_s:
+                problem = f"comes at {test.at_s} s, after the run has ended"
+                yield ("test_deliveries", number, "at_s"), f"test_deliveries[{number}] {problem}"
 
     def _tank_problems(self) -> Iterator[tuple[Place, str]]:
         if self.tank_events and self.station.gauge is None:

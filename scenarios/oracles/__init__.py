@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from scenarios.checks import REGISTRY, UnknownCheckError, suggest
-from scenarios.oracles import conservation, latency, liveness, repetition, sales, tanks
+from scenarios.oracles import conservation, latency, liveness, repetition, sales, shifts, tanks
 from scenarios.oracles.answer import Oracle
 from scenarios.record import RunRecord
 from scenarios.verdicts import CheckResult
@@ -24,6 +24,10 @@ ORACLES: Mapping[str, Oracle] = MappingProxyType(
         "receipt.equals-ledger": sales.receipts,
         "tank.litres-by-gauge": tanks.litres_by_gauge,
         "tank.deliveries-booked": tanks.deliveries_booked,
+        "shift.readings-chain": shifts.readings_chain,
+        "shift.sales-add-up": shifts.sales_add_up,
+        "shift.litres-agree": shifts.litres_agree,
+        "test.not-sold": shifts.not_sold,
         "liveness.settled": liveness.settled,
         "faults.landed": liveness.faults_landed,
         "operations.succeeded": liveness.operations_succeeded,

@@ -48,11 +48,21 @@ def litres(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
         for tank in sorted(delivered.keys() | drawn.keys())
         if delivered[tank] != drawn[tank]
     ]
+    returned: Counter[int] = Counter()
+    for delivery in record.deliveries:
+        if delivery.is_test:
+            returned[delivery.tank] += delivery.volume_ml
+    problems += [
+        f"tank {draw.tank}: {draw.returned_ml:,} ml came back, {returned[draw.tank]:,} ml were test deliveries"
+        for draw in record.tank_draws
+        if draw.returned_ml != returned[draw.tank]
+    ]
     figures = {
         "meter_ml": meter.total(),
         "journal_ml": journal.total(),
         "ledger_ml": ledger.total(),
         "tanks_ml": drawn.total(),
+        "returned_ml": returned.total(),
     }
     good = f"{meter.total():,} ml at the meter, in the journal, in the ledger and out of the tanks"
     return answer(slug, record, problems, good, figures)

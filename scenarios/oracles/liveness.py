@@ -41,8 +41,8 @@ def settled(record: RunRecord, limits: Mapping[str, int]) -> CheckResult:
     for delivery in record.deliveries:
         sale = sales.get(delivery.key)
         name = f"{delivery.station} nozzle {delivery.nozzle} no. {delivery.sequence}"
-        if delivery.unpaid_by_intent:
-            unpaid += 1
+        if delivery.unpaid_by_intent or delivery.is_test:
+            unpaid += delivery.unpaid_by_intent
             early += judge(f"{name} (ledger)", delivery.ended_us, sale.recorded_us if sale else None)
         else:
             early += judge(name, delivery.ended_us, sale.settled_us if sale else None)

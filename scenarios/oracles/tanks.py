@@ -29,7 +29,8 @@ def litres_by_gauge(record: RunRecord, _limits: Mapping[str, int]) -> CheckResul
             if delivery.tank in tank.tanks:
                 if delivery.started_us < tank.until_us < delivery.ended_us:
                     running = True
-                sold[delivery.ended_us <= tank.until_us] += delivery.volume_ml
+                if not delivery.is_test:  # its fuel is in the tank again
+                    sold[delivery.ended_us <= tank.until_us] += delivery.volume_ml
         if running:
             continue  # the last reading fell into a delivery: what had flowed by then nobody wrote down
         gone_ml = tank.opening_ml + tank.received_ml - tank.closing_ml

@@ -116,6 +116,10 @@ def _shorter(scenario: Scenario, fails: Fails) -> Scenario:
             update={
                 "demand": found.demand.model_copy(update={"duration_s": half_s}),
                 "faults": tuple(fault for fault in found.faults if fault.at_s < last_s),
+                "tank_events": tuple(event for event in found.tank_events if event.at_s < last_s),
+                "price_changes": tuple(change for change in found.price_changes if change.at_s < last_s),
+                "shift_changes": tuple(change for change in found.shift_changes if change.at_s < last_s),
+                "test_deliveries": tuple(test for test in found.test_deliveries if test.at_s < last_s),
             }
         )
         if not fails(shorter):

@@ -34,6 +34,10 @@ SAFETY_CHECKS: Final = (
     "totals.monotone",
     "live.monotone",
     "receipt.equals-ledger",
+    "shift.readings-chain",
+    "shift.sales-add-up",
+    "shift.litres-agree",
+    "test.not-sold",
 )
 """What every replication must hold as well, whatever its latencies."""
 
@@ -118,6 +122,8 @@ def _differences(full: RunRecord, skipped: RunRecord) -> tuple[str, ...]:
         "tank_draws",
         "tanks",
         "booked",
+        "shifts",
+        "returned",
         "receipts",
     )
     return tuple(f"{name} differ" for name in compared if getattr(full, name) != getattr(skipped, name))

@@ -25,6 +25,7 @@ from scenarios.record import (
     TankWitness,
 )
 from scenarios.timings import live_observations, phone_latencies
+from scenarios.world.shift_harvest import staff_record
 from scenarios.world.tanks import tank_witnesses
 from scenarios.world.virtual import VirtualWorld
 from scenarios.world.witness import controlled_payments
@@ -42,7 +43,8 @@ def harvest(world: VirtualWorld) -> RunRecord:
     tables = {
         name: world.read_admin(name) for name in ("ledger", "orders", "payments", "refunds", "invoices")
     }
-    ledger = _ledger(tables, world.kernel.epoch_us)
+    staff = staff_record(world, tables["ledger"])
+    ledger = _ledger(tables, world.kernel.epoch_us, staff.sales or {})
     payments = _payments(tables)
     invoices = _invoices(world, tables["invoices"])
     receipts = _receipts(world, ledger)
@@ -91,11 +93,16 @@ def harvest(world: VirtualWorld) -> RunRecord:
         ),
         invoices=invoices,
         tank_draws=tuple(
-            TankDraw(tank=tank.tank_id, volume_ml=tank.drawn_ml) for tank in world.equipment.tanks.values()
+            TankDraw(tank=tank.tank_id, volume_ml=tank.drawn_ml, returned_ml=tank.returned_ml)
+            for tank in world.equipment.tanks.values()
         ),
         tanks=tanks,
         tankers=tankers,
         booked=booked,
+        handovers=staff.handovers,
+        shifts=staff.shifts,
+        money=staff.money,
+        returned=staff.returned,
         live=tuple(live_observations(world.witness.cars, station)),
         receipts=receipts,
         faults=world.plan.landings(),
@@ -142,12 +149,15 @@ def _deliveries(world: VirtualWorld) -> tuple[Delivery, ...]:
                     ended_us=delivery.ended_us,
                     end_total_volume_ml=delivery.end_total_volume_ml,
                     end_total_amount_fen=delivery.end_total_amount_fen,
+                    is_test="test" in delivery.flags,
                 )
             )
     return tuple(found)
 
 
-def _ledger(tables: Mapping[str, list[dict[str, Any]]], epoch_us: int) -> tuple[LedgerSale, ...]:
+def _ledger(
+    tables: Mapping[str, list[dict[str, Any]]], epoch_us: int, known: Mapping[str, Row]
+) -> tuple[LedgerSale, ...]:
     """The ledger's sales, each with what its payment, settlement and refund rows say of it."""
     order_sale = {row["order_id"]: row["sale_id"] for row in tables["orders"]}
     paid: defaultdict[str, int] = defaultdict(int)
@@ -179,6 +189,10 @@ def _ledger(tables: Mapping[str, list[dict[str, Any]]], epoch_us: int) -> tuple[
                 # What was paid before is settled when the sale is on record.
                 settled_us=None if settled_us is None else max(settled_us, recorded_us),
                 corrects=None if row["corrects"] is None else row["sale_id"],
+                grade=content.get("grade", ""),
+                is_test=known.get(row["sale_id"], {}).get("state") == "test",
+                shift=known.get(row["sale_id"], {}).get("shift"),
+                flags=tuple(content.get("flags", ())),
                 end_total_volume_ml=content.get("end_total_volume_ml"),
                 end_total_amount_fen=content.get("end_total_amount_fen"),
             )
@@ -288,7 +302,11 @@ def _operations(
     lifted = sum(
         1 for car in world.witness.cars.cars.values() if any(name == "lifted" for name, _ in car.steps)
     )
-    delivered = sum(len(point.journal) for point in world.equipment.points.values())
+    delivered = sum(
+        "test" not in delivery.flags
+        for point in world.equipment.points.values()
+        for delivery in point.journal
+    )
     payments, refunds, invoices = tables["payments"], tables["refunds"], tables["invoices"]
     settled = sum(1 for row in tables["ledger"] if row["kind"] == "settlement")
     counts = [

@@ -18,6 +18,7 @@ from scenarios.world.equipment import Equipment, build_equipment
 from scenarios.world.faults import FaultPlan, plan_faults
 from scenarios.world.keys import RunKeys
 from scenarios.world.services import SimulatedServices, build_services
+from scenarios.world.staff import Staff
 from scenarios.world.station_events import schedule_station_events
 from scenarios.world.tanks import build_gauge
 from scenarios.world.translate import latency_profile, site_config
@@ -26,7 +27,7 @@ from scenarios.world.witness import Witness
 from sim.kernel import Trace, VirtualKernel
 from sim.latency import LatencyProfile
 from sim.net import Balancer, Network
-from sim.people import Crowd, DispenserHand, Kiosk, Phones, StationFloor
+from sim.people import ApiClient, Crowd, DispenserHand, Kiosk, Phones, StationFloor
 from sim.printer import CHINESE_58MM, CHINESE_80MM, Printer
 from sim.wires import Capture
 
@@ -121,6 +122,7 @@ class VirtualWorld:
         self.site.on_command = self.witness.hear_commands(self.site.on_command, lambda: self.kernel.now_us)  # type: ignore[method-assign]
         self.ended_us = 0
         schedule_station_events(self)
+        self.staff = Staff(self)
 
     # --- building ---------------------------------------------------------------------------------------------
 
@@ -209,7 +211,10 @@ class VirtualWorld:
     def _build_crowd(self) -> Crowd:
         station, demand = self.scenario.station, self.scenario.demand
         hosts = [f"{name}.station" for name in self._instance_names()]
-        floor = StationFloor(self.kernel.env, positions(self.scenario), cashiers=station.cashiers)
+        floor = self.floor = StationFloor(
+            self.kernel.env, positions(self.scenario), cashiers=station.cashiers
+        )
+        hand = self.hand = DispenserHand(self.kernel, self.equipment.points.values())
         till = None
         if station.cashiers:
             kiosk = [self.network.client("kiosk", host) for host in hosts]
@@ -218,7 +223,7 @@ class VirtualWorld:
             self.kernel,
             floor,
             demand_profile(demand),
-            hand=DispenserHand(self.kernel, self.equipment.points.values()),
+            hand=hand,
             phone=Phones(
                 self.kernel,
                 [self.network.client("phone", host) for host in hosts],
@@ -228,6 +233,13 @@ class VirtualWorld:
             till=till,
             start_hour_us=start_of_day_us(self.scenario),
             duration_us=demand.duration_s * 1_000_000,
+        )
+
+    def till(self) -> ApiClient:
+        """The cashiers' way to the backend, for what no driver asks of them."""
+        hosts = [f"{name}.station" for name in self._instance_names()]
+        return ApiClient(
+            [self.network.client("kiosk", host) for host in hosts], token=self._secret("station")
         )
 
     def kill(self, instance: Instance) -> None:
@@ -265,6 +277,9 @@ class VirtualWorld:
         self.crowd.start()
         arrivals_us = scenario.demand.duration_s * 1_000_000
         last_fault_us = max((planned.healed_us or planned.at_us for planned in self.plan.faults), default=0)
+        staff_s = [change.at_s for change in scenario.shift_changes]
+        staff_s += [test.at_s for test in scenario.test_deliveries]
+        last_fault_us = max(last_fault_us, 1_000_000 * max(staff_s, default=0))
         settle_us = scenario.settle_s * 1_000_000
         total_us = max(arrivals_us, last_fault_us) + settle_us
         steps = 0

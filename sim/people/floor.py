@@ -58,6 +58,7 @@ class StationFloor:
         self.positions = tuple(positions)
         self.cashiers = simpy.Resource(env, capacity=cashiers) if cashiers else None
         self._queue: deque[Ticket] = deque()
+        self._reserved: dict[int, deque[Ticket]] = {}
         self._stop_us = stop_guess_us
         offering: dict[str, int] = {}
         for position in self.positions:
@@ -109,6 +110,25 @@ class StationFloor:
             self._queue.append(ticket)
         return ticket
 
+    def reserve(self, fuelling_point: int) -> Ticket:
+        """Keep a position for staff: granted as soon as no car stands there, before all that wait. Ends with `hand_back`.
+
+        Raises:
+            ValueError: there is no such position.
+        """
+        if all(position.fuelling_point != fuelling_point for position in self.positions):
+            raise ValueError(f"there is no position {fuelling_point}")
+        ticket = Ticket("", self.env.event(), since_us=int(self.env.now))
+        if fuelling_point in self._free:
+            self._grant(ticket, self._free[fuelling_point])
+        else:
+            self._reserved.setdefault(fuelling_point, deque()).append(ticket)
+        return ticket
+
+    def hand_back(self, ticket: Ticket) -> None:
+        """Staff have left a reserved position."""
+        self.leave(ticket, occupied_us=self._stop_us)
+
     def give_up(self, ticket: Ticket) -> bool:
         """Leave the queue. False when the position has already been granted: then it must be released."""
         if ticket.position is not None:
@@ -123,6 +143,9 @@ class StationFloor:
             raise ValueError("this car does not stand in a position")
         self._stop_us += (occupied_us - self._stop_us) // _MEMORY
         self._free[position.fuelling_point] = position
+        if self._reserved.get(position.fuelling_point):
+            self._grant(self._reserved[position.fuelling_point].popleft(), position)
+            return
         for waiting in self._queue:
             if waiting.grade in position.nozzles:
                 self._queue.remove(waiting)

@@ -18,8 +18,10 @@ from scenarios.world.faults import plan_faults
 FINE = {Verdict.PASS, Verdict.INFO, Verdict.NOT_APPLICABLE}
 
 
-def piece(*, start: str, duration_s: int, faults: list[dict[str, Any]]) -> Scenario:
-    """A part of the day at the same station, without tankers and price changes."""
+def piece(
+    *, start: str, duration_s: int, faults: list[dict[str, Any]], tests: list[dict[str, Any]] | None = None
+) -> Scenario:
+    """A part of the day at the same station, without tankers and price changes; the staff change in the middle of it."""
     day = load("iron-day").scenario.model_dump(mode="json")
     day["station"]["start_local"] = start
     day["demand"]["duration_s"] = duration_s
@@ -27,7 +29,17 @@ def piece(*, start: str, duration_s: int, faults: list[dict[str, Any]]) -> Scena
         if check["check"] == "liveness.settled":
             check["limits"] = {"settle_us": 900_000_000}
     return Scenario.model_validate(
-        {**day, "faults": faults, "tank_events": [], "price_changes": [], "settle_s": 1_200}
+        {
+            **day,
+            "faults": faults,
+            "tank_events": [],
+            "price_changes": [],
+            "shift_changes": [
+                {"at_s": at_s, "attendant": f"A{at_s}"} for at_s in (0, duration_s // 2, duration_s)
+            ],
+            "test_deliveries": tests or [],
+            "settle_s": 1_200,
+        }
     )
 
 
@@ -55,7 +67,8 @@ def test_a_quarter_of_an_hour_with_every_kind_of_iron_cut_off() -> None:
             ("aa-ff-1", 750),
         )
     ]
-    scenario = piece(start="2026-03-06T23:00:00", duration_s=900, faults=faults)
+    tests = [{"at_s": 100, "nozzle": nozzle, "volume_ml": 20_000} for nozzle in (1, 9, 17, 25, 29)]
+    scenario = piece(start="2026-03-06T23:00:00", duration_s=900, faults=faults, tests=tests)
     # In so short a time some kinds of operation may not come up at all, and no tanker comes.
     assert judged(scenario, "3", leave_out=("operations.succeeded", "tank.deliveries-booked")) == []
 
