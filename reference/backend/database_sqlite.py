@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import namedtuple
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Executable, Table, create_engine, event
@@ -119,7 +119,7 @@ class SqliteDatabase(Database):
         tx = _SqliteTransaction(raw, self._plans)
         try:
             raw.execute(_BEGIN)
-            result = _finish(cast("Coroutine[Any, Any, T]", work(tx)))
+            result = _finish(work(tx))
             raw.execute("COMMIT")
         except sqlite3.OperationalError as error:
             raise StoreUnavailableError(f"SQLite: {error}") from error
@@ -130,14 +130,28 @@ class SqliteDatabase(Database):
         self._publish(tx)
         return result
 
+    async def single(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Rows:
+        """One statement is a transaction of its own, without being told so."""
+        raw = self._raw
+        if raw is None:
+            raise StoreUnavailableError("the store is closed")
+        if self._busy:
+            raise RuntimeError("a transaction was begun inside another")
+        try:
+            return await _SqliteTransaction(raw, self._plans).rows(statement, values)
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailableError(f"SQLite: {error}") from error
 
-def _finish(work: Coroutine[Any, Any, T]) -> T:
+
+def _finish(work: Awaitable[T]) -> T:
     """Run a coroutine that never waits."""
+    steps = work.__await__()
     try:
-        work.send(None)
+        next(steps)
     except StopIteration as stop:
-        return cast("T", stop.value)
-    work.close()
+        result: T = stop.value
+        return result
+    steps.close()
     raise RuntimeError("a transaction awaited something other than its own statements")
 
 

@@ -105,7 +105,12 @@ class LiveBoard:
         """From another instance: a list (out of JSON) or the very reading of a board in this process."""
         if not topic.startswith("live/") or payload is None or payload is self._readings.get(topic):
             return
-        reading = payload if isinstance(payload, LiveReading) else LiveReading(*payload)
+        # Boards in one process have one clock: the reading was heard when its own board heard it.
+        reading = (
+            payload
+            if isinstance(payload, LiveReading)
+            else LiveReading(*payload)._replace(heard_us=self._clock_us())
+        )
         old = self._readings.get(topic)
         if old is None or old.at_us <= reading.at_us:
-            self._readings[topic] = reading._replace(heard_us=self._clock_us())
+            self._readings[topic] = reading

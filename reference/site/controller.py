@@ -32,7 +32,7 @@ from reference.site.events import (
 )
 from reference.site.gauge_desk import GaugeDesk
 from reference.site.journal import Authorisation, Journal, JournalError, Sale
-from reference.site.presenting import live_readings, snapshot, station_setup
+from reference.site.presenting import LiveReadings, snapshot, station_setup
 from reference.site.receipts import ReceiptSpooler
 from reference.site.shifts import ShiftDesk
 from reference.site.uplink import Uplink
@@ -108,6 +108,7 @@ class SiteController(AuthorisationDesk):
             owner=self,
             clock_us=clock_us,
         )
+        self._readings = LiveReadings(self)
         self.gauge = GaugeDesk.of(self)
         self.shifts = ShiftDesk(self)
         self.commands = CommandHandler(self)
@@ -301,7 +302,7 @@ class SiteController(AuthorisationDesk):
 
     def live_readings(self) -> list[dict[str, Any]]:
         """See `UplinkOwner`."""
-        return live_readings(self)
+        return self._readings()
 
     def on_command(self, command: dict[str, Any]) -> None:
         """See `UplinkOwner`."""

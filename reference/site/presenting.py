@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reference.site.driver import PointStatus
 from reference.site.events import PointState
 
 if TYPE_CHECKING:
     from reference.site.controller import SiteController
 
-__all__ = ["live_readings", "snapshot", "station_setup"]
+__all__ = ["LiveReadings", "snapshot", "station_setup"]
 
 
 def snapshot(site: SiteController) -> dict[str, Any]:
@@ -62,14 +63,32 @@ def station_setup(site: SiteController) -> dict[str, Any]:
     }
 
 
-def live_readings(site: SiteController) -> list[dict[str, Any]]:
-    """State and running figures of every nozzle, as the backend's API takes them."""
-    readings = []
-    for number, point in site.points.items():
-        status = site.driver_of[number].status(number)
+class LiveReadings:
+    """State and running figures of every nozzle, as the backend's API takes them.
+
+    They are asked for several times a second, and most points have not changed: those give the very same readings again.
+    """
+
+    def __init__(self, site: SiteController) -> None:
+        self._site = site
+        self._told: dict[int, tuple[PointStatus, list[dict[str, Any]]]] = {}
+
+    def __call__(self) -> list[dict[str, Any]]:
+        """What is so now. Nobody may change it."""
+        readings: list[dict[str, Any]] = []
+        for number in self._site.points:
+            status = self._site.driver_of[number].status(number)
+            told = self._told.get(number)
+            if told is None or told[0] != status:
+                told = self._told[number] = (status, self._of_point(number, status))
+            readings += told[1]
+        return readings
+
+    def _of_point(self, number: int, status: PointStatus) -> list[dict[str, Any]]:
         state = str(status.state)
         in_use = status.delivering if status.nozzle_out is None else status.nozzle_out
-        for nozzle in point.nozzles:
+        readings = []
+        for nozzle in self._site.points[number].nozzles:
             mine = in_use in (None, nozzle.nozzle)
             delivers = status.delivering == nozzle.nozzle
             readings.append(
@@ -80,4 +99,4 @@ def live_readings(site: SiteController) -> list[dict[str, Any]]:
                     "amount_fen": status.amount_fen if delivers else 0,
                 }
             )
-    return readings
+        return readings

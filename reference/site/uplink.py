@@ -222,7 +222,9 @@ class Uplink:
             self._live.clear()
             readings = {reading["nozzle"]: reading for reading in self._owner.live_readings()}
             changed = [
-                reading for nozzle, reading in readings.items() if self._sent_live.get(nozzle) != reading
+                reading
+                for nozzle, reading in readings.items()
+                if (sent := self._sent_live.get(nozzle)) is not reading and sent != reading
             ]
             if changed:
                 try:
