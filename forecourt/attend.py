@@ -14,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from forecourt.console import err, out
-from forecourt.guard import BadInput
+from forecourt.guard import BadInput, stops_by
 from scenarios.world.device import DeviceOnWire
+from sim.wires import is_tcp, write_pcapng
 
-__all__ = ["attend"]
+__all__ = ["attend", "pcapng_beside"]
 
 _LOOK_EVERY_S: Final = 0.25
 
@@ -27,7 +28,7 @@ def attend(device: DeviceOnWire, capture: Path | None) -> None:
 
     Args:
         device: not started yet.
-        capture: file that takes the bytes of its wire at the end.
+        capture: file that takes the bytes of its wire at the end; of a TCP wire a pcapng is written beside it.
 
     Raises:
         BadInput: a port is in use, there is no such serial device, or the capture cannot be written.
@@ -39,7 +40,7 @@ def attend(device: DeviceOnWire, capture: Path | None) -> None:
 async def _run(device: DeviceOnWire, capture: Path | None) -> None:
     asked_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stops_by(signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
     try:
         await device.start()
@@ -78,10 +79,18 @@ async def _run(device: DeviceOnWire, capture: Path | None) -> None:
 
 
 def _write(device: DeviceOnWire, path: Path) -> None:
+    """The capture, and beside it what Wireshark reads where there is TCP to put around the bytes."""
     try:
         device.wire.write(path)
+        if is_tcp(device.wire):
+            write_pcapng(device.wire, pcapng_beside(path), epoch_us=device.kernel.epoch_us)
     except OSError as error:
         raise BadInput(f"--capture {path} cannot be written: {error.strerror or error}") from None
+
+
+def pcapng_beside(path: Path) -> Path:
+    """Where the pcapng of a capture goes: ``wire.fcap`` and ``wire.pcapng``, ``wire`` and ``wire.pcapng``."""
+    return path.with_suffix(".pcapng") if path.suffix == ".fcap" else path.with_name(f"{path.name}.pcapng")
 
 
 async def _show(device: DeviceOnWire) -> None:
@@ -112,6 +121,8 @@ def _state(device: DeviceOnWire) -> str:
         return f"{condition}{', printing' if printer.busy else ''}, {len(printer.receipts)} receipts"
     if device.gauge is not None:
         return device.gauge.line()
+    if device.meter is not None:
+        return device.meter.line()
     now_us = device.kernel.now_us
     shown = []
     for point in device.equipment.points.values():

@@ -15,7 +15,7 @@ from forecourt.backends import backend_url, must_answer
 from forecourt.console import out, problem, progress
 from forecourt.device import device_app
 from forecourt.explain import explain_name
-from forecourt.folders import evidence_folder, is_there
+from forecourt.folders import claimed_folder, is_there
 from forecourt.guard import INTERRUPTED, BadInput, guarded
 from forecourt.replay_capture import EPILOG as REPLAY_CAPTURE_CODES
 from forecourt.replay_capture import replay_capture
@@ -26,7 +26,7 @@ __all__ = ["app", "main"]
 
 _EXIT_CODES: Final = (
     "Exit codes: 0 conformant, 1 not conformant (or, for replay, another trace), 2 usage or configuration, "
-    "3 inconclusive, 4 harness error, 130 interrupted (143 by SIGTERM)."
+    "3 inconclusive, 4 harness error, 130 interrupted (143 by SIGTERM, 129 by SIGHUP)."
 )
 _SEED: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -100,23 +100,22 @@ def run(
         raise BadInput(f"{loaded.source}: has no `wall` part, so there is nothing to measure")
     for url in urls:
         must_answer(url)
-    folder = evidence_folder(out_folder, loaded.scenario.name, seed)
+    with claimed_folder(out_folder, loaded.scenario.name, seed) as folder:
+        from scenarios.runner import RunFailed, RunOptions, run_scenario
 
-    from scenarios.runner import RunFailed, RunOptions, run_scenario
-
-    options = RunOptions(
-        seed=seed,
-        virtual=not (wall_only or urls),
-        wall=not virtual_only,
-        backend_urls=urls,
-        out=folder,
-        numbered=out_folder is None,
-    )
-    try:
-        with progress() as stages:
-            outcome = run_scenario(loaded, options, stages)
-    except RunFailed as error:
-        raise _failed(error) from None
+        options = RunOptions(
+            seed=seed,
+            virtual=not (wall_only or urls),
+            wall=not virtual_only,
+            backend_urls=urls,
+            out=folder,
+            numbered=out_folder is None,
+        )
+        try:
+            with progress() as stages:
+                outcome = run_scenario(loaded, options, stages)
+        except RunFailed as error:
+            raise _failed(error) from None
     console = out()
     print_verdicts(console, outcome.results, outcome.verdict, outcome.exit_code, loaded.scenario)
     figures: dict[str, object] = dict(outcome.figures)

@@ -2,22 +2,72 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import itertools
 import os
+import socket
+import sys
 import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from forecourt.guard import BadInput
 
-__all__ = ["evidence_folder", "is_there"]
+__all__ = ["claimed_folder", "evidence_folder", "is_there"]
 
 _LONGEST_NAME: Final = 200
 """File systems allow 255 bytes; the folder's working name is a little longer than its own."""
 
 
-def evidence_folder(wanted: Path | None, scenario: str, seed: str) -> Path:
-    """The folder of a run: the one asked for, or the first free ``evidence/<scenario>-<seed>-<n>``.
+@contextmanager
+def claimed_folder(wanted: Path | None, scenario: str, seed: str) -> Iterator[Path]:
+    """As `evidence_folder`, and nobody else gets the same one while this run lasts.
+
+    Raises:
+        BadInput: as there, or another run is about to write to the folder that was asked for.
+    """
+    others: list[Path] = []
+    while True:
+        folder = evidence_folder(wanted, scenario, seed, but=others)
+        claim = _claim(folder)
+        if claim is not None:
+            break
+        if wanted is not None:
+            raise BadInput(f"{folder} is where another run writes just now; give another folder with --out")
+        others.append(folder)
+    with claim:
+        if wanted is not None and (why := _taken(folder)):  # by a run that ended between look and claim
+            raise BadInput(f"{folder} {why}; give another folder with --out")
+        yield folder
+
+
+def _claim(folder: Path) -> socket.socket | None:
+    """Something that exists once on the machine for each folder and dies with this process; None when it is there already.
+
+    It is a socket with a name that is no file (unix(7), "abstract"), bound and never listened on: kill -9 leaves nothing that
+    would have to be told from a living run. Only Linux has such names; elsewhere two runs with one ``--out`` meet as late as when
+    the second one's evidence gets its name.
+    """
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    if sys.platform == "linux":
+        name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
+        try:
+            claim.bind(f"\0forecourt-evidence-{name}")
+        except OSError as error:
+            claim.close()
+            if error.errno == errno.EADDRINUSE:
+                return None
+            raise
+        # A worker that outlives this process for a moment must not keep the claim.
+        os.register_at_fork(after_in_child=claim.close)
+    return claim
+
+
+def evidence_folder(wanted: Path | None, scenario: str, seed: str, *, but: Collection[Path] = ()) -> Path:
+    """The folder of a run: the one asked for, or the first free ``evidence/<scenario>-<seed>-<n>`` that is none of ``but``.
 
     Raises:
         BadInput: the folder is in use, or nothing can be written there.
@@ -27,7 +77,7 @@ def evidence_folder(wanted: Path | None, scenario: str, seed: str) -> Path:
         folder = next(
             place
             for number in itertools.count(1)
-            if not is_there(place := base / f"{scenario}-{seed}-{number}")
+            if not is_there(place := base / f"{scenario}-{seed}-{number}") and place not in but
         )
     else:
         folder = wanted

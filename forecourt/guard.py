@@ -18,7 +18,7 @@ import typer
 from forecourt.console import UnwritableError, problem
 from scenarios import ExitCode
 
-__all__ = ["INTERRUPTED", "TERMINATED", "BadInput", "Terminated", "guarded"]
+__all__ = ["INTERRUPTED", "STOPPING", "TERMINATED", "BadInput", "Terminated", "guarded", "stops_by"]
 
 INTERRUPTED: Final = 128 + signal.SIGINT
 """Exit code after Ctrl-C, as a shell reports it: 130."""
@@ -26,13 +26,25 @@ INTERRUPTED: Final = 128 + signal.SIGINT
 TERMINATED: Final = 128 + signal.SIGTERM
 """Exit code after SIGTERM, which is how a CI job is cancelled: 143."""
 
+STOPPING: Final = (signal.SIGTERM, signal.SIGHUP)
+"""What asks a command to end, beside Ctrl-C: SIGHUP comes when its terminal is closed."""
+
 
 class BadInput(Exception):  # noqa: N818 - it names what the person gave, and reads so where it is raised
     """The person at the terminal gave something that cannot be used; the text tells them what."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM. It unwinds as Ctrl-C does, so that what was half-written is removed."""
+    """SIGTERM or SIGHUP (``number``). It unwinds as Ctrl-C does, so that what was half-written is removed."""
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__()
+        self.number = signal.Signals(number)
+
+
+def stops_by(*more: signal.Signals) -> tuple[signal.Signals, ...]:
+    """The signals that end a command now, after ``more``: SIGHUP only where nobody wants it ignored, as ``nohup`` does."""
+    return (*more, *(number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN))
 
 
 @contextmanager
@@ -42,7 +54,7 @@ def guarded() -> Iterator[None]:
     Raises:
         typer.Exit: with the exit code, after the message went to standard error.
     """
-    before = signal.signal(signal.SIGTERM, _terminate)
+    before = {number: signal.signal(number, _terminate) for number in stops_by()}
     log = _Log(sys.stderr)
     log.setFormatter(logging.Formatter("%(name)s: %(message)s"))
     logging.getLogger().addHandler(log)
@@ -54,10 +66,10 @@ def guarded() -> Iterator[None]:
         log.hush()
         problem(str(error))
         raise typer.Exit(int(ExitCode.USAGE)) from None
-    except Terminated:
+    except Terminated as stopped:
         log.hush()
-        problem("stopped by SIGTERM; no evidence was written", word="stopped")
-        raise typer.Exit(TERMINATED) from None
+        problem(f"stopped by {stopped.number.name}; no evidence was written", word="stopped")
+        raise typer.Exit(128 + stopped.number) from None
     except KeyboardInterrupt:
         log.hush()
         problem("interrupted; no evidence was written", word="stopped")
@@ -69,7 +81,8 @@ def guarded() -> Iterator[None]:
             raise
         _harness_error(error)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         logging.getLogger().removeHandler(log)
         if log.level > logging.CRITICAL:
             # Coroutines that an error left where they stood are told of as late as the interpreter's own end.
@@ -79,8 +92,8 @@ def guarded() -> Iterator[None]:
 _SILENCE: Final = logging.NullHandler()
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise Terminated
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated(number)
 
 
 class _Log(logging.StreamHandler[TextIO]):

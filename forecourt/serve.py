@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from forecourt.console import err, out, progress
-from forecourt.guard import BadInput
+from forecourt.guard import BadInput, stops_by
 from scenarios import Scenario
 from scenarios.measured.foreign import ForeignError, foreign_backend
 from scenarios.measured.system import MeasuredSystem
@@ -29,6 +30,9 @@ from scenarios.world.keys import wall_keys
 __all__ = ["serve_station"]
 
 _LOOK_EVERY_S: Final = 0.5
+
+_PLACE: Final = re.compile(r"\('([^']+)', (\d+)\)|([\d.]+):(\d+): ")
+"""Where a port was wanted, in asyncio's words or in ours."""
 
 
 def serve_station(
@@ -75,13 +79,14 @@ def serve_station(
             ports=ports,
             devices_only=devices_only,
         )
-        asyncio.run(_serve(system, show_keys=show_keys))
+        asyncio.run(_serve(system, ports, show_keys=show_keys))
 
 
-async def _serve(system: MeasuredSystem, *, show_keys: bool) -> None:
+async def _serve(system: MeasuredSystem, ports: Mapping[str, int], *, show_keys: bool) -> None:
     asked_to_stop = asyncio.Event()
+    is_up = False
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stops_by(signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
     stop = asyncio.create_task(asked_to_stop.wait())
     try:
@@ -94,8 +99,11 @@ async def _serve(system: MeasuredSystem, *, show_keys: bool) -> None:
                 await starting
             except asyncio.CancelledError:
                 return
-            except (ChildError, PostgresError, OSError, ValueError) as error:
+            except ChildError as error:
+                raise BadInput(_port_in_use(error.refusal, ports) or error.refusal or str(error)) from error
+            except (PostgresError, OSError, ValueError) as error:
                 raise BadInput(str(error)) from error
+        is_up = True
         _print_places(out(), system, show_keys=show_keys)
         watching = asyncio.create_task(_watch(system))
         await asyncio.wait({watching, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -106,7 +114,22 @@ async def _serve(system: MeasuredSystem, *, show_keys: bool) -> None:
     finally:
         stop.cancel()
         await system.stop()
-        err().print("stopped")
+        if is_up or asked_to_stop.is_set():
+            err().print("stopped")
+
+
+def _port_in_use(refusal: str, ports: Mapping[str, int]) -> str:
+    """What a process said of a port that it could not have, in one line with the option that asked for it; empty if it did not."""
+    found = _PLACE.search(refusal)
+    if found is None or "already in use" not in refusal.lower():
+        return ""
+    host, port = found[1] or found[3], int(found[2] or found[4])
+    options = [
+        f"--control-port {port}" if name == "control" else f"--port {name}={port}"
+        for name, wanted in ports.items()
+        if wanted == port
+    ]
+    return f"{host}:{port} is in use{f' ({options[0]})' if options else ''}"
 
 
 def _print_places(console: Console, system: MeasuredSystem, *, show_keys: bool) -> None:

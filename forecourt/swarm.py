@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from forecourt.console import out, progress
-from forecourt.folders import evidence_folder
+from forecourt.folders import claimed_folder
 from forecourt.guard import BadInput
 from forecourt.tables import print_figures
 
@@ -49,14 +49,14 @@ def swarm_scenario(
         raise BadInput(
             f"{scenario.name} has no `swarm` part, so every seed would have the same faults: give --faults N"
         )
-    folder = evidence_folder(out_folder, f"{scenario.name}-swarm", str(first))
     options = SwarmOptions(seeds=seeds, first=first, budget_s=budget_s, shrink_s=shrink_s, workers=workers)
-    with progress() as stages:
-        result = run_swarm(scenario, options, stages.stage)
-    try:
-        written = write_swarm(folder, scenario, result)
-    except OSError as error:
-        raise BadInput(f"{folder} cannot be written: {error.strerror or error}") from None
+    with claimed_folder(out_folder, f"{scenario.name}-swarm", str(first)) as folder:
+        with progress() as stages:
+            result = run_swarm(scenario, options, stages.stage)
+        try:
+            written = write_swarm(folder, scenario, result)
+        except OSError as error:
+            raise BadInput(f"{folder} cannot be written: {error.strerror or error}") from None
     _print(result)
     print_figures(out(), {"results": written[0], **({"smallest": written[1]} if len(written) > 1 else {})})
     raise typer.Exit(int(result.exit_code))

@@ -30,7 +30,19 @@ _PR_SET_PDEATHSIG = 1
 
 
 class ChildError(Exception):
-    """A process did not come up; the message holds the end of its log."""
+    """A process did not come up; the message holds the end of its log.
+
+    Attributes:
+        refusal: what it said last, when it left because of its configuration or a port in use (exit code 2); else empty.
+    """
+
+    def __init__(self, text: str, *, refusal: str = "") -> None:
+        super().__init__(text)
+        self.refusal = refusal
+
+
+_REFUSED = 2
+"""Exit code of every process here for a configuration that it cannot work with."""
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> None:
@@ -97,8 +109,10 @@ class ChildProcess:
         except (TimeoutError, ValueError) as error:
             await self.kill()
             what = "took too long to start" if isinstance(error, TimeoutError) else "did not start"
+            refused = self._process.returncode == _REFUSED
             raise ChildError(
-                f"{self.name} {what}; its log {self._log} ends with:\n{self.log_tail()}"
+                f"{self.name} {what}; its log {self._log} ends with:\n{self.log_tail()}",
+                refusal=self.log_tail(lines=1) if refused else "",
             ) from error
         self._drain = asyncio.create_task(self._swallow(stdout), name=f"drain {self.name}")
         return self.ready

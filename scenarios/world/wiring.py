@@ -25,6 +25,7 @@ _CURRENT_LOOP_BAUD: Final = 5787
 
 _MODBUS_PORT: Final = 502
 _PRINTER_PORT: Final = 9100
+_GAUGE_PORT: Final = 10_001
 """Ports that these devices listen on in the field; captures name them."""
 
 _PRINTER_BYTES_PER_S: Final = 1_000_000
@@ -64,6 +65,7 @@ def connect(world: VirtualWorld) -> None:
             capture=_capture(world, "gauge"),
             names=("site", "gauge"),
             redial_us=5_000_000,
+            tcp_port=_GAUGE_PORT,
         )
         world.plan.attach(link.faults)
 

@@ -135,6 +135,8 @@ class NodeHost:
             raise
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
         self.port = self._server.sockets[0].getsockname()[1]
+        if self._capture is not None:
+            self._capture.describe(tcp_port=self.port)
         self.machine.on_wake = self._wake
         self._task = loop.create_task(self._keep_dialled(), name=f"node-{self.name}")
         self.machine.start(Endpoint(self._interface, self.port), self._clock())

@@ -37,7 +37,8 @@ def read_until(process: subprocess.Popen[str], words: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "SIGTERM")]
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "SIGTERM"), (signal.SIGHUP, 129, "SIGHUP")],
 )
 def test_a_signal_in_mid_run_ends_it_at_once_and_leaves_nothing(tmp_path, number, code, word):
     with start("run", "kunming-peak", "--virtual-only", "--out", "here/evidence", cwd=tmp_path) as process:
@@ -51,6 +52,41 @@ def test_a_signal_in_mid_run_ends_it_at_once_and_leaves_nothing(tmp_path, number
     assert "Task was destroyed" not in err
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert not (tmp_path / "here" / "evidence").exists()
+
+
+def test_who_wants_sighup_ignored_is_heeded(tmp_path):
+    """As under `nohup`: the run goes on, and SIGTERM ends it."""
+    command = [
+        "/bin/sh",
+        "-c",
+        f"trap '' HUP; exec {sys.executable} -m forecourt run kunming-peak --virtual-only",
+    ]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        read_until(process, "0 %")
+        process.send_signal(signal.SIGHUP)
+        read_until(process, "%")  # it goes on
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+
+
+def test_two_runs_with_one_out_learn_of_each_other_at_once_and_kill_9_leaves_no_claim(tmp_path):
+    arguments = ("run", "kunming-peak", "--virtual-only", "--out", "e")
+    with start(*arguments, cwd=tmp_path) as first:
+        read_until(first, "0 %")
+        with start(*arguments, cwd=tmp_path) as second:
+            out, err = second.communicate(timeout=60)
+        assert second.returncode == 2, err
+        assert out == ""
+        assert err == "error: e is where another run writes just now; give another folder with --out\n"
+        assert first.poll() is None
+        first.kill()
+        first.communicate(timeout=60)
+    with start(*arguments, cwd=tmp_path) as third:
+        read_until(third, "0 %")
+        third.kill()
+        third.communicate(timeout=60)
+    assert not (tmp_path / "e").exists()
 
 
 def test_ctrl_c_outside_any_command_shows_no_traceback(tmp_path):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from forecourt.folders import evidence_folder
+from forecourt import folders
+from forecourt.folders import claimed_folder, evidence_folder
 from forecourt.guard import BadInput
 
 
@@ -19,6 +20,41 @@ def test_the_first_free_number_is_taken(tmp_path, monkeypatch):
         assert folder == Path(f"evidence/smoke-7-{number}")
         folder.mkdir(parents=True)
     assert evidence_folder(None, "smoke", "8") == Path("evidence/smoke-8-1")
+
+
+def test_a_folder_is_claimed_once_by_whatever_name_and_free_again_afterwards(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    with claimed_folder(Path("e"), "smoke", "1") as folder:
+        assert folder == Path("e")
+        for same in (Path("e"), tmp_path / "e", Path("link/e"), Path("x/../e")):
+            with pytest.raises(BadInput, match=r"e is where another run writes just now; give another"):
+                claimed_folder(same, "smoke", "1").__enter__()
+        with claimed_folder(Path("f"), "smoke", "1") as other:
+            assert other == Path("f")
+    with claimed_folder(tmp_path / "e", "smoke", "1"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
+def test_two_runs_without_a_name_get_one_number_each(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with claimed_folder(None, "smoke", "7") as first, claimed_folder(None, "smoke", "7") as second:
+        assert (first, second) == (Path("evidence/smoke-7-1"), Path("evidence/smoke-7-2"))
+
+
+def test_a_run_that_ended_between_look_and_claim_is_noticed(tmp_path, monkeypatch):
+    target = tmp_path / "e"
+    claim = folders._claim
+
+    def late(folder: Path):
+        folder.mkdir()
+        (folder / "run.json").touch()
+        return claim(folder)
+
+    monkeypatch.setattr(folders, "_claim", late)
+    with pytest.raises(BadInput, match="already exists and holds files"):
+        claimed_folder(target, "smoke", "1").__enter__()
 
 
 def test_trying_out_leaves_nothing_behind(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -39,7 +40,7 @@ def read_table(process: subprocess.Popen[str]) -> dict[str, str]:
     raise AssertionError(process.stderr.read() if process.stderr else "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_devices_wait_for_a_driver_until_a_signal(tmp_path, number):
     with start("smoke", "--devices-only", "--logs", "logs", cwd=tmp_path) as process:
         places = read_table(process)
@@ -70,17 +71,25 @@ def test_a_signal_while_it_starts_stops_it_too(tmp_path):
     assert out == ""
 
 
-@pytest.mark.parametrize("name", ["control", "printer", "pumps", "gateway"])
-def test_a_port_in_use_is_told(tmp_path, name):
+def told_of_a_port_in_use(tmp_path, option: str, *arguments: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with start("smoke", "--devices-only", "--port", f"{name}={port}", cwd=tmp_path) as process:
-            out, err = process.communicate(timeout=60)
+        words = f"{option}{port}"
+        with start("smoke", *arguments, *words.split(), cwd=tmp_path) as process:
+            out, err = process.communicate(timeout=100)
     assert process.returncode == 2, err
     assert out == ""
-    assert str(port) in err
-    assert "in use" in err
-    assert "Traceback" not in err
+    told = [line for line in err.splitlines() if not re.match(r"starting the .+: \d+ %$", line)]
+    assert told == [f"error: 127.0.0.1:{port} is in use ({words})"]
+
+
+@pytest.mark.parametrize("option", ["--control-port ", "--port printer=", "--port pumps=", "--port gateway="])
+def test_a_port_in_use_is_told_in_one_line(tmp_path, option):
+    told_of_a_port_in_use(tmp_path, option, "--devices-only")
+
+
+def test_a_backend_s_port_in_use_is_told_in_one_line(tmp_path):
+    told_of_a_port_in_use(tmp_path, "--port backend-a=")
 
 
 def test_a_port_that_nothing_has_is_told(tmp_path):
