@@ -1,19 +1,14 @@
-"""Both ends of the line: what each byte does, in any pieces, with noise, with every byte value everywhere."""
+"""Both ends of the line: what each byte does, echoes, deviations."""
 
 from __future__ import annotations
 
-import random
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from protocols.sansio import NEED_DATA, HarnessProtocolError, LocalProtocolError, Machine, Outgoing
+from protocols.sansio import HarnessProtocolError, LocalProtocolError, Machine, Outgoing
 from protocols.twowire import (
     EIGHT_DIGITS,
     NOZZLE_QUERY,
     SIX_DIGITS,
-    BadAnswer,
     BadData,
     BadReason,
     BlockSent,
@@ -23,7 +18,6 @@ from protocols.twowire import (
     ControllerSide,
     Deviation,
     DeviationKind,
-    GradeTotals,
     LineTiming,
     MoneyAnswer,
     MoneyPreset,
@@ -34,78 +28,15 @@ from protocols.twowire import (
     PumpSide,
     Quirks,
     ReplyTimeout,
-    SpecialFunction,
     Status,
     StatusAnswer,
-    Totals,
     TotalsAnswer,
-    Transaction,
     TransactionAnswer,
-    Unexpected,
-    UnknownBlock,
     VolumePreset,
     Wait,
-    decode_sent,
-    decode_totals,
-    decode_transaction,
 )
 
-MS = 1_000
-
-
-class Head:
-    """A pump's mind that writes down what it is told."""
-
-    def __init__(self, pump=1):
-        self.pump = pump
-        self.told = Status.IDLE
-        self.did = []
-        self.takes = True
-        self.money_units = 1234
-        self.sale = Transaction(pump=pump, grade=2, price_units=780, volume_units=10_000, money_units=7_800)
-        self.counted = Totals(
-            grades=tuple(
-                GradeTotals(grade=grade, volume_units=5, money_units=6, price_1_units=770, price_2_units=771)
-                for grade in (1, 2)
-            )
-        )
-
-    def status(self, now_us):
-        return self.told
-
-    def authorise(self, now_us):
-        self.did.append("authorise")
-
-    def stop(self, now_us):
-        self.did.append("stop")
-
-    def data(self, block, now_us):
-        self.did.append(block)
-        return self.takes
-
-    def nozzle(self, now_us):
-        return NozzleRecord.of(self.pump, 2) if self.told is Status.CALL else None
-
-    def transaction(self, now_us):
-        return self.sale
-
-    def totals(self, now_us):
-        return self.counted
-
-    def money(self, now_us):
-        return self.money_units
-
-
-def drain(side):
-    events = []
-    while (event := side.next_event()) is not NEED_DATA:
-        events.append(event)
-    return events
-
-
-def answer(side, data, now_us=0):
-    side.receive_data(data, now_us)
-    return b"".join(out.data for out in side.data_to_send(now_us))
+from .twowire_line import MS, Head, answer, drain
 
 
 class Line:
@@ -393,276 +324,6 @@ def test_other_pumps_answers_mean_nothing_to_a_pump():
     )
     assert answer(side, heard) == b""
     assert heads[1].did == []
-
-
-# -- damaged answers --------------------------------------------------------------------------------------------------
-
-
-def ask(side, command, now_us=0):
-    side.command(command, 1, now_us)
-    side.data_to_send(now_us)
-
-
-def until_idle(side):
-    events = drain(side)
-    while side.busy:
-        side.handle_timer(side.next_timer())
-        events += drain(side)
-    return events
-
-
-ANSWERS = [
-    (Command.TRANSACTION, Head().sale.encode()),
-    (Command.TOTALS, Head().counted.encode()),
-    (Command.MONEY, bytes.fromhex("E0 E2 E2 E0 E0 E0")),
-]
-
-
-@pytest.mark.parametrize(("command", "data"), ANSWERS)
-def test_an_answer_cut_at_every_offset_is_a_time_out(command, data):
-    for length in range(len(data)):
-        side = ControllerSide([1])
-        ask(side, command)
-        side.receive_data(data[:length], MS)
-        (event,) = until_idle(side)
-        assert type(event) is ReplyTimeout
-        # The next good answer is understood.
-        ask(side, Command.STATUS, 10**6)
-        side.receive_data(b"\x61", 10**6 + 20 * MS)
-        assert drain(side) == [StatusAnswer(pump=1, status=Status.IDLE)]
-
-
-@pytest.mark.parametrize(("command", "data"), ANSWERS)
-def test_every_byte_value_at_every_position_of_an_answer(command, data):
-    side = ControllerSide([1])
-    now_us = 0
-    for position in range(len(data)):
-        for value in range(256):
-            now_us += 10**6
-            ask(side, command, now_us)
-            side.receive_data(data[:position] + bytes((value,)) + data[position + 1 :], now_us + MS)
-            events = until_idle(side)
-            kinds = {type(event) for event in events} - {
-                Unexpected,
-                Deviation,
-            }  # our own byte looks like an echo
-            if command is Command.MONEY:
-                assert len(kinds) == 1
-                assert kinds <= {MoneyAnswer, BadAnswer, ReplyTimeout}
-            elif value == data[position]:
-                assert kinds in ({TransactionAnswer}, {TotalsAnswer})
-            else:
-                assert kinds in ({BadAnswer}, {ReplyTimeout}), (position, value)
-            assert not side.busy
-
-
-def test_noise_before_an_answer_does_no_harm():
-    side = ControllerSide([1])
-    ask(side, Command.TRANSACTION)
-    side.receive_data(b"\x00\x33\x62" + Head().sale.encode(), MS)
-    assert type(drain(side)[-1]) is TransactionAnswer
-
-
-def test_a_status_of_another_pump_is_not_taken():
-    side = ControllerSide([1, 2])
-    ask(side, Command.STATUS)
-    side.receive_data(b"\x62", MS)
-    assert drain(side) == [Unexpected(pump=1, raw=b"\x62")]
-    side.receive_data(b"\x71", 2 * MS)
-    assert drain(side) == [StatusAnswer(pump=1, status=Status.CALL)]
-
-
-def test_after_a_bad_answer_the_line_is_left_in_peace():
-    side = ControllerSide([1])
-    ask(side, Command.MONEY)
-    side.receive_data(b"\xe1\xf0", MS)
-    assert side.busy  # more of it may be on its way
-    side.receive_data(b"\xe1\xe1\xe1\xe1", 2 * MS)
-    assert until_idle(side) == [
-        BadAnswer(pump=1, wait=Wait.MONEY, reason=BadReason.BODY, raw=b"\xe1\xf0"),
-    ]
-
-
-def test_a_broken_stream_ends_half_an_answer():
-    side = ControllerSide([1])
-    ask(side, Command.TRANSACTION)
-    side.connection_lost(MS)
-    assert side.busy
-    side.receive_data(b"\xff\xf1", MS)
-    side.connection_lost(2 * MS)
-    assert drain(side) == [ReplyTimeout(pump=1, wait=Wait.TRANSACTION)]
-
-
-# -- Hypothesis -------------------------------------------------------------------------------------------------------
-
-MODELS = st.sampled_from([SIX_DIGITS, EIGHT_DIGITS])
-
-
-def units(digits):
-    return st.integers(0, 10**digits - 1)
-
-
-@st.composite
-def sent_blocks(draw):
-    model = draw(MODELS)
-    grade = draw(st.integers(1, 16))
-    level = draw(st.sampled_from([1, 2]))
-    maybe = draw(st.sampled_from([None, grade]))
-    named = {} if maybe is None else {"grade": maybe, "level": level}
-    block = draw(
-        st.sampled_from(
-            [
-                PriceChange(grade=grade, level=level, price_units=draw(units(model.price))),
-                VolumePreset(volume_units=draw(units(model.preset_volume)), **named),
-                MoneyPreset(money_units=draw(units(model.preset_money)), **named),
-                SpecialFunction(number=draw(units(3))),
-            ]
-        )
-    )
-    return model, block
-
-
-@given(sent_blocks())
-def test_sent_blocks_round_trip(case):
-    model, block = case
-    data = block.encode(model)
-    sent = decode_sent(data, model, strict_length=True)
-    assert (sent.block, sent.deviations) == (block, ())
-
-
-@st.composite
-def transactions(draw):
-    model = draw(MODELS)
-    nibble = st.integers(0, 15)
-    return model, Transaction(
-        pump=draw(st.integers(1, 16)),
-        grade=draw(st.integers(1, 16)),
-        level=draw(st.sampled_from([1, 2])),
-        price_units=draw(units(model.price)),
-        volume_units=draw(units(model.volume)),
-        money_units=draw(units(model.money)),
-        marker=draw(nibble),
-        unknown=draw(st.tuples(nibble, nibble, nibble)),
-    )
-
-
-@given(transactions())
-def test_transactions_round_trip(case):
-    model, transaction = case
-    assert len(transaction.encode(model)) == model.transaction_words
-    assert decode_transaction(transaction.encode(model), model) == transaction
-
-
-@given(MODELS, st.lists(st.integers(1, 16), unique=True, max_size=8), st.randoms(use_true_random=False))
-def test_totals_round_trip(model, grades, rng):
-    totals = Totals(
-        grades=tuple(
-            GradeTotals(
-                grade=grade,
-                volume_units=rng.randrange(10**model.totals),
-                money_units=rng.randrange(10**model.totals),
-                price_1_units=rng.randrange(10**model.price),
-                price_2_units=rng.randrange(10**model.price),
-            )
-            for grade in grades
-        )
-    )
-    assert len(totals.encode(model)) == model.totals_words(len(grades))
-    assert decode_totals(totals.encode(model), model) == totals
-
-
-@settings(max_examples=60)
-@given(st.data())
-def test_any_pieces_give_the_same_answers_and_news(data):
-    """A whole conversation, cut anywhere, is the same conversation."""
-    stream = (
-        b"\x01\x21"
-        + VolumePreset(volume_units=500).encode()
-        + b"\x01\x11\x01\x41\x51\x61\x31\x21"
-        + NOZZLE_QUERY.encode()
-        + b"\x21"
-        + PriceChange(grade=1, price_units=700).encode()[:-1]
-        + b"\x01\x01\xfc"
-    )
-    cuts = sorted(data.draw(st.sets(st.integers(1, len(stream) - 1), max_size=12)))
-    whole, parts = Head(), Head()
-    whole.told = parts.told = Status.CALL
-    one, other = PumpSide({1: whole}), PumpSide({1: parts})
-    expected = answer(one, stream)
-    got = b"".join(answer(other, stream[a:b]) for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True))
-    assert got == expected
-    assert parts.did == whole.did
-    assert drain(other) == drain(one)
-
-
-# -- fuzz -------------------------------------------------------------------------------------------------------------
-
-
-def fuzz(frames: int, seed: str) -> None:
-    """Random and damaged bytes into both sides: no crash, and the next good question is answered."""
-    rng = random.Random(seed)
-    head = Head()
-    pump, site = PumpSide({1: head}), ControllerSide([1])
-    good = [
-        b"\x01",
-        b"\x21" + VolumePreset(volume_units=500, grade=1).encode(),
-        b"\x21" + NOZZLE_QUERY.encode(),
-        head.sale.encode(),
-        head.counted.encode(),
-        NozzleRecord.of(1, 1).encode(),
-        UnknownBlock(body=b"\xf3\xe1").encode(),
-    ]
-    now_us = 0
-    for number in range(frames):
-        kind = rng.randrange(3)
-        if kind == 0:
-            data = rng.randbytes(rng.randrange(1, 40))
-        elif kind == 1:
-            data = bytes(0xE0 | rng.randrange(32) for _ in range(rng.randrange(1, 40)))
-        else:
-            mutable = bytearray(rng.choice(good))
-            for _ in range(rng.randrange(1, 4)):
-                mutable[rng.randrange(len(mutable))] = rng.randrange(256)
-            data = bytes(mutable)
-        now_us += 3_000
-        pump.receive_data(data, now_us)
-        pump.data_to_send(now_us)
-        if not site.busy:
-            if rng.random() < 0.2:
-                site.send(1, NOZZLE_QUERY, now_us)
-            else:
-                site.command(
-                    rng.choice([Command.STATUS, Command.TRANSACTION, Command.TOTALS, Command.MONEY]),
-                    1,
-                    now_us,
-                )
-        site.data_to_send(now_us)
-        site.receive_data(data, now_us)
-        due_us = site.next_timer()
-        if due_us is not None and due_us <= now_us:
-            site.handle_timer(now_us)
-        drain(site)
-        if number % 100 == 0:
-            drain(pump)
-            head.did.clear()
-            pump.receive_data(b"\x01\x01", now_us)  # ends a block under way; perhaps a data error first
-            pump.data_to_send(now_us)
-            assert answer(pump, b"\x01", now_us) == b"\x61"
-            until_idle(site)
-            now_us += 10**6
-            ask(site, Command.STATUS, now_us)
-            site.receive_data(b"\x61", now_us + MS)
-            assert drain(site)[-1] == StatusAnswer(pump=1, status=Status.IDLE)
-
-
-def test_fuzz_a_little():
-    fuzz(20_000, "twowire")
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_fuzz_a_million():
-    fuzz(1_000_000, "twowire/million")
 
 
 def test_bursts_are_outgoing():

@@ -1,18 +1,18 @@
+"""The DART driver and a small pump: sales, presets, prices, the grid of polls."""
+
 from __future__ import annotations
 
 import random
 
 import pytest
 
-from protocols.dart import CommandCode, FilledReport, PumpStatus
+from protocols.dart import CommandCode, PumpStatus
 from reference.site.config import ConfigError
 from reference.site.dart import DartDriver
-from reference.site.driver import SaleNotStored
 from reference.site.events import (
     Authorised,
     AuthoriseRefused,
     DeliveryVoid,
-    LineDown,
     LineUp,
     LiveAmount,
     NozzleLifted,
@@ -24,57 +24,7 @@ from reference.site.events import (
 )
 from reference.site.witness import Witness
 
-SECOND = 1_000_000
-
-
-class Rig:
-    """A driver, a pump and the wire between them; `policy` authorises every lift at once."""
-
-    def __init__(self, fake, *, policy=True, count=1, memory=None, pumps=None, preset_fen=None, **config):
-        self.driver = DartDriver(fake.config(count, **config))
-        self.pumps = pumps or [fake.Pump(0x51 + k) for k in range(count)]
-        self.line = fake.Line(self.driver, self.pumps)
-        self.events = []
-        self.policy = policy
-        self.preset_fen = preset_fen
-        self.refuse_to_store = 0
-        self.driver.listener = self.hear
-        self.memory = {} if memory is None else memory
-        for nozzle, witness in self.memory.items():
-            self.driver.remember(nozzle, witness)
-
-    @property
-    def pump(self):
-        return self.pumps[0]
-
-    def hear(self, event):
-        if isinstance(event, SaleCaptured) and self.refuse_to_store:
-            self.refuse_to_store -= 1
-            raise SaleNotStored
-        self.events.append(event)
-        if isinstance(event, (SaleCaptured, TotalsRead)):
-            self.memory[event.nozzle] = event.witness
-        if isinstance(event, NozzleLifted) and self.policy:
-            assert self.driver.authorise(event.fuelling_point, event.nozzle, preset_fen=self.preset_fen)
-
-    def run(self, seconds):
-        self.line.run(round(seconds * SECOND))
-
-    def of(self, kind):
-        return [event for event in self.events if isinstance(event, kind)]
-
-    def sales(self):
-        return [(e.nozzle, e.volume_ml, e.amount_fen, e.flags) for e in self.of(SaleCaptured)]
-
-    def fill(self, pulses=2000, nozzle=1):
-        self.pump.lift(nozzle)
-        self.run(4)
-        self.pump.flow(pulses // 2)
-        self.run(1)
-        self.pump.flow(pulses - pulses // 2)
-        self.run(1)
-        self.pump.hang_up()
-        self.run(5)
+from .dart_rig import SECOND, Rig
 
 
 def test_a_full_sale_in_order(fake):
@@ -144,203 +94,6 @@ def test_price_is_programmed_into_an_empty_pump_before_the_first_sale(fake):
     assert rig.of(PriceSet)[0].confirmed
     rig.fill()
     assert rig.of(SaleCaptured)[0].price_fen_per_l == 812
-
-
-@pytest.mark.requirement("fd-link.offline-after-k-missed-polls", "fd-link.failure-counter-resets")
-@pytest.mark.parametrize("flaps", [1, 20])
-def test_offline_after_exactly_k_missed_polls_each_time(fake, flaps):
-    rig = Rig(fake, missed_polls_offline=5)
-    rig.run(5)
-    for flap in range(flaps):
-        rig.line.drop_polls = 4
-        rig.run(3)
-        assert len(rig.of(LineDown)) == flap, "four lost polls are not off-line"
-        rig.line.drop_polls = 5
-        before_us = rig.line.now_us
-        rig.run(5)
-        downs = rig.of(LineDown)
-        assert len(downs) == flap + 1
-        # five polls, one period apart, and the patience with the fifth
-        assert 4 * 250_000 <= downs[-1].at_us - before_us <= 5 * 250_000 + 60_000
-        assert len(rig.of(LineUp)) == flap + 2
-
-
-@pytest.mark.requirement("fd-link.reads-before-commands-after-recovery")
-def test_after_a_lost_link_the_first_frames_read(fake):
-    rig = Rig(fake)
-    rig.run(5)
-    rig.fill(1000)
-    rig.line.cut = True
-    rig.run(5)
-    rig.pump.commands.clear()
-    rig.line.cut = False
-    rig.pump.lift()
-    rig.run(5)
-    first_command = next(
-        i for i, c in enumerate(rig.pump.commands) if c in ("RESET", "CD2", "AUTHORISE", "CD5")
-    )
-    reads = rig.pump.commands[:first_command]
-    assert reads[0] == "RETURN_STATUS"
-    assert "RETURN_FILLING" in reads
-    assert reads.count("CD101") == 4, "both totals of both nozzles"
-    assert len(rig.sales()) == 1
-
-
-@pytest.mark.requirement(
-    "fd-link.reads-before-commands-after-recovery", "fc-sale.one-delivery-one-ledger-sale"
-)
-def test_a_sale_that_ends_while_the_link_is_lost_is_captured_once(fake):
-    rig = Rig(fake)
-    rig.run(5)
-    rig.pump.lift()
-    rig.run(4)
-    rig.pump.flow(500)
-    rig.run(1)
-    rig.line.cut = True
-    rig.pump.flow(700)
-    rig.pump.hang_up()
-    rig.run(8)
-    assert rig.driver.status(1).state is PointState.OFFLINE
-    rig.line.cut = False
-    rig.run(8)
-    assert rig.sales() == [(11, 12_000, 9_000, ("recovered",))]
-    rig.fill(300)
-    assert [s[1] for s in rig.sales()] == [12_000, 3_000]
-
-
-@pytest.mark.requirement("fd-met.live-values-grow-and-end-at-sale")
-def test_figures_never_fall_while_the_link_is_lost_and_read_again(fake):
-    rig = Rig(fake)
-    rig.run(5)
-    rig.pump.lift()
-    rig.run(4)
-    shown = []
-
-    def watch(seconds):
-        for _ in range(10 * seconds):
-            rig.run(0.1)
-            status = rig.driver.status(1)
-            shown.append((status.delivering, status.volume_ml))
-
-    rig.pump.flow(500)
-    watch(2)
-    rig.line.cut = True
-    rig.pump.flow(300)
-    watch(6)
-    assert rig.driver.status(1).state is PointState.OFFLINE
-    rig.line.cut = False
-    watch(6)  # read before command: for a while nothing but the status is known
-    rig.pump.flow(200)
-    watch(2)
-    begun = [one for one in shown if one[0] is not None]
-    assert shown[-len(begun) :] == begun, "a delivery that has begun stays one"
-    assert {nozzle for nozzle, _ in begun} == {11}
-    assert [volume_ml for _, volume_ml in begun] == sorted(volume_ml for _, volume_ml in begun)
-    assert begun[-1] == (11, 10_000)
-
-
-@pytest.mark.requirement("fd-met.live-values-grow-and-end-at-sale")
-def test_a_smaller_figure_of_the_same_delivery_is_not_shown_and_the_next_one_starts_from_nothing(fake):
-    rig = Rig(fake)
-    rig.run(5)
-    rig.pump.lift()
-    rig.run(4)
-    rig.pump.flow(500)
-    rig.run(1)
-    rig.pump.report(FilledReport(volume_units=499, amount_units=3742))  # an old block, told once more
-    rig.run(1)
-    assert rig.driver.status(1).volume_ml == 5_000
-    assert [event.volume_ml for event in rig.of(LiveAmount)] == [5_000]
-    rig.pump.hang_up()
-    rig.run(4)
-    assert rig.driver.status(1).volume_ml == 0
-    rig.pump.lift()
-    rig.run(4)
-    rig.pump.flow(30)
-    rig.run(1)
-    assert (rig.driver.status(1).delivering, rig.driver.status(1).volume_ml) == (11, 300)
-    assert [sale[1] for sale in rig.sales()] == [5_000]
-
-
-@pytest.mark.requirement("fd-pwr.partial-sale-is-reconstructed")
-def test_a_delivery_that_was_never_seen_is_reconstructed_from_the_totaliser(fake):
-    rig = Rig(fake)
-    rig.run(5)
-    rig.line.cut = True
-    rig.run(5)
-    # Two deliveries by other means while nobody listened: only the second is on the display.
-    rig.pump.count(1500, 11_250)
-    rig.pump.count(400, 3_000)
-    rig.pump.volume, rig.pump.amount = 400, 3_000
-    rig.line.cut = False
-    rig.run(12)
-    assert rig.sales() == [
-        (11, 15_000, 11_250, ("reconstructed", "recovered")),
-        (11, 4_000, 3_000, ("recovered",)),
-    ]
-    rig.run(5)
-    assert len(rig.sales()) == 2
-
-
-def test_a_delivery_found_running_at_a_restart_is_adopted(fake):
-    rig = Rig(fake)
-    rig.run(5)
-    rig.pump.lift()
-    rig.run(4)
-    rig.pump.flow(800)
-    rig.run(1)
-    again = Rig(fake, memory=rig.memory, pumps=rig.pumps)
-    again.run(3)
-    assert again.driver.status(1).state is PointState.FUELLING
-    again.pump.flow(200)
-    again.pump.hang_up()
-    again.run(5)
-    assert again.sales() == [(11, 10_000, 7_500, ())]
-    # without any memory (a new controller) the running delivery is still one sale
-    rig.pump.lift()
-    again.run(4)
-    again.pump.flow(100)
-    fresh = Rig(fake, pumps=rig.pumps)
-    fresh.run(3)
-    fresh.pump.hang_up()
-    fresh.run(5)
-    assert fresh.sales() == [(11, 1_000, 750, ("adopted",))]
-
-
-def test_restarts_at_any_moment_capture_each_delivery_once(fake):
-    rng = random.Random("restarts")
-    memory, sold = {}, []
-    pump = fake.Pump()
-    rig = Rig(fake, memory=memory, pumps=[pump])
-    rig.run(5)
-    for _ in range(40):
-        pulses = rng.randrange(100, 5000)
-        steps = [
-            lambda: pump.lift(rng.choice((1, 2))),
-            lambda pulses=pulses: pump.flow(pulses),
-            pump.hang_up,
-        ]
-        for step in steps:
-            while (
-                step is not pump.hang_up
-                and step is not steps[0]
-                and pump.status
-                not in (
-                    PumpStatus.AUTHORISED,
-                    PumpStatus.FILLING,
-                )
-            ):
-                rig.run(0.5)
-            step()
-            rig.run(rng.uniform(0, 3))
-            if rng.random() < 0.5:
-                sold += rig.sales()
-                rig = Rig(fake, memory=memory, pumps=[pump])
-                pump.side.restart()
-        rig.run(8)
-    sold += rig.sales()
-    assert [(nozzle - 10, ml // 10, fen) for nozzle, ml, fen, _ in sold] == pump.truth
-    assert len(pump.truth) == 40
 
 
 @pytest.mark.requirement("fd-state.fast-nozzle-cycle-keeps-deliveries-apart")

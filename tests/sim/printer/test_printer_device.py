@@ -1,3 +1,5 @@
+"""The printer as a machine: speed, buffers, whole receipts."""
+
 from __future__ import annotations
 
 import itertools
@@ -5,13 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.escpos import (
     ReceiptContent,
-    completion_query,
-    decode_asb,
     decode_status,
     read_receipt,
     receipt_bytes,
@@ -23,61 +23,11 @@ from sim.printer import (
     EPSON_80MM_ETHERNET,
     EPSON_80MM_SERIAL,
     DataDiscarded,
-    DrawerKicked,
     Printer,
-    PrinterEvent,
-    PrinterProfile,
     Surprise,
-    WentOffline,
-    WentOnline,
 )
 
-SECOND = 1_000_000
-
-
-class Rig:
-    """A printer and its host in one: every timer fires on time, every reply is kept with its time."""
-
-    def __init__(self, profile: PrinterProfile = CHINESE_80MM) -> None:
-        self.events: list[PrinterEvent] = []
-        self.printer = Printer(profile, self.events.append)
-        self.replies: list[tuple[int, bytes]] = []
-        self.now_us = 0
-
-    def drain(self) -> None:
-        for outgoing in self.printer.data_to_send(self.now_us):
-            self.replies.append((self.now_us, outgoing.data))
-
-    def send(self, data: bytes) -> None:
-        self.printer.receive_data(data, self.now_us)
-        self.drain()
-
-    def run(self, until_us: int | None = None) -> None:
-        """Fire timers until an instant, or until none is left."""
-        while (due := self.printer.next_timer()) is not None and (until_us is None or due <= until_us):
-            self.now_us = max(self.now_us, due)
-            self.printer.handle_timer(self.now_us)
-            self.drain()
-        if until_us is not None:
-            self.now_us = max(self.now_us, until_us)
-
-    def status(self) -> object:
-        self.replies.clear()
-        self.send(status_query())
-        return decode_status(b"".join(data for _, data in self.replies))
-
-    @property
-    def texts(self) -> list[str]:
-        return [receipt.text for receipt in self.printer.receipts]
-
-
-def lines(*texts: str) -> bytes:
-    return b"".join(text.encode("gb18030") + b"\n" for text in texts)
-
-
-CUT = b"\x1dVB\x00"
-LINE_US = 25_000
-"""30 dots of 0.125 mm at 150 mm/s."""
+from .printer_rig import CUT, LINE_US, SECOND, Rig, lines, query
 
 
 def test_it_is_a_machine() -> None:
@@ -124,248 +74,6 @@ def test_time_of_arrival_counts_after_a_pause() -> None:
     rig.send(lines("二"))
     rig.run()
     assert rig.now_us == 10 * SECOND + LINE_US
-
-
-# -- paper end --------------------------------------------------------------------------------------------------------
-
-
-def test_at_paper_end_the_line_in_progress_ends_and_the_rest_waits() -> None:
-    rig = Rig()
-    rig.send(lines("一", "二", "三", "四") + CUT)
-    rig.run(LINE_US + 10_000)
-    rig.printer.paper_out(rig.now_us)
-    rig.run(60 * SECOND)
-    assert rig.printer.unfinished is not None
-    assert rig.printer.unfinished.text == "一\n二"
-    assert not rig.printer.idle
-    rig.printer.load_paper(now_us=rig.now_us)
-    rig.run()
-    (receipt,) = rig.printer.receipts
-    assert receipt.text == "一\n二\n三\n四"
-    assert [(i.kind, i.after_line) for i in receipt.interruptions] == [("paper_end", 2)]
-    assert not receipt.whole
-    offline = [event for event in rig.events if isinstance(event, WentOffline | WentOnline)]
-    assert offline == [WentOffline(LINE_US + 10_000, ("paper end",)), WentOnline(60 * SECOND)]
-
-
-@settings(max_examples=60)
-@given(stops=st.lists(st.tuples(st.integers(0, 900_000), st.sampled_from(["paper", "cover"])), max_size=6))
-def test_nothing_is_lost_or_doubled_whatever_the_operator_does(stops: list[tuple[int, str]]) -> None:
-    wanted = [f"第{n}行 line {n}" for n in range(25)]
-    rig = Rig()
-    rig.send(lines(*wanted) + CUT)
-    for at_us, what in sorted(stops):
-        rig.run(rig.now_us + at_us // 6)
-        if what == "paper":
-            rig.printer.paper_out(rig.now_us)
-            rig.run(rig.now_us + SECOND)
-            rig.printer.load_paper(now_us=rig.now_us)
-        else:
-            rig.printer.open_cover(rig.now_us)
-            rig.run(rig.now_us + SECOND)
-            rig.printer.close_cover(rig.now_us)
-    rig.run()
-    assert rig.texts == ["\n".join(wanted)]
-    assert rig.printer.idle
-
-
-@pytest.mark.requirement("prn.near-end-warns")
-def test_a_roll_runs_out_by_itself_after_a_near_end_warning() -> None:
-    rig = Rig(replace(CHINESE_80MM, roll_mm=100, near_end_mm=50))
-    rig.send(lines(*["x"] * 40))
-    rig.run(13 * LINE_US)
-    assert not decode_status(query(rig)).paper_near_end
-    rig.run(14 * LINE_US)
-    status = decode_status(query(rig))
-    assert status.paper_near_end
-    assert status.ready
-    rig.run()
-    status = decode_status(query(rig))
-    assert status.paper_end
-    assert not status.ready
-    assert rig.printer.unfinished is not None
-    assert len(rig.printer.unfinished.lines) == 27  # 27 x 3.75 mm: the line in progress ends on the tail
-    assert rig.printer.paper_left_mm == 0
-
-
-def query(rig: Rig) -> bytes:
-    rig.replies.clear()
-    rig.send(status_query())
-    return b"".join(data for _, data in rig.replies)
-
-
-# -- cover, cutter, power -----------------------------------------------------------------------------------------------
-
-
-def test_a_cover_opened_in_mid_line_is_an_error_that_closing_clears() -> None:
-    rig = Rig()
-    rig.send(lines("一", "二"))
-    rig.run(LINE_US + 5_000)
-    rig.printer.open_cover(rig.now_us)
-    status = decode_status(query(rig))
-    assert (status.cover_open, status.auto_recoverable_error, status.ready) == (True, True, False)
-    rig.run(SECOND)
-    assert rig.printer.unfinished is not None
-    assert rig.printer.unfinished.text == "一"
-    rig.printer.close_cover(rig.now_us)
-    rig.run()
-    assert rig.printer.unfinished.text == "一\n二"
-    assert decode_status(query(rig)).ready
-
-
-def test_a_model_that_loses_the_line_loses_just_that_line() -> None:
-    rig = Rig(replace(CHINESE_80MM, cover_open_line="lost"))
-    rig.send(lines("一", "二", "三"))
-    rig.run(LINE_US + 5_000)
-    rig.printer.open_cover(rig.now_us)
-    rig.printer.close_cover(rig.now_us)
-    rig.run()
-    assert rig.printer.unfinished is not None
-    assert rig.printer.unfinished.text == "一\n三"
-
-
-def test_an_idle_printer_with_its_cover_open_is_offline_without_error() -> None:
-    rig = Rig()
-    rig.printer.open_cover(0)
-    assert query(rig) == b"\x1a\x16\x12\x12"
-
-
-@pytest.mark.parametrize(("recovery", "texts"), [(1, ["一", "二"]), (2, [])])
-def test_a_cutter_jam_needs_the_hand_and_the_host(recovery: int, texts: list[str]) -> None:
-    rig = Rig()
-    rig.printer.jam_cutter(0)
-    rig.send(lines("一") + CUT + lines("二") + CUT)
-    rig.run()
-    status = decode_status(query(rig))
-    assert (status.cutter_error, status.ready) == (True, False)
-    rig.send(bytes((0x10, 0x05, recovery)))
-    rig.run()
-    assert not rig.printer.receipts  # the jam is still there
-    rig.printer.clear_jam(rig.now_us)
-    rig.run()
-    assert decode_status(query(rig)).cutter_error
-    rig.send(bytes((0x10, 0x05, recovery)))
-    rig.run()
-    assert decode_status(query(rig)).ready
-    assert rig.texts == texts
-
-
-def test_power_loss_forgets_what_was_not_printed_and_keeps_the_paper() -> None:
-    rig = Rig()
-    rig.send(lines("一", "二", "三") + CUT)
-    rig.run(2 * LINE_US + 1)
-    rig.printer.power_off(rig.now_us)
-    rig.run()
-    rig.send(lines("lost"))
-    assert rig.replies == []
-    rig.printer.power_on(rig.now_us)
-    started_us = rig.now_us
-    assert isinstance(rig.events[-1], WentOffline | DataDiscarded)
-    rig.run()
-    assert rig.now_us == started_us + CHINESE_80MM.start_up_us
-    assert isinstance(rig.events[-1], WentOnline)
-    rig.send(lines("again") + CUT)
-    rig.run()
-    (receipt,) = rig.printer.receipts
-    assert receipt.text == "一\n二\nagain"
-    assert [i.kind for i in receipt.interruptions] == ["power_off"]
-    assert rig.printer.discarded_bytes >= len(lines("lost"))
-
-
-def test_what_hangs_out_can_be_torn_off() -> None:
-    rig = Rig()
-    rig.printer.tear_off(0)
-    assert not rig.printer.receipts
-    rig.send(lines("一"))
-    rig.run()
-    rig.printer.tear_off(rig.now_us)
-    assert rig.printer.receipts[0].end == "torn"
-    assert not rig.printer.receipts[0].whole
-
-
-# -- status ---------------------------------------------------------------------------------------------------------------
-
-
-def test_real_time_status_is_answered_while_offline_and_ahead_of_the_buffer() -> None:
-    rig = Rig()
-    rig.printer.paper_out(0)
-    rig.send(lines("一", "二"))
-    assert query(rig) == b"\x1a\x32\x12\x7e"
-    assert rig.printer.unfinished is None
-
-
-def test_a_buffered_status_request_hangs_at_paper_end_and_answers_when_all_is_printed() -> None:
-    rig = Rig()
-    rig.send(lines("一", "二") + CUT + completion_query())
-    rig.run(LINE_US + 1)
-    rig.printer.paper_out(rig.now_us)
-    rig.run(100 * SECOND)
-    assert rig.replies == []
-    rig.printer.load_paper(now_us=rig.now_us)
-    rig.run()
-    ((at_us, answer),) = rig.replies
-    assert answer == b"\x00"
-    assert at_us == rig.printer.receipts[0].ended_us
-
-
-def test_a_process_id_comes_back_when_the_job_is_done() -> None:
-    rig = Rig()
-    rig.send(lines("一") + b"\x1d(H\x06\x0000ABCD")
-    rig.run()
-    assert rig.replies == [(LINE_US, b"\x37\x22ABCD\x00")]
-
-
-def test_automatic_status_reports_every_change_of_what_is_watched() -> None:
-    rig = Rig()
-    rig.send(b"\x1da\xff")
-    rig.printer.open_cover(0)
-    rig.run()
-    rig.printer.close_cover(0)
-    rig.run()
-    rig.send(b"\x1b@")
-    rig.printer.open_cover(0)
-    rig.run()
-    reports = [decode_asb(data) for _, data in rig.replies]
-    assert [(r.cover_open, r.reported_offline) for r in reports] == [
-        (False, False),
-        (True, True),
-        (False, False),
-    ]
-
-
-def test_replies_can_be_gathered_into_one_segment() -> None:
-    rig = Rig(replace(CHINESE_80MM, reply_coalesce_us=10_000))
-    for byte in status_query():
-        rig.send(bytes((byte,)))
-        rig.run(rig.now_us + 500)
-    rig.run()
-    assert [len(data) for _, data in rig.replies] == [4]
-
-
-def test_identity() -> None:
-    rig = Rig(EPSON_80MM_ETHERNET)
-    rig.send(b"\x1dI\x01\x1dIB\x1dIC")
-    assert b"".join(data for _, data in rig.replies) == b"\x63\x5fEPSON\x00\x5fTM-T20III\x00"
-
-
-def test_the_pattern_of_a_status_request_inside_an_image_is_obeyed_too() -> None:
-    rig = Rig()
-    rig.send(b"\x1dv0\x00\x03\x00\x01\x00\x10\x04\x01")
-    rig.run()
-    assert rig.replies == [(0, b"\x12")]
-    assert rig.printer.unfinished is not None
-
-
-def test_the_drawer() -> None:
-    rig = Rig()
-    rig.send(b"\x1bp\x00\x32\x32" + b"\x10\x14\x01\x01\x03")
-    assert [event for event in rig.events if isinstance(event, DrawerKicked)] == [
-        DrawerKicked(0, 5, 300),  # the real-time pulse overtakes the buffered one
-        DrawerKicked(0, 2, 100),
-    ]
-    assert decode_status(query(rig)).drawer_high
-    rig.printer.close_drawer(0)
-    assert not decode_status(query(rig)).drawer_high
 
 
 # -- buffers ----------------------------------------------------------------------------------------------------------------
