@@ -85,6 +85,8 @@ class Uplink:
         self._courier: Courier | None = None
         self._current = 0
         self._moved = asyncio.Event()
+        self._polled: int | None = None
+        """The instance on which the long poll for commands is out."""
         self._tasks: list[asyncio.Task[None]] = []
         self._sales = asyncio.Event()
         self._results = asyncio.Event()
@@ -259,23 +261,9 @@ class Uplink:
         wait_us = self._config.command_wait_us
         while True:
             path = f"/commands?after={after}&wait_ms={wait_us // 1000}"
-            self._moved.clear()
-            asking = asyncio.ensure_future(
-                self._patiently(
-                    "GET", path, lambda: None, timeout_us=wait_us + self._config.request_timeout_us
-                )
-            )
-            moved = asyncio.ensure_future(self._moved.wait())
-            try:
-                # Another request found this instance dead: do not sit out the rest of the long poll on it.
-                await asyncio.wait((asking, moved), return_when=asyncio.FIRST_COMPLETED)
-                if not asking.done():
-                    continue
-                response = asking.result()
-            finally:
-                for future in (asking, moved):
-                    future.cancel()
-                await asyncio.gather(asking, moved, return_exceptions=True)
+            response = await self._poll(path, wait_us + self._config.request_timeout_us)
+            if response is None:
+                continue
             if response.status_code != 200:
                 self._complain("commands", response)
                 await self._sleep(self._config.retry_most_us)
@@ -283,6 +271,28 @@ class Uplink:
             for command in _commands(response):
                 self._owner.on_command(command)
                 after = max(after, command["id"])
+
+    async def _poll(self, path: str, timeout_us: int) -> Answer | None:
+        """A long poll; None when another request found its instance dead: its rest is not sat out there."""
+        asking = asyncio.ensure_future(
+            self._patiently("GET", path, lambda: None, timeout_us=timeout_us, polls=True)
+        )
+        try:
+            while not asking.done():
+                self._moved.clear()
+                moved = asyncio.ensure_future(self._moved.wait())
+                try:
+                    await asyncio.wait((asking, moved), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    moved.cancel()
+                    await asyncio.gather(moved, return_exceptions=True)
+                # Its own failure moves on, too, and so does one while it waits to try again: that is no news to it.
+                if not asking.done() and self._polled not in {None, self._current}:
+                    return None
+            return asking.result()
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
 
     async def send(self, path: str, body: dict[str, Any]) -> Answer:
         """Post something of another part of the site, patiently; the key in it makes repeating it harmless."""
@@ -300,18 +310,25 @@ class Uplink:
         body: Callable[[], dict[str, Any] | None],
         *,
         timeout_us: int | None = None,
+        polls: bool = False,
     ) -> Answer:
-        """Ask until someone answers."""
+        """Ask until someone answers; ``polls`` for the long poll."""
         wait_us = self._config.retry_first_us
         while True:
             try:
-                return await self._request(method, path, body(), timeout_us=timeout_us)
+                return await self._request(method, path, body(), timeout_us=timeout_us, polls=polls)
             except BackendAway:
                 await self._sleep(wait_us)
                 wait_us = min(2 * wait_us, self._config.retry_most_us)
 
     async def _request(
-        self, method: str, path: str, body: dict[str, Any] | None, *, timeout_us: int | None = None
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+        *,
+        timeout_us: int | None = None,
+        polls: bool = False,
     ) -> Answer:
         """Ask each instance once, beginning with the one that answered last. Raises BackendAway."""
         courier = self._courier
@@ -320,6 +337,8 @@ class Uplink:
         limit_s = (timeout_us or self._config.request_timeout_us) / 1e6
         for _ in self._urls:
             used = self._current
+            if polls:
+                self._polled = used
             try:
                 response = await courier.request(
                     method, self._urls[used], self._path + path, body, timeout_s=limit_s
@@ -331,6 +350,9 @@ class Uplink:
                     self._presence(True)
                     return response
                 self.trouble = f"{self._urls[used]}: HTTP {response.status_code}"
+            finally:
+                if polls:
+                    self._polled = None
             if self._current == used:
                 self._current = (used + 1) % len(self._urls)
                 if len(self._urls) > 1:

@@ -544,6 +544,36 @@ def test_while_the_backend_is_away_the_policy_decides_and_everything_is_sent_aft
     assert [key[1] for key in w.backend.sales] == list(range(1, sales + 1)), "oldest first"
 
 
+@pytest.mark.requirement("fd-state.status-runs-without-backend")
+def test_instances_that_refuse_at_once_are_asked_with_growing_pauses(world):
+    class Refusing(httpx.AsyncBaseTransport):
+        asked = 0
+
+        async def handle_async_request(self, request):
+            self.asked += 1
+            raise httpx.ConnectError("refused", request=request)
+
+    w = world()
+    w.run(3)
+    w.kernel.task(w.site.stop())
+    w.run(1)
+    refusing = Refusing()
+    w.site = SiteController(
+        w.config,
+        clock_us=lambda: w.kernel.unix_us,
+        http_transport=refusing,
+        journal_path=":memory:",
+        base_urls=["https://backend-a.station", "https://backend-b.station"],
+        station_key="key",
+    )
+    w.kernel.task(w.site.start())
+    w.run(10)
+    first = refusing.asked
+    assert 10 < first < 200
+    w.run(60)
+    assert refusing.asked - first < 400, "live readings twice a second, the rest every five seconds"
+
+
 @pytest.mark.requirement("fc-sale.repeated-upload-is-one-row", "fc-sale.lossy-transport-converges")
 def test_lost_replies_lead_to_the_same_key_again_on_the_other_instance(world):
     w = world()
