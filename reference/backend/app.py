@@ -52,10 +52,10 @@ class Backend:
         core: its parts.
     """
 
-    def __init__(self, core: Core, app: FastAPI, client: httpx.AsyncClient) -> None:
+    def __init__(self, core: Core, app: FastAPI, transport: httpx.AsyncBaseTransport) -> None:
         self.core = core
         self.app = app
-        self._client = client
+        self._transport = transport
 
     async def start(self) -> None:
         """Open the store, migrate it, begin the background work.
@@ -78,7 +78,7 @@ class Backend:
         self.core.db.hub.wake_all()
         await self.core.outbox.stop()
         self.core.live.close()
-        await self._client.aclose()
+        await self._transport.aclose()
         await self.core.db.stop()
 
 
@@ -130,13 +130,13 @@ def create_backend(
     clock_us = clock_us or _wall_us
     name = instance or settings.instance
     ids = Identifiers(rng)
-    client = httpx.AsyncClient(
-        transport=http(name) if http is not None else None,
-        timeout=settings.call_timeout_s,
-        limits=httpx.Limits(max_connections=200, keepalive_expiry=IDLE_S),
-        trust_env=False,
-    )
-    wechat = WeChatClient(settings, client, clock_us, ids)
+    transport: httpx.AsyncBaseTransport
+    if http is not None:
+        transport = http(name)
+    else:
+        limits = httpx.Limits(max_connections=200, keepalive_expiry=IDLE_S)
+        transport = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+    wechat = WeChatClient(settings, transport, clock_us, ids)
     core = Core(settings, database or open_database(settings), clock_us, ids, gateway or wechat, name)
     core.outbox = Outbox(core)
     core.stations = Stations(core)
@@ -149,7 +149,7 @@ def create_backend(
     core.tanks = Tanks(core)
     core.shifts = Shifts(core)
     core.proving = Proving(core)
-    return Backend(core, _application(core, Sessions(core, wechat)), client)
+    return Backend(core, _application(core, Sessions(core, wechat)), transport)
 
 
 def _application(core: Core, sessions: Sessions) -> FastAPI:

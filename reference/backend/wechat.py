@@ -52,12 +52,15 @@ class SessionRefusedError(Exception):
         self.errcode = errcode
 
 
+_WHO = {"Accept": "application/json", "User-Agent": "forecourt"}
+
+
 class WeChatClient:
     """Implements `reference.backend.gateway.Gateway`, and the mini-program's log-in.
 
     Args:
         settings: URLs, time-outs and the merchant's keys.
-        client: the HTTP client; its transport decides whether this is a simulation.
+        transport: carries the requests; it decides whether this is a simulation.
         clock_us: Unix time in microseconds.
         ids: nonces.
     """
@@ -65,13 +68,14 @@ class WeChatClient:
     def __init__(
         self,
         settings: BackendSettings,
-        client: httpx.AsyncClient,
+        transport: httpx.AsyncBaseTransport,
         clock_us: Callable[[], int],
         ids: Identifiers,
     ) -> None:
         self._settings = settings
         self._merchant = settings.merchant
-        self._client = client
+        self._transport = transport
+        self._timeouts = {"timeout": httpx.Timeout(settings.call_timeout_s).as_dict()}
         self._clock_us = clock_us
         self._ids = ids
         self.calls = 0
@@ -199,7 +203,9 @@ class WeChatClient:
             js_code=js_code,
             grant_type="authorization_code",
         )
-        response = await self._send("GET", f"{self._settings.wechat_url}/sns/jscode2session?{query}", b"", {})
+        response = await self._send(
+            "GET", f"{self._settings.wechat_url}/sns/jscode2session?{query}", b"", _WHO
+        )
         try:
             reply = msgspec.json.decode(response.content, type=dict[str, Any])
         except msgspec.DecodeError as error:
@@ -227,8 +233,7 @@ class WeChatClient:
                 timestamp_s=now_s,
                 nonce=self._ids.nonce(),
             ),
-            "Accept": "application/json",
-            "User-Agent": "forecourt",
+            **_WHO,
         }
         if content is not None:
             headers["Content-Type"] = "application/json"
@@ -254,7 +259,15 @@ class WeChatClient:
         self.calls += 1
         try:
             async with asyncio.timeout(self._settings.call_timeout_s):
-                return await self._client.request(method, url, content=body, headers=headers)
+                # Straight to the transport: the layers of a general client (redirects, cookies) have no place here.
+                response = await self._transport.handle_async_request(
+                    httpx.Request(method, url, content=body, headers=headers, extensions=self._timeouts)
+                )
+                try:
+                    await response.aread()
+                finally:
+                    await response.aclose()
+                return response
         except TimeoutError as error:
             raise GatewayUnknownError(f"no answer within {self._settings.call_timeout_s} s") from error
         except httpx.HTTPError as error:

@@ -43,12 +43,21 @@ class SseReader:
         if self._first and len(self._buffer) >= 3:
             self._buffer = self._buffer.removeprefix(b"\xef\xbb\xbf")
             self._first = False
-        while (line := self._next_line()) is not None:
+        for line in self._lines():
             event = self._take(line.decode("utf-8", "replace"))
             if event is not None:
                 yield event
         if len(self._buffer) > _MAX_LINE:
             raise SseError(f"a line of an event stream is longer than {_MAX_LINE:,} bytes")
+
+    def _lines(self) -> Iterator[bytes]:
+        if b"\r" not in self._buffer:
+            # Nearly always: lines that a plain split finds.
+            *lines, self._buffer = self._buffer.split(b"\n")
+            yield from lines
+            return
+        while (line := self._next_line()) is not None:
+            yield line
 
     def _next_line(self) -> bytes | None:
         ends = [at for at in (self._buffer.find(b"\n"), self._buffer.find(b"\r")) if at >= 0]

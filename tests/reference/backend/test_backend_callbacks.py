@@ -28,8 +28,7 @@ class Wire:
         self.signed = True
         self.requests = []
         transport = httpx.MockTransport(self.answer)
-        self.http = httpx.AsyncClient(transport=transport)
-        self.client = WeChatClient(settings, self.http, lambda: NOW_US, Identifiers(None))
+        self.client = WeChatClient(settings, transport, lambda: NOW_US, Identifiers(None))
 
     def answer(self, request):
         self.requests.append(request)
@@ -42,9 +41,7 @@ class Wire:
 
 @pytest.fixture
 def wire(settings, platform_key):
-    wire = Wire(settings, platform_key)
-    yield wire
-    asyncio.run(wire.http.aclose())
+    return Wire(settings, platform_key)
 
 
 def transaction(settings, **changes):
