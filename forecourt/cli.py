@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from forecourt.backends import backend_url, must_answer
 from forecourt.console import out, problem, progress
 from forecourt.device import device_app
+from forecourt.exit_codes import exit_codes
 from forecourt.explain import explain_name
 from forecourt.folders import claimed_folder, is_there
 from forecourt.guard import INTERRUPTED, BadInput, guarded
@@ -24,10 +25,8 @@ from scenarios import ExitCode, LoadedScenario, ScenarioError, library_names, lo
 
 __all__ = ["app", "main"]
 
-_EXIT_CODES: Final = (
-    "Exit codes: 0 conformant, 1 not conformant (or, for replay, another trace), 2 usage or configuration, "
-    "3 inconclusive, 4 harness error, 130 interrupted (143 by SIGTERM, 129 by SIGHUP)."
-)
+_EXIT_CODES: Final = exit_codes("conformant", one="not conformant", three="inconclusive")
+_PLAIN_CODES: Final = exit_codes("done")
 _SEED: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -125,7 +124,7 @@ def run(
     raise typer.Exit(outcome.exit_code)
 
 
-@app.command("list")
+@app.command("list", epilog=_PLAIN_CODES)
 def list_scenarios() -> None:
     """List the shipped scenarios with one line each."""
     usable, problems = [], []
@@ -139,7 +138,7 @@ def list_scenarios() -> None:
         raise BadInput("\n".join(problems))
 
 
-@app.command()
+@app.command(epilog=_PLAIN_CODES)
 def explain(
     name: Annotated[
         str | None,
@@ -153,7 +152,7 @@ def explain(
         explain_name(out(), name)
 
 
-@app.command(epilog=_EXIT_CODES)
+@app.command(epilog=exit_codes("the same trace", one="another trace", usage="not an evidence folder"))
 def replay(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The evidence folder of an earlier run.")],
 ) -> None:
@@ -173,8 +172,11 @@ def replay(
 
 
 @app.command(
-    epilog="Exit codes: 0 every seed is safe, 1 a seed fails, 2 usage or configuration, 3 the budget ended first (or no "
-    "fault landed), 4 harness error."
+    epilog=exit_codes(
+        "every seed is safe",
+        one="a seed fails",
+        three="inconclusive: the budget ended first, or no fault landed",
+    )
 )
 def swarm(
     scenario: ScenarioName,
@@ -223,7 +225,9 @@ def swarm(
 
 
 @app.command(
-    epilog="Exit codes: 0 stopped by Ctrl-C or SIGTERM, 2 usage or configuration (a port in use), 4 a part broke down."
+    epilog=exit_codes(
+        "stopped by Ctrl-C, SIGTERM or SIGHUP", usage="a port in use", broken="a part broke down", stays=True
+    )
 )
 def serve(
     station: ScenarioName,
@@ -286,7 +290,7 @@ def serve(
     )
 
 
-@app.command()
+@app.command(epilog=_PLAIN_CODES)
 def keys(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder; only its owner may read it.")],
 ) -> None:
@@ -302,7 +306,7 @@ def keys(
     out().print(Text(f"wrote {', '.join(sorted(path.name for path in folder.iterdir()))} to {folder}"))
 
 
-@app.command()
+@app.command(epilog=_PLAIN_CODES)
 def version() -> None:
     """Print the version."""
     from importlib.metadata import version as installed

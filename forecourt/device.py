@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 import typer
 from pydantic import ValidationError
 
+from forecourt.exit_codes import exit_codes
 from forecourt.guard import BadInput
 from scenarios.model import Line
 
@@ -25,10 +26,14 @@ _PRICES_FEN_PER_L: Final = {"92": 760, "95": 812, "98": 931, "diesel": 730}
 
 _UNITS: Final = {"us": 1, "metric": 2, "imperial": 3}
 
+_CODES: Final = exit_codes(
+    "stopped by Ctrl-C, SIGTERM or SIGHUP", usage="a port in use", broken="it broke down", stays=True
+)
+
 device_app = typer.Typer(
     help="Put one simulated device on one wire and watch it; Ctrl-C ends it.",
     no_args_is_help=True,
-    epilog="Exit codes: 0 stopped by Ctrl-C or SIGTERM, 2 usage or configuration (a port in use), 4 it broke down.",
+    epilog=_CODES,
 )
 
 Tcp = Annotated[
@@ -51,7 +56,7 @@ CaptureFile = Annotated[
 ]
 
 
-@device_app.command()
+@device_app.command(epilog=_CODES)
 def dispenser(
     protocol: Annotated[str, typer.Option(help=f"What it speaks: {', '.join(_PROTOCOLS)}.")] = "dart",
     tcp: Tcp = None,
@@ -138,7 +143,7 @@ def dispenser(
     attend(device, capture)
 
 
-@device_app.command()
+@device_app.command(epilog=_CODES)
 def printer(
     model: Annotated[
         Literal["generic-58mm", "generic-80mm"], typer.Option(help="Paper width.")
@@ -163,7 +168,7 @@ def printer(
     attend(device, capture)
 
 
-@device_app.command()
+@device_app.command(epilog=_CODES)
 def gauge(
     grades: Annotated[
         str, typer.Option(metavar="GRADE,...", help="A tank of 30,000 L for each, half full.")
@@ -208,7 +213,7 @@ def gauge(
     attend(device, capture)
 
 
-@device_app.command()
+@device_app.command(epilog=_CODES)
 def meter(
     profile: Annotated[
         Literal["micro-motion", "endress-hauser"], typer.Option(help="Whose registers it has.")

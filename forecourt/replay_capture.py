@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from forecourt.console import err, out
+from forecourt.exit_codes import exit_codes
 from forecourt.guard import BadInput
 from forecourt.tables import print_figures
 from scenarios import ExitCode
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EPILOG", "replay_capture"]
 
-EPILOG: Final = (
-    "Exit codes: 0 the target said what was recorded, 1 it did not, 2 usage (a bad file, nobody there)."
+EPILOG: Final = exit_codes(
+    "the target said what was recorded", one="it did not", usage="a bad file, nobody there"
 )
 
 _PCAPNG: Final = b"\x0a\x0d\x0d\x0a"
