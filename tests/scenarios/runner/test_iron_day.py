@@ -81,8 +81,13 @@ def test_the_whole_day(seed: str) -> None:
 
 
 def one_dispenser_of_each_protocol() -> Scenario:
-    """Ten busy minutes at ten positions: what a swarm can afford a thousand times."""
-    day = piece(start="2026-03-06T23:00:00", duration_s=600, faults=[]).model_dump(mode="json")
+    """Ten busy minutes around midnight at ten positions: what a swarm can afford a thousand times.
+
+    The staff and the prices change in the middle of it, while cars are at the pumps.
+    """
+    day = piece(start="2026-03-06T23:55:00", duration_s=600, faults=[]).model_dump(mode="json")
+    (change,) = load("iron-day").scenario.price_changes
+    day["price_changes"] = [{**change.model_dump(mode="json"), "at_s": 300}]
     station = day["station"]
     station["dispensers"] = [d for d in station["dispensers"] if d["name"] in ("D1", "D3", "D5", "D7", "D8")]
     points = {point["fuelling_point"] for d in station["dispensers"] for point in d["fuelling_points"]}
