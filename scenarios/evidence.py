@@ -36,6 +36,7 @@ __all__ = [
     "Floor",
     "RunDocument",
     "Segment",
+    "ShiftLine",
     "TimelineStep",
     "check_lines",
     "overall",
@@ -113,6 +114,25 @@ class Floor(Part):
     timeline: list[TimelineStep] = Field(default_factory=list)
 
 
+class ShiftLine(Part):
+    """A closed shift: what was sold in it, how its money agrees, and how far totalisers and sales are apart."""
+
+    shift: int
+    attendant: str
+    from_us: int
+    until_us: int
+    sales: int
+    volume_ml: int
+    amount_fen: int
+    unpaid_fen: int
+    tests_ml: int
+    taken_fen: int
+    cash_expected_fen: int
+    cash_counted_fen: int | None
+    difference_ml: int
+    corrections: int
+
+
 class ClockRun(Part):
     """What was judged on one clock."""
 
@@ -124,6 +144,7 @@ class ClockRun(Part):
     latencies: dict[str, Segment] = Field(default_factory=dict)
     faults: list[FaultLine] = Field(default_factory=list)
     floor: Floor | None = None
+    shifts: list[ShiftLine] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
 
 

@@ -134,6 +134,40 @@ def _floor(run: ClockRun) -> list[str]:
     return parts
 
 
+def _yuan(fen: int | None) -> str:
+    return "–" if fen is None else f"{'-' if fen < 0 else ''}{abs(fen) // 100:,}.{abs(fen) % 100:02d}"
+
+
+def _litres(ml: int) -> str:
+    return f"{ml / 1000:,.2f}"
+
+
+def _shifts(run: ClockRun) -> list[str]:
+    if not run.shifts:
+        return []
+    head = ["shift", "attendant", "from", "to", "sales", "litres", "yuan", "unpaid", "tests, litres", "taken",
+            "cash due", "cash counted", "totalisers off, litres", "corrections"]  # fmt: skip
+    rows = [
+        [str(s.shift), s.attendant, _duration(s.from_us), _duration(s.until_us), f"{s.sales:,}", _litres(s.volume_ml),
+         _yuan(s.amount_fen), _yuan(s.unpaid_fen), _litres(s.tests_ml), _yuan(s.taken_fen), _yuan(s.cash_expected_fen),
+         _yuan(s.cash_counted_fen), _litres(s.difference_ml), f"{s.corrections:,}"]
+        for s in run.shifts
+    ]  # fmt: skip
+    sums = {
+        name: sum(getattr(s, name) for s in run.shifts)
+        for name in ("sales", "volume_ml", "amount_fen", "unpaid_fen", "tests_ml", "taken_fen", "corrections")
+    }
+    rows.append(
+        ["all", "", "", "", f"{sums['sales']:,}", _litres(sums["volume_ml"]), _yuan(sums["amount_fen"]),
+         _yuan(sums["unpaid_fen"]), _litres(sums["tests_ml"]), _yuan(sums["taken_fen"]), "", "", "", f"{sums['corrections']:,}"]
+    )  # fmt: skip
+    return [
+        "<h3>Shifts</h3>",
+        '<p class="note">A delivery belongs to the shift in which it ended; money to the one in which it was taken.</p>',
+        _table(head, rows),
+    ]
+
+
 def _faults(run: ClockRun) -> list[str]:
     if not run.faults:
         return []
@@ -159,6 +193,7 @@ def _clock_section(
         *(f'<p class="note">{escape(note)}</p>' for note in run.notes),
         *_latencies(run, samples, limits),
         *_floor(run),
+        *_shifts(run),
         *_faults(run),
         "</section>",
     ]

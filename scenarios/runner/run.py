@@ -23,6 +23,7 @@ from scenarios.evidence import (
     FaultLine,
     Floor,
     RunDocument,
+    ShiftLine,
     check_lines,
     overall,
     segments,
@@ -229,6 +230,7 @@ def _virtual(
         latencies=segments(record.latencies_us),
         faults=_faults(record),
         floor=_floor(full),
+        shifts=_shifts(record),
         notes=notes,
     )
     return _Judged(clock_run, results, record.latencies_us, figures), _curve_lines(farm)
@@ -245,6 +247,28 @@ def _faults(record: RunRecord) -> list[FaultLine]:
             landed=fault.landed,
         )
         for fault in record.faults
+    ]
+
+
+def _shifts(record: RunRecord) -> list[ShiftLine]:
+    return [
+        ShiftLine(
+            shift=shift.number,
+            attendant=shift.attendant,
+            from_us=shift.from_us,
+            until_us=shift.until_us,
+            sales=shift.sales,
+            volume_ml=shift.volume_ml,
+            amount_fen=shift.amount_fen,
+            unpaid_fen=shift.tenders.get("unpaid", 0),
+            tests_ml=shift.tests_ml,
+            taken_fen=sum(shift.taken.values()),
+            cash_expected_fen=shift.cash_expected_fen,
+            cash_counted_fen=shift.cash_counted_fen,
+            difference_ml=sum(abs(row.difference_ml or 0) for row in shift.nozzles),
+            corrections=len(shift.entries),
+        )
+        for shift in record.shifts
     ]
 
 

@@ -14,6 +14,7 @@ from scenarios.evidence import (
     FaultLine,
     Floor,
     RunDocument,
+    ShiftLine,
     TimelineStep,
     check_lines,
     overall,
@@ -71,6 +72,7 @@ def _run(clock: Clock) -> ClockRun:
         *(judge(record, slug) for slug in slugs),
     ]
     floor = None
+    shifts: list[ShiftLine] = []
     faults: list[FaultLine] = []
     if clock == "virtual":
         rng = random.Random("queue")
@@ -91,6 +93,14 @@ def _run(clock: Clock) -> ClockRun:
                 TimelineStep(lane=lane, name=name, start_us=int(a * S), end_us=int(b * S)) for lane, name, a, b in visit
             ],
         )  # fmt: skip
+        shifts = [
+            ShiftLine(
+                shift=n, attendant=who, from_us=n * 1_200 * S, until_us=(n + 1) * 1_200 * S, sales=100 + n,
+                volume_ml=3_210_450, amount_fen=2_439_942, unpaid_fen=22_800, tests_ml=20_000, taken_fen=2_417_142,
+                cash_expected_fen=120_000, cash_counted_fen=None if n == 2 else 119_950, difference_ml=0, corrections=n,
+            )
+            for n, who in ((1, "王丽"), (2, "<b>Li</b>"))
+        ]  # fmt: skip
         faults = [
             FaultLine(
                 name="noise on island-1",
@@ -112,7 +122,7 @@ def _run(clock: Clock) -> ClockRun:
     return ClockRun(
         clock=clock, duration_us=3_600 * S, trace_sha256="ab" * 32 if clock == "virtual" else None,
         verdict=worst(r.verdict for r in results), checks=check_lines(results), latencies=segments(record.latencies_us),
-        faults=faults, floor=floor, notes=["Harness delay: p99 0.8 ms."] if clock == "wall" else [],
+        faults=faults, floor=floor, shifts=shifts, notes=["Harness delay: p99 0.8 ms."] if clock == "wall" else [],
     )  # fmt: skip
 
 

@@ -99,6 +99,14 @@ def test_a_fault_that_never_landed_is_told(page: str) -> None:
     assert "never landed" in page
 
 
+def test_shifts_stand_in_a_table_with_their_sum(page: str) -> None:
+    assert page.count("<h3>Shifts</h3>") == 1, "only a virtual run has shifts"
+    assert "<td>王丽</td>" in page
+    assert "&lt;b&gt;Li&lt;/b&gt;" in page
+    assert "<td>1,199.50</td>" in page
+    assert "<td>6,420.90</td><td>48,798.84</td>" in page
+
+
 def test_each_plot_is_an_svg_that_parses(page: str) -> None:
     for source in outline(page).sources:
         root = ET.fromstring(base64.b64decode(source.partition(",")[2]))
