@@ -139,6 +139,4 @@ def _state(device: DeviceOnWire) -> str:
 
 def _traffic(device: DeviceOnWire) -> str:
     wire = device.wire
-    if not device.is_counted:
-        return ""
     return f" | in {wire.frames_in:,} frames, {wire.bytes_in:,} bytes; out {wire.frames_out:,} frames, {wire.bytes_out:,} bytes"

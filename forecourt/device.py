@@ -160,8 +160,6 @@ def printer(
     from scenarios.world.device import DeviceOnWire
 
     place = _place(tcp, pty=pty, serial=serial)
-    if capture is not None and place.kind == "tcp":
-        raise BadInput("--capture records pump lines and serial printers; use a network capture for TCP 9100")
     device = DeviceOnWire.receipt_printer(
         model, place, baud=baud, control_port=control_port, keep_capture=capture is not None
     )

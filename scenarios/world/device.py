@@ -215,11 +215,6 @@ class DeviceOnWire:
             raise
         self._running = asyncio.create_task(self.kernel.run(_FOREVER_US), name="device")
 
-    @property
-    def is_counted(self) -> bool:
-        """Whether `wire` sees the bytes: not at a printer on TCP, which serves several connections by itself."""
-        return self.printer is None or self.place.kind != "tcp"
-
     def _control_app(self) -> FastAPI:
         if self.printer is not None:
             return printer_control(self.printer, self._now_us)
@@ -274,7 +269,9 @@ class DeviceOnWire:
         if self.place.kind != "tcp":
             await self._start_serial(self.printer, parity="N")
             return
-        server = await serve_printer_tcp(self.printer, self.place.host, self.place.port, self._now_us)
+        server = await serve_printer_tcp(
+            self.printer, self.place.host, self.place.port, self._now_us, capture=self.wire
+        )
         self._stack.push_async_callback(server.aclose)
         self.where = f"{self.place.host}:{server.port}"
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from sim.printer.device import Printer
+from sim.wires import Capture
 
 __all__ = ["MAX_CONNECTIONS", "PrinterServer", "serve_printer_tcp"]
 
@@ -30,8 +31,10 @@ class PrinterServer:
         host, port: where it listens.
     """
 
-    def __init__(self, printer: Printer, clock: Callable[[], int]) -> None:
+    def __init__(self, printer: Printer, clock: Callable[[], int], capture: Capture | None = None) -> None:
         self.printer = printer
+        self._capture = capture
+        self._numbers = (capture.port("printer"), capture.port("peer")) if capture is not None else (0, 0)
         self.host = ""
         self.port = 0
         self._clock = clock
@@ -63,6 +66,11 @@ class PrinterServer:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._server = await self._loop.create_server(lambda: _Connection(self), sock=listening)
         self.host, self.port = self._server.sockets[0].getsockname()[:2]
+
+    def note(self, data: bytes, *, is_ours: bool) -> None:
+        """Bytes passed on a connection."""
+        if self._capture is not None:
+            self._capture.record(self._clock(), self._numbers[0 if is_ours else 1], data)
 
     # -- connections ----------------------------------------------------------------------------------------------
 
@@ -147,6 +155,7 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        self._server.note(data, is_ours=False)
         self.waiting += data
         self._server.pump()
 
@@ -157,6 +166,7 @@ class _Connection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         if self._transport is not None:
             self._transport.write(data)
+            self._server.note(data, is_ours=True)
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -173,7 +183,7 @@ class _Connection(asyncio.Protocol):
 
 
 async def serve_printer_tcp(
-    printer: Printer, host: str, port: int, clock: Callable[[], int]
+    printer: Printer, host: str, port: int, clock: Callable[[], int], *, capture: Capture | None = None
 ) -> PrinterServer:
     """Put a printer on the network.
 
@@ -182,10 +192,13 @@ async def serve_printer_tcp(
         host: address to listen on; 127.0.0.1 unless a peer on another machine is meant.
         port: 9100 by custom; 0 takes any free one, see `PrinterServer.port`.
         clock: the run's clock, microseconds.
+        capture: where bytes are recorded, of all connections together.
 
     Raises:
         OSError: the port is in use or not allowed.
     """
-    server = PrinterServer(printer, clock)
+    server = PrinterServer(printer, clock, capture)
     await server._listen(host, port)
+    if capture is not None:
+        capture.describe(medium="tcp", listens="printer", tcp_port=server.port)
     return server

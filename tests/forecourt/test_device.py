@@ -130,7 +130,9 @@ def test_where_the_pcapng_goes():
 
 
 def test_python_escpos_prints_on_a_printer_that_runs_out_of_paper(tmp_path):
-    with device("printer", "--model", "generic-80mm", cwd=tmp_path) as (where, control):
+    said: list[str] = []
+    arguments = ("printer", "--model", "generic-80mm", "--capture", "wire.fcap")
+    with device(*arguments, cwd=tmp_path, said=said) as (where, control):
         host, port = where.split(":")
         control.post("/printer/paper-out").raise_for_status()
         printer = Network(host, int(port), timeout=30)
@@ -145,6 +147,10 @@ def test_python_escpos_prints_on_a_printer_that_runs_out_of_paper(tmp_path):
         while not receipts and time.monotonic() < end_s:  # the printer takes its time
             receipts = control.get("/printer/receipts").json()
         assert "pump 7" in receipts[0]["text"]
+    heard = b"".join(f.data for f in read_capture(tmp_path / "wire.fcap") if f.sender == "peer")
+    assert b"pump 7\n" in heard
+    assert b"pump 7\n" in (tmp_path / "wire.pcapng").read_bytes()
+    assert f" {len(heard):,} bytes; out " in said[-1]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +165,6 @@ def test_python_escpos_prints_on_a_printer_that_runs_out_of_paper(tmp_path):
         (["dispenser", "--grades", "92,92"], "--grades: 92 is there twice"),
         (["dispenser", "--serial", "/dev/no-such-port"], "/dev/no-such-port"),
         (["dispenser", "--rtu"], "--rtu is for --protocol modbus"),
-        (["printer", "--capture", "x.fcap"], "--capture records"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(tmp_path, monkeypatch, arguments, told):
