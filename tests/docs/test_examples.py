@@ -140,15 +140,14 @@ def check_part(block) -> None:
     """Put a part of a scenario file into ``smoke`` and check the whole."""
     from scenarios import parse
     from scenarios.loader import LIBRARY
+    from scenarios.model import Scenario
 
     tree = YAML(typ="safe").load(block.text)
     assert isinstance(tree, dict), f"{block.place}: not a mapping"
     assert block.has("part"), f"{block.place}: YAML is a `file` for a later command or a `part` of a scenario"
     whole = YAML(typ="rt").load((LIBRARY / "smoke.yaml").read_text("utf-8"))
     for key, value in tree.items():
-        assert key in {"wall", "curve", "faults", "swarm", "backend", "tank_events", *whole}, (
-            f"{block.place}: {key}"
-        )
+        assert key in Scenario.model_fields, f"{block.place}: {key}"
         if isinstance(value, dict) and isinstance(whole.get(key), dict):
             whole[key].update(value)
         else:
