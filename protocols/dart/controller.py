@@ -120,6 +120,13 @@ class ControllerSide:
         """A block for this address is out or waits for `resend`."""
         return bool(self._link(address).frame)
 
+    def idle_link(self, address: int) -> ControllerConnection | None:
+        """The link of an address to which nothing but a poll would go, on a line that is at rest; else None."""
+        if self.state is not ControllerLinkState.IDLE or self._framer.partial or self._echo is not None:
+            return None
+        link = self._links[address]
+        return None if link.frame else link
+
     def exchange_us(self, block_bytes: int | None = None) -> int:
         """Worst-case µs of one `poll`, or of one try to send ``block_bytes``."""
         return self.timing.exchange_us(block_bytes)

@@ -134,6 +134,22 @@ class PumpSide:
         """True when a poll now would be answered EOT and change nothing."""
         return self._link(address).quiet
 
+    def idle_answer(self, data: bytes, heard_us: int) -> bytes | None:
+        """What this burst would get at ``heard_us``, if hearing it changes nothing but ``heard_us`` of its address.
+
+        Empty if that is nothing; None if the burst has to be heard to know.
+        """
+        if self._framer.partial or self._echo is not None or self._out:
+            return None
+        link = self._polls.get(data)
+        if link is None:
+            frame = CONTROL_FRAMES.get(data)
+            return None if frame is None or frame.address in self._links else b""
+        if link.eot is None:
+            return None
+        link.heard_us = heard_us
+        return link.eot.data
+
     def mute(self, address: int, polls: int) -> None:
         """Leave the next ``polls`` polls of this address unanswered, as some pumps do around a state change."""
         if polls < 0:

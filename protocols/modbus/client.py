@@ -138,6 +138,8 @@ class ModbusClient:
         self._number = 0
         self._free_us = 0
         self._reads: dict[tuple[int, int], bytes] = {}
+        # (unit, address, count) to (the answer's PDU, (request, answer) as frames)
+        self._idle_frames: dict[tuple[int, int, int], tuple[bytes, tuple[bytes, bytes]]] = {}
         self._read_last: dict[tuple[int, int, int], tuple[bytes, tuple[int, ...]]] = {}
 
     @property
@@ -176,6 +178,29 @@ class ModbusClient:
             return self._ask(unit_id, 6, address, 1, bytes(b"\x06" + single.encode()), now_us)
         pdu = WriteMultipleRegistersRequest(address=address, registers=list(registers))
         return self._ask(unit_id, 16, address, count, bytes(b"\x10" + pdu.encode()), now_us)
+
+    def idle_read(self, unit_id: int, address: int, count: int, now_us: int) -> tuple[bytes, bytes] | None:
+        """RTU, on a line at rest: the frame of this read, and the one that would tell the registers as they were last.
+
+        None when no such read was answered yet, or the line is not at rest.
+        """
+        if (
+            self.framing != "rtu"
+            or self._waiting
+            or self._flying
+            or self._free_us > now_us
+            or not self._rtu.is_empty
+        ):
+            return None
+        key = (unit_id, address, count)
+        last = self._read_last.get(key)
+        if last is None:
+            return None
+        frames = self._idle_frames.get(key)
+        if frames is None or frames[0] is not last[0]:
+            request = rtu_frame(Frame(unit_id, 0, self._reads[address, count]))
+            frames = self._idle_frames[key] = (last[0], (request, rtu_frame(Frame(unit_id, 0, last[0]))))
+        return frames[1]
 
     def next_event(self) -> ClientEvent | NeedData:
         """The next piece of news, or `NEED_DATA`."""

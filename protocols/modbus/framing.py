@@ -145,6 +145,11 @@ class RtuAssembler:
         return self._heard_us + self._silence_us if self._buffer else None
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no frame is being received."""
+        return not self._buffer
+
+    @property
     def heard_us(self) -> int:
         """When the last byte ended."""
         return self._heard_us

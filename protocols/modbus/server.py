@@ -86,6 +86,8 @@ class ModbusServer:
         self._generation: int | None = None
         # Request to reply; on TCP both are the frame from behind the transaction id on.
         self._known: dict[bytes, bytes] = {}
+        # RTU: request frame to (reply, its frame).
+        self._known_rtu: dict[bytes, tuple[bytes, bytes]] = {}
         self._silence_us = rtu_silence_us(baud) if silence_us is None else silence_us
         self._rtu = RtuAssembler(self._silence_us)
 
@@ -163,6 +165,41 @@ class ModbusServer:
         elif frame.unit_id == BROADCAST and pdu[0] in {WRITE_SINGLE, WRITE_MULTIPLE}:
             self.requests += 1
             self._work_out(pdu, now_us)
+
+    @property
+    def silence_us(self) -> int:
+        """RTU: from the end of a request to the beginning of its answer."""
+        return self._silence_us
+
+    def idle_answer(self, data: bytes) -> bytes | None:
+        """RTU: the frame with which this burst, heard on a line at rest, would be answered, if that is known beforehand.
+
+        Known is what was answered to the same burst while no register has changed. Empty for another unit's burst; None
+        for one that has to be heard.
+
+        Answers given away here are not among ``requests``.
+        """
+        if self.framing != "rtu" or self._rtu.ends_us is not None or self._out:
+            return None
+        if data[0] != self.unit_id:
+            return None if data[0] == BROADCAST else b""
+        generation = self._bank.generation()
+        if generation is None or generation != self._generation:
+            return None
+        pdu = data[1:-2]
+        reply = self._known.get(pdu)
+        if reply is None:
+            return None
+        known = self._known_rtu.get(data)
+        if known is not None and known[0] is reply:
+            return known[1]
+        if rtu_frame(Frame(data[0], 0, pdu)) != data:
+            return None
+        if len(self._known_rtu) >= KNOWN_MAX:
+            self._known_rtu.clear()
+        answer = rtu_frame(Frame(self.unit_id, 0, reply))
+        self._known_rtu[data] = (reply, answer)
+        return answer
 
     def _recall(self, request: bytes) -> bytes | None:
         """The reply that the same request got, if no register has changed since."""

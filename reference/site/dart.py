@@ -183,6 +183,18 @@ class DartDriver(PolledLine[FuellingPointLogic]):
     def _poll(self, index: int, now_us: int) -> None:
         self._wire.poll(self.addresses[index], now_us)
 
+    def _may_skip(self, index: int) -> bool:
+        return super()._may_skip(index) and not self._wire.unacknowledged(self.addresses[index])
+
+    def _carry(self, index: int, now_us: int) -> bool:
+        link = self._wire.idle_link(self.addresses[index])
+        if link is None or self.carry is None:
+            return False
+        link_heard_us = self.carry(link.poll.data, link.eot_bytes, now_us)
+        if link_heard_us:
+            link.heard_us = link_heard_us
+        return link_heard_us > 0
+
     def _say_again(self, index: int, now_us: int) -> bool:
         address = self.addresses[index]
         if not self._wire.unacknowledged(address):

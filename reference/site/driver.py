@@ -46,12 +46,16 @@ class PumpDriver(ABC):
         on_wake: set by the host.
         is_quiet: set by a host in virtual time that may skip idle polls: "a poll of this address would be answered
             with nothing to report". None means every poll is sent.
+        carry: set by a host that can pass an idle exchange without taking its bytes apart: given a poll, the answer
+            that would tell nothing new, and the time, it returns when that answer will have been heard, or 0 if the
+            poll is to be sent. None means every poll is sent.
         listener: receives every `DriverEvent`, in order. It may raise `SaleNotStored` for a `SaleCaptured`.
     """
 
     def __init__(self) -> None:
         self.on_wake: Callable[[], None] | None = None
         self.is_quiet: Callable[[int], bool] | None = None
+        self.carry: Callable[[bytes, bytes, int], int] | None = None
         self.listener: Callable[[DriverEvent], None] = _ignore
 
     @property

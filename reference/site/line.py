@@ -85,6 +85,10 @@ class PolledLine(PumpDriver, Generic[Logic]):
     def _say_again(self, index: int, now_us: int) -> bool:
         """Repeat what was refused or went unanswered; False when there is nothing to repeat."""
 
+    def _carry(self, index: int, now_us: int) -> bool:  # noqa: ARG002 - for protocols that can
+        """Let the host pass the idle poll of this address, see `PumpDriver.carry`; False to send it."""
+        return False
+
     def _check_fit(self) -> None:
         need_us = self._worst_us
         if need_us > self.grid.narrowest_us:
@@ -216,10 +220,20 @@ class PolledLine(PumpDriver, Generic[Logic]):
             index = grid.next_index
             start_us = grid.next_us
             end_us = start_us + grid.width_us(index)
-            quiet = self.is_quiet
-            if quiet is not None and self._may_skip(index) and quiet(self.addresses[index]):
-                grid.park()
-                continue
+            if self._may_skip(index):
+                quiet = self.is_quiet
+                if quiet is not None and quiet(self.addresses[index]):
+                    grid.park()
+                    continue
+                if (
+                    now_us == start_us >= self._free_us
+                    and self.carry is not None
+                    and self._carry(index, now_us)
+                ):
+                    grid.use()
+                    self._active = index
+                    self._slot_end_us = end_us
+                    continue
             grid.use()
             if now_us >= end_us or start_us < self._free_us:
                 self.overruns += 1
@@ -227,6 +241,11 @@ class PolledLine(PumpDriver, Generic[Logic]):
             self._active = index
             self._slot_end_us = end_us
             self._converse(now_us)
+
+    def recall(self, start_us: int) -> None:
+        """From the host, before anything else is told: the poll that was carried last is to be sent after all."""
+        self._talking = True
+        self._poll(self._active, start_us)
 
     def _may_skip(self, index: int) -> bool:
         logic = self.points[index]

@@ -211,6 +211,7 @@ class ModbusDriver(PolledLine[_ModbusPoint]):
     def __init__(self, config: LineConfig) -> None:
         super().__init__(config, _ModbusPoint)
         self._blocks = [point.block for point in config.fuelling_points]
+        self._polls = [point_read(block) for block in self._blocks]
         if config.framing == "tcp":
             self._worst_us = 2 * REPLY_LIMIT_US
         else:
@@ -320,8 +321,15 @@ class ModbusDriver(PolledLine[_ModbusPoint]):
     def _may_skip(self, index: int) -> bool:
         return super()._may_skip(index) and not self._writes[index] and not self._checks[index]
 
+    def _carry(self, index: int, now_us: int) -> bool:
+        address, count = self._polls[index]
+        frames = self._wire.idle_read(self.addresses[index], address, count, now_us)
+        if frames is None or self.carry is None or not self._images[index]:
+            return False
+        return self.carry(*frames, now_us) > 0
+
     def _poll(self, index: int, now_us: int) -> None:
-        address, count = point_read(self._blocks[index])
+        address, count = self._polls[index]
         self._wire.read(self.addresses[index], address, count, now_us)
 
     def _say_again(self, index: int, now_us: int) -> bool:

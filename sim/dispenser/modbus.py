@@ -136,6 +136,15 @@ class ModbusDispenser:
             return False
         return not any(held.changed or held.moving for held in self._points.values())
 
+    @property
+    def idle_gap_us(self) -> int:
+        """See `sim.wires.carried`."""
+        return self._first.server.silence_us
+
+    def idle_answer(self, poll: bytes, heard_us: int) -> bytes | None:  # noqa: ARG002 - one shape for all devices
+        """See `sim.wires.carried`."""
+        return self._first.server.idle_answer(poll) if self.dispenser.powered else b""
+
     def generation(self) -> int | None:
         """See `protocols.modbus.RegisterSource`."""
         total = self._version
@@ -202,17 +211,17 @@ class ModbusConnection:
         self.on_wake: Callable[[], None] | None = None
         self._device = device
         self._dispenser = device.dispenser
-        self._server = server
+        self.server = server
         self._is_tcp = server.framing == "tcp"  # then the line has no timer
 
     @property
     def wants_close(self) -> bool:
         """TCP: the peer sent something that is no Modbus; the host should close the connection."""
-        return self._server.wants_close
+        return self.server.wants_close
 
     def connection_made(self, now_us: int) -> None:
         """From hosts of connections: a new one stands."""
-        self._server.connection_made(now_us)
+        self.server.connection_made(now_us)
 
     def close(self) -> None:
         """No host will drive this connection again."""
@@ -223,11 +232,11 @@ class ModbusConnection:
         """See `protocols.sansio.Machine`. Without power nothing is heard."""
         self._dispenser.handle_timer(now_us)
         if self._dispenser.powered:
-            self._server.receive_data(data, now_us)
+            self.server.receive_data(data, now_us)
 
     def data_to_send(self, now_us: int) -> list[Outgoing]:
         """See `protocols.sansio.Machine`."""
-        out = self._server.data_to_send(now_us)
+        out = self.server.data_to_send(now_us)
         return out if self._dispenser.powered else []
 
     def next_timer(self) -> int | None:
@@ -235,7 +244,7 @@ class ModbusConnection:
         model = self._dispenser.next_timer()
         if self._is_tcp:
             return model
-        line = self._server.next_timer()
+        line = self.server.next_timer()
         if model is None or line is None:
             return line if model is None else model
         return min(model, line)
@@ -243,4 +252,4 @@ class ModbusConnection:
     def handle_timer(self, now_us: int) -> None:
         """See `protocols.sansio.Machine`."""
         self._dispenser.handle_timer(now_us)
-        self._server.handle_timer(now_us)
+        self.server.handle_timer(now_us)

@@ -16,6 +16,7 @@ from protocols.sansio import HarnessProtocolError, Machine, Outgoing
 from sim.faults import NEVER_US
 from sim.kernel import Kernel
 from sim.wires.capture import Capture
+from sim.wires.carried import Carrier, Hands
 from sim.wires.faults import WireFault
 from sim.wires.virtual import Port, VirtualWire
 
@@ -73,6 +74,7 @@ class VirtualBus(VirtualWire):
         self._air: list[_Burst] = []
         self._collisions = kernel.streams.get(f"wire/{name}", "collision")
         self._master: Port | None = None
+        self._carrier: Carrier | None = None
         self._poll_lead_us = 0
         self._skipped: dict[int, None] = {}
         self._noise: Port | None = None
@@ -143,6 +145,11 @@ class VirtualBus(VirtualWire):
                 any_master.is_quiet = self._is_quiet
                 for fault in self.faults:
                     self._kernel.call_at(max(0, fault.spec.at_us - poll_lead_us), self._resume_all)
+            elif not self._echo and not self._turn_round_us and hasattr(machine, "carry"):
+                hands = Hands(self._transmit, self._service, lambda: self._kernel.now_us)
+                self._carrier = Carrier(self, port, self._air, hands)
+        if self._carrier is not None:
+            self._carrier.welcome(self.ports)
         return port
 
     def _transmit(self, port: Port, outgoing: Outgoing, now_us: int) -> None:
@@ -200,6 +207,8 @@ class VirtualBus(VirtualWire):
         end_us, _, sender, heard, note, sent = burst
         capture = self.capture
         if capture is not None:
+            if self._carrier is not None:
+                self._carrier.settle(now_us)
             if note:
                 capture.record_touched(end_us, sender.number, heard or b"", note, sent)
             else:
@@ -243,6 +252,8 @@ class VirtualBus(VirtualWire):
         )
         chars = self._mix(audible)
         if self.capture is not None:
+            if self._carrier is not None:
+                self._carrier.settle(now_us)
             for end_us, start_us, sender, _, note, sent in group:
                 heard = bytes(byte for at_us, byte in chars if start_us < at_us <= end_us)
                 touched = f"{note}+collision" if note else "collision"
@@ -287,7 +298,16 @@ class VirtualBus(VirtualWire):
         noise.listeners = tuple(self.ports)
         return noise
 
-    # Idle polls.
+    # Idle polls that are carried.
+
+    def _clean(self, now_us: int) -> None:
+        carrier = self._carrier
+        if carrier is not None and carrier.until_us > now_us:
+            carrier.put_on_the_wire(now_us)  # and what is due by now comes before what has changed
+        else:
+            super()._clean(now_us)
+
+    # Idle polls that are left out.
 
     def _service(self, port: Port, now_us: int) -> None:
         port.touched_us = now_us

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -61,15 +61,19 @@ class Capture:
     Args:
         wire: name of the wire.
         limit_bytes: recording stops (and the file says so) beyond this much memory.
+
+    Attributes:
+        on_read: called before anything is read, for a wire that records a little late.
     """
 
-    __slots__ = ("_buffer", "_limit", "_notes", "about", "count", "ports", "truncated", "wire")
+    __slots__ = ("_buffer", "_count", "_limit", "_notes", "about", "on_read", "ports", "truncated", "wire")
 
     def __init__(self, wire: str, *, limit_bytes: int = _LIMIT_BYTES) -> None:
         self.wire = wire
         self.about: dict[str, Any] = {}
         self.ports: list[str] = []
-        self.count = 0
+        self.on_read: Callable[[], None] | None = None
+        self._count = 0
         self.truncated = False
         self._buffer = bytearray()
         self._limit = limit_bytes
@@ -100,21 +104,29 @@ class Capture:
             return
         buffer += _HEAD.pack(t_us, port, len(data))
         buffer += data
-        self.count += 1
+        self._count += 1
 
     def record_touched(self, t_us: int, port: int, data: bytes, note: str, sent: bytes) -> None:
         """Record a burst that a fault or a collision has touched."""
         if len(self._buffer) <= self._limit:
-            self._notes[self.count] = (note, sent)
+            self._notes[self._count] = (note, sent)
         self.record(t_us, port, data)
+
+    @property
+    def count(self) -> int:
+        """How many bursts there are."""
+        if self.on_read is not None:
+            self.on_read()
+        return self._count
 
     def __len__(self) -> int:
         return self.count
 
     def __iter__(self) -> Iterator[CapturedFrame]:
+        count = self.count
         offset = 0
         view = bytes(self._buffer)
-        for index in range(self.count):
+        for index in range(count):
             t_us, port, length = _HEAD.unpack_from(view, offset)
             offset += _HEAD.size
             note, sent = self._notes.get(index, ("", None))
@@ -145,7 +157,7 @@ class Capture:
         names = [json.dumps(name, ensure_ascii=False) for name in self.ports]
         offset = 0
         buffer = bytes(self._buffer)
-        for index in range(self.count):
+        for index in range(self._count):
             t_us, port, length = _HEAD.unpack_from(buffer, offset)
             offset += _HEAD.size
             text = buffer[offset : offset + length].hex()
