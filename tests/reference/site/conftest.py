@@ -239,3 +239,19 @@ def fake() -> Any:
         config = staticmethod(line_config)
 
     return Fake
+
+
+@pytest.fixture(params=["dart", "modbus"])
+def world(request: pytest.FixtureRequest) -> Any:
+    """Makes site controllers with all that they need, on DART and on Modbus."""
+    from .site_world import World
+
+    made = []
+
+    def make(**settings: Any) -> World:
+        made.append(World(protocol=request.param, **settings))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
