@@ -23,7 +23,7 @@ from sim.dispenser import (
 from sim.kernel import VirtualKernel
 from sim.wires import VirtualBus
 
-from .test_site_controller import EPOCH_US, Plug, S, ScriptedBackend  # type: ignore[import-not-found]
+from .site_world import EPOCH_US, Plug, S, ScriptedBackend
 
 PROTOCOLS = {  # first address, baud, characters of an idle poll, poll period in ms
     "dart": (0x50, 19_200, 3, 250),

@@ -71,7 +71,8 @@ def test_a_walk_over_registers_and_hands_stays_inside_the_table(  # noqa: C901 -
     now_us, token = 0, 0
 
     def ask(pdu: bytes) -> bytes:
-        reply = hear(device, tcp(pdu), now_us)
+        device.receive_data(tcp(pdu), now_us)
+        reply = b"".join(burst.data for burst in device.data_to_send(now_us))
         if not dispenser.powered:
             assert reply == b""
             return b""
