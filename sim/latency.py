@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Final, Literal, cast, get_args
 
 __all__ = ["LatencyError", "LatencyKind", "LatencyProfile"]
@@ -115,8 +116,13 @@ class LatencyProfile:
             drawn_us = rng.randint(cast(int, self.low_us), cast(int, self.high_us))
         elif self.kind == "lognormal":
             median_us = cast(int, self.median_us)
-            sigma = math.log(cast(int, self.p99_us) / median_us) / _Z99
+            sigma = _sigma(median_us, cast(int, self.p99_us))
             drawn_us = round(median_us * math.exp(sigma * rng.gauss(0.0, 1.0)))
         else:
             drawn_us = round(-math.log(1.0 - rng.random()) * cast(int, self.mean_us))
         return drawn_us if self.max_us is None else min(drawn_us, self.max_us)
+
+
+@cache
+def _sigma(median_us: int, p99_us: int) -> float:
+    return math.log(p99_us / median_us) / _Z99

@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError
 
 from reference.backend.api import admin_routes, notify_routes, phone_routes, site_routes
 from reference.backend.api.admin import health_routes
-from reference.backend.api.live import LiveFirst, LivePosts
+from reference.backend.api.ahead import Application, LivePosts, SiteAhead
 from reference.backend.api.shifts import shift_routes
 from reference.backend.api.tanks import tank_routes
 from reference.backend.callbacks import Callbacks
@@ -154,13 +154,13 @@ def create_backend(
 
 def _application(core: Core, sessions: Sessions) -> FastAPI:
     posts = LivePosts(core, sessions)
-    app = LiveFirst(
+    app = Application(
         title="Forecourt reference backend",
         description="Stations, orders, payments, refunds and invoices of petrol stations. Times are Unix microseconds.",
         version=_version(),
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.live_posts = posts
+    app.ahead = SiteAhead(core, sessions, posts)
     install_error_handlers(app)
     # The routes themselves, not routers: a router that is included is searched twice for each request.
     for router in (

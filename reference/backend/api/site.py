@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 
+from reference.backend.api.ahead import LivePosts
 from reference.backend.api.common import (
     AfterQuery,
     EntityId,
@@ -17,7 +18,6 @@ from reference.backend.api.common import (
     refusals,
     secured,
 )
-from reference.backend.api.live import LivePosts
 from reference.backend.core import Core
 from reference.backend.live import LivePost
 from reference.backend.models import (

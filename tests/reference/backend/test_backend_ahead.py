@@ -1,4 +1,4 @@
-"""Live readings are answered ahead of the framework, and must be answered as the framework's route answers them."""
+"""What is answered ahead of the framework must be answered as the framework's routes answer it."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def test_both_ways_answer_alike(play_sqlite, status, path, headers, content):
     async def scene(w):
         app = w.backends[0].app
         ways = []
-        for posts in (app.live_posts, None):
-            app.live_posts = posts
+        for ahead in (app.ahead, None):
+            app.ahead = ahead
             w.core.live._readings.clear()
             reply = await w.clients[0].post(path, headers=headers, content=content)
             shown = w.core.live.get("KM01", 1)
@@ -44,6 +44,47 @@ def test_both_ways_answer_alike(play_sqlite, status, path, headers, content):
         assert ways[0] == ways[1]
         assert ways[0][0] == status
         assert (ways[0][3] is not None) == (status == 204)
+
+    play_sqlite(scene)
+
+
+@pytest.mark.parametrize(
+    ("status", "query", "key"),
+    [
+        (200, "after=0&wait_ms=0", KEY),
+        (200, "after=1&wait_ms=0", KEY),
+        (200, "after=0", KEY),
+        (200, "wait_ms=0&after=0", KEY),
+        (401, "after=0&wait_ms=0", KEY + "x"),
+        (401, "after=0&wait_ms=0", ""),
+        (422, "after=-1&wait_ms=0", KEY),
+        (422, "after=0&wait_ms=30001", KEY),
+        (422, "after=x&wait_ms=0", KEY),
+    ],
+)
+def test_commands_are_given_alike(play_sqlite, status, query, key):
+    async def scene(w):
+        await w.order()
+        app = w.backends[0].app
+        ways = []
+        for ahead in (app.ahead, None):
+            app.ahead = ahead
+            reply = await w.clients[0].get(
+                f"/v1/stations/KM01/commands?{query}", headers={"Authorization": key}
+            )
+            ways.append((reply.status_code, reply.content, reply.headers))
+        assert ways[0] == ways[1]
+        assert ways[0][0] == status
+        assert (b'"authorise"' in ways[0][1]) == (status == 200 and "after=1" not in query)
+
+    play_sqlite(scene)
+
+
+def test_other_methods_are_refused_by_the_framework(play_sqlite):
+    async def scene(w):
+        for method, path in (("GET", PATH), ("DELETE", PATH), ("POST", "/v1/stations/KM01/commands")):
+            reply = await w.clients[0].request(method, path, headers={"Authorization": KEY})
+            assert reply.status_code == 405
 
     play_sqlite(scene)
 
