@@ -25,7 +25,6 @@ __all__ = [
 ]
 
 CODE_LENGTH: Final = 6
-SECURITY_LENGTH: Final = 6
 
 DATA_LENGTHS: Final[dict[str, tuple[int, int]]] = {
     "I21B": (2, 2),

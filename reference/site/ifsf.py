@@ -13,7 +13,6 @@ from typing import Final
 from protocols.ifsf import (
     CONTROLLER_SUBNET,
     DISPENSER_SUBNET,
-    HEARTBEAT_PERIOD_US,
     PRODUCT_NUMBERS,
     Address,
     ControllingDevice,
@@ -62,16 +61,14 @@ class IfsfDriver(PumpDriver):
         unreadable: answers that made no sense.
     """
 
-    def __init__(self, config: LineConfig, *, heartbeat_us: int = HEARTBEAT_PERIOD_US) -> None:
+    def __init__(self, config: LineConfig) -> None:
         super().__init__()
         self.config = config
-        self.heartbeat_us = heartbeat_us
         self.stand_alone = b"\x01" if config.ifsf.stand_alone else b"\x00"
         self.unpaid_limit = config.ifsf.unpaid_limit
         self.device = ControllingDevice(
             Address(CONTROLLER_SUBNET, config.ifsf.controller_node),
             Address(DISPENSER_SUBNET, config.ifsf.node),
-            period_us=heartbeat_us,
         )
         self.points: dict[int, IfsfPointLogic] = {}
         self.grades: dict[tuple[int, int], str] = {}

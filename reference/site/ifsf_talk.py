@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from protocols.ifsf import (
+    HEARTBEAT_PERIOD_US,
     PRODUCT_NUMBERS,
     Element,
     FpState,
@@ -131,7 +132,7 @@ class Talk:
         """Write the configuration of a dispenser that is closed. What it refuses it keeps: makers fix some of it."""
         driver = self._driver
         numbers = dict.fromkeys(PRODUCT_NUMBERS[grade] for grade in driver.grades.values())
-        yield Request(b"\x00", elements=(Element(4, bytes((max(1, driver.heartbeat_us // 1_000_000),))),))
+        yield Request(b"\x00", elements=(Element(4, bytes((HEARTBEAT_PERIOD_US // 1_000_000,))),))
         yield from self._write(
             b"\x01",
             {2: bytes((len(numbers),)), 5: bytes((len(driver.points),)), 11: b"\x00", 12: driver.stand_alone},

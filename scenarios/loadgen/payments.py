@@ -40,7 +40,6 @@ class PaymentSample:
     order_id: str | None = None
     out_trade_no: str | None = None
     sale_key: str | None = None
-    sale_acked_us: int | None = None
     order_acked_us: int | None = None
     begun_us: int | None = None
     sent_us: int | None = None
@@ -247,7 +246,6 @@ class PaymentLoad:
             "POST", f"/v1/stations/{station}/sales", key=self._station_key, body=body
         )
         sample.sale_key = f"{station}/{nozzle}/{sequence}"
-        sample.sale_acked_us = answer.acked_us
         self._acked("sale", sample.sale_key, answer, body["amount_fen"])
         return nozzle
 

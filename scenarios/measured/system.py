@@ -134,11 +134,6 @@ class MeasuredSystem:
         self.site: ChildProcess | None = None
         self._world: ChildProcess | None = None
 
-    @property
-    def site_journal(self) -> Path:
-        """The site controller's journal file."""
-        return self._private / SITE_JOURNAL
-
     async def start(self, progress: Callable[[str, float], None]) -> None:
         """Start all processes, in the order of their needs; on failure nothing is left running.
 

@@ -7,11 +7,9 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +19,7 @@ from scenarios.model import Scenario, Swarm
 from scenarios.oracles import judge
 from scenarios.runner.shrink import shrink
 from scenarios.runner.virtual import SAFETY_CHECKS, run_once
+from scenarios.runner.workers import worker_pool
 from scenarios.verdicts import ExitCode, Verdict
 
 __all__ = [
@@ -138,8 +137,6 @@ def run_swarm(
     scenario: Scenario,
     options: SwarmOptions,
     progress: Callable[[str, float], None],
-    *,
-    judge_seed: Callable[[Scenario, str], SwarmSeed] = violations,
 ) -> SwarmResult:
     """Run the seeds on all cores, then make the first failing one small.
 
@@ -147,19 +144,18 @@ def run_swarm(
         scenario: what to run; its ``swarm`` part draws the faults of each seed.
         options: see `SwarmOptions`.
         progress: called with a stage and the share of it that is over.
-        judge_seed: importable by name in a fresh process.
 
     Raises:
         KernelError: the harness broke.
     """
     progress("seeds", 0.0)
     names = [f"{options.prefix}-{options.first + number}" for number in range(options.seeds)]
-    found = _run_all(scenario, names, options, progress, judge_seed)
+    found = _run_all(scenario, names, options, progress)
     seeds = tuple(found[name] for name in names if name in found)
     failing = next((seed for seed in seeds if seed.violations), None)
     shrunk = None
     if failing is not None and options.shrink_s > 0:
-        shrunk = _made_small(scenario, failing, options.shrink_s, progress, judge_seed)
+        shrunk = _made_small(scenario, failing, options.shrink_s, progress)
     return SwarmResult(options.seeds, seeds, shrunk)
 
 
@@ -168,21 +164,20 @@ def _run_all(
     names: Sequence[str],
     options: SwarmOptions,
     progress: Callable[[str, float], None],
-    judge_seed: Callable[[Scenario, str], SwarmSeed],
 ) -> dict[str, SwarmSeed]:
     end_s = None if options.budget_s is None else time.monotonic() + options.budget_s
     workers = options.workers or len(os.sched_getaffinity(0))
     found: dict[str, SwarmSeed] = {}
     waiting = iter(names)
     pending: set[Future[SwarmSeed]] = set()
-    with _pool(workers) as pool:
+    with worker_pool(workers, _quietly) as pool:
         while True:
             # Seeds are handed out one by one, so that the end of the budget leaves no long queue behind.
             while len(pending) < workers and (end_s is None or time.monotonic() < end_s):
                 name = next(waiting, None)
                 if name is None:
                     break
-                pending.add(pool.submit(judge_seed, scenario, name))
+                pending.add(pool.submit(violations, scenario, name))
             if not pending:
                 return found
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -197,28 +192,11 @@ def _quietly() -> None:
     logging.getLogger().addHandler(logging.NullHandler())
 
 
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    # Fresh interpreters: a forked one would inherit event loops and collected state of this process.
-    with ProcessPoolExecutor(
-        max_workers=workers, mp_context=get_context("spawn"), initializer=_quietly
-    ) as pool:
-        try:
-            yield pool
-        except BaseException:
-            working = list((pool._processes or {}).values())
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in working:
-                process.kill()
-            raise
-
-
 def _made_small(
     scenario: Scenario,
     failing: SwarmSeed,
     limit_s: float,
     progress: Callable[[str, float], None],
-    judge_seed: Callable[[Scenario, str], SwarmSeed],
 ) -> Scenario:
     """Another failure of the same check counts as the same failure."""
     slugs = {text.partition(":")[0] for text in failing.violations}
@@ -230,7 +208,7 @@ def _made_small(
         if passed_s > limit_s:
             return False
         progress(stage, min(0.99, passed_s / limit_s))
-        now = judge_seed(smaller, failing.seed).violations
+        now = violations(smaller, failing.seed).violations
         return any(text.partition(":")[0] in slugs for text in now)
 
     progress(stage, 0.0)

@@ -43,7 +43,6 @@ class IfsfDispenser:
         node: node number on subnet 1.
         places: place in the node (1..4) -> fuelling point number of the model; by default in their order.
         options: what makes differ in.
-        heartbeat_us: heartbeat period at power-on.
 
     Attributes:
         on_wake: set by the host.
@@ -63,7 +62,6 @@ class IfsfDispenser:
         *,
         places: Mapping[int, int] | None = None,
         options: IfsfOptions | None = None,
-        heartbeat_us: int = HEARTBEAT_PERIOD_US,
     ) -> None:
         if not 1 <= node <= 127:
             raise ValueError(f"node {node} is not in 1..127")
@@ -77,12 +75,9 @@ class IfsfDispenser:
         self.stand_alone = False
         self.store: NodeStore
         self._options = options or IfsfOptions()
-        self._period_us = heartbeat_us
         self._powered = dispenser.powered
         self._held: list[Message] | None = None
-        self.link = IfsfLink(
-            self.own, self, accepts=lambda address: address.subnet > DISPENSER_SUBNET, period_us=heartbeat_us
-        )
+        self.link = IfsfLink(self.own, self, accepts=lambda address: address.subnet > DISPENSER_SUBNET)
         self.points = {
             place: IfsfPoint(
                 place,
@@ -94,7 +89,7 @@ class IfsfDispenser:
             for place, number in sorted(places.items())
         }
         self.store = NodeStore(self.own, self.points, self._options)
-        self.store.heartbeat_s = max(1, heartbeat_us // 1_000_000)
+        self.store.heartbeat_s = HEARTBEAT_PERIOD_US // 1_000_000
         self.store.on_interval = self._set_interval
         self._responder = Responder(self.own, self.store, self.link.send, self.link.warn)
         for held in self.points.values():

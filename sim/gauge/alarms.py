@@ -83,13 +83,6 @@ class AlarmBoard:
             if not alarm.is_active:
                 del self._alarms[key]
 
-    def clear_all(self) -> None:
-        """Forget all alarms and their history (a cold start)."""
-        self._alarms.clear()
-        self._priority.clear()
-        self._ordinary.clear()
-        self._of_tank.clear()
-
     def shown(self) -> list[ActiveAlarm]:
         """Active or not acknowledged: function 101."""
         return [ActiveAlarm(alarm.category, alarm.kind, alarm.device) for alarm in self._alarms.values()]

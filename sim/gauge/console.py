@@ -9,7 +9,6 @@ from typing import Final
 from protocols.tls import (
     ETX,
     NOT_UNDERSTOOD,
-    SYSTEM,
     Command,
     TankAlarm,
     computer_reply,
@@ -30,7 +29,6 @@ __all__ = ["GaugeConsole"]
 _SCAN_US: Final = 10_000_000
 _FRESH_US: Final = 1_000_000
 _FIGURES: Final = frozenset({"I201", "I214", "I21A"})
-_BATTERY_OFF: Final = 4
 _HYSTERESIS: Final = 200
 """An alarm goes when its limit is undercut by a 200th of the tank, so that a ripple does not make it flutter."""
 
@@ -70,7 +68,6 @@ class GaugeConsole:
         scan_us: int = _SCAN_US,
         software: tuple[str, str] = ("346330-100-B", "26.02.16.08.00"),
         has_bir: bool = False,
-        delivery_delay_us: int = 300_000_000,
     ) -> None:
         if not setups or not all(1 <= number <= 16 for number in setups):
             raise ValueError("a console has one to 16 tanks, numbered from 1")
@@ -88,7 +85,7 @@ class GaugeConsole:
         self.is_powered = True
         self.etx = ETX
         self.alarms = AlarmBoard()
-        self.deliveries = {n: DeliveryWatch(delay_us=delivery_delay_us) for n in self.setups}
+        self.deliveries = {n: DeliveryWatch() for n in self.setups}
         self.leak_tests = {n: LeakWatch() for n in self.setups}
         self.shift_starts: dict[int, Snapshot] = {}
         self.latest: dict[int, Snapshot] = {}
@@ -197,10 +194,6 @@ class GaugeConsole:
         """The mains are back; measuring begins at once."""
         self.is_powered = True
         self.next_scan_us = now_us
-
-    def lose_battery(self, now_us: int) -> None:
-        """A system alarm: the battery of the set-up memory is off."""
-        self.alarms.set(_BATTERY_OFF, 0, self.time(now_us), is_active=True, category=SYSTEM)
 
     def reset(self, now_us: int) -> None:
         """Start again (function S001): set-up and histories stay, running tests and deliveries do not."""

@@ -83,7 +83,6 @@ class ProbeSource:
         farm: the tanks.
         rng: a named stream of the run, for the noise of readings.
         probes: by tank; a missing one is an ordinary probe.
-        tables: the console's own calibration by tank; by default the tank's true one.
     """
 
     def __init__(
@@ -92,11 +91,10 @@ class ProbeSource:
         rng: random.Random,
         *,
         probes: Mapping[int, Probe] | None = None,
-        tables: Mapping[int, StrappingTable] | None = None,
     ) -> None:
         self.farm = farm
         self.probes = {number: (probes or {}).get(number) or Probe() for number in farm.tanks}
-        self._tables = {number: tank.table for number, tank in farm.tanks.items()} | dict(tables or {})
+        self._tables = {number: tank.table for number, tank in farm.tanks.items()}
         self._expansion = {number: tank.expansion_ppm_per_deg for number, tank in farm.tanks.items()}
         self._rng = rng
 

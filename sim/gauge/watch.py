@@ -11,6 +11,18 @@ from .probe import Measured
 __all__ = ["DeliveryWatch", "LeakWatch", "SeenDelivery", "Snapshot", "TestResult"]
 
 _HOUR_US: Final = 3_600_000_000
+_RISE_ML: Final = 190_000
+_WINDOW_US: Final = 300_000_000
+"""So much more than the least of the last minutes is a delivery."""
+
+_DELAY_US: Final = 300_000_000
+"""A delivery has ended when nothing has risen for so long (the console's delivery delay)."""
+
+_LIMIT_ML_PER_H: Final = 757
+"""A leak test passes below this loss: 0.2 gallons an hour, the periodic test of the manual."""
+
+_LEAST_US: Final = 2 * _HOUR_US
+"""A shorter test is invalid."""
 
 
 class Snapshot(NamedTuple):
@@ -30,21 +42,10 @@ class SeenDelivery(NamedTuple):
 
 
 class DeliveryWatch:
-    """Sees deliveries into one tank.
+    """Sees deliveries into one tank."""
 
-    Args:
-        rise_ml: so much more than the least of the last minutes is a delivery.
-        window_us: those minutes.
-        delay_us: it has ended when nothing has risen for so long (the console's delivery delay).
-    """
-
-    def __init__(
-        self, *, rise_ml: int = 190_000, window_us: int = 300_000_000, delay_us: int = 300_000_000
-    ) -> None:
+    def __init__(self) -> None:
         self.deliveries: deque[SeenDelivery] = deque(maxlen=10)
-        self._rise_ml = rise_ml
-        self._window_us = window_us
-        self._delay_us = delay_us
         self._recent: deque[Snapshot] = deque()
         self._start: Snapshot | None = None
         self._highest_ml = 0
@@ -59,16 +60,16 @@ class DeliveryWatch:
         """Take the next measurement."""
         fuel_ml = snapshot.measured.fuel_ml
         if self._start is None:
-            while self._recent and self._recent[0].at_us < snapshot.at_us - self._window_us:
+            while self._recent and self._recent[0].at_us < snapshot.at_us - _WINDOW_US:
                 self._recent.popleft()
             self._recent.append(snapshot)
             least = min(reversed(self._recent), key=lambda seen: seen.measured.fuel_ml)
-            if fuel_ml - least.measured.fuel_ml >= self._rise_ml:
+            if fuel_ml - least.measured.fuel_ml >= _RISE_ML:
                 self._start = least
                 self._highest_ml, self._risen_us = fuel_ml, snapshot.at_us
         elif fuel_ml > self._highest_ml:
             self._highest_ml, self._risen_us = fuel_ml, snapshot.at_us
-        elif snapshot.at_us - self._risen_us >= self._delay_us:
+        elif snapshot.at_us - self._risen_us >= _DELAY_US:
             self.deliveries.appendleft(SeenDelivery(self._start, snapshot))
             self._start = None
             self._recent.clear()
@@ -94,20 +95,13 @@ class TestResult(NamedTuple):
 
 
 class LeakWatch:
-    """A static leak test of one tank: volumes at reference temperature, at the start and now.
+    """A static leak test of one tank: volumes at reference temperature, at the start and now."""
 
-    Args:
-        limit_ml_per_h: a test passes below this loss: 0.2 gallons an hour, the periodic test of the manual.
-        least_us: a shorter test is invalid.
-    """
-
-    def __init__(self, *, limit_ml_per_h: int = 757, least_us: int = 2 * _HOUR_US) -> None:
+    def __init__(self) -> None:
         self.running: Snapshot | None = None
         self.last: Snapshot | None = None
         self.results: deque[TestResult] = deque(maxlen=10)
         self.hourly_ml: list[int] = []
-        self._limit_ml_per_h = limit_ml_per_h
-        self._least_us = least_us
 
     def start(self, snapshot: Snapshot) -> None:
         """Begin a test; one that runs already goes on."""
@@ -137,8 +131,8 @@ class LeakWatch:
         lasted_us = self.last.at_us - self.running.at_us
         rate = -self.lost_ml * _HOUR_US // lasted_us if lasted_us else 0
         sold = self.last.drawn_ml != self.running.drawn_ml
-        is_valid = lasted_us >= self._least_us and not sold
-        result = TestResult(self.running, self.last, rate, rate > -self._limit_ml_per_h if is_valid else None)
+        is_valid = lasted_us >= _LEAST_US and not sold
+        result = TestResult(self.running, self.last, rate, rate > -_LIMIT_ML_PER_H if is_valid else None)
         self.results.appendleft(result)
         self.running = None
         return result

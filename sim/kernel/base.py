@@ -55,12 +55,10 @@ class Kernel:
         trace: the run's trace.
         loop: the asyncio loop on which coroutines of the run live.
         epoch_us: Unix time of ``now_us == 0``, microseconds.
-        is_virtual: whether time is modelled (True) or measured (False).
     """
 
     env: simpy.Environment
     loop: asyncio.AbstractEventLoop
-    is_virtual: bool
 
     def __init__(self, seed: str | int, *, epoch_us: int, trace: Trace | None) -> None:
         self.streams = Streams(seed)

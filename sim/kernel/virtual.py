@@ -31,8 +31,6 @@ class VirtualKernel(Kernel):
         trace: where events go; None keeps only their hash.
     """
 
-    is_virtual = True
-
     def __init__(self, seed: str | int, *, epoch_us: int, trace: Trace | None = None) -> None:
         super().__init__(seed, epoch_us=epoch_us, trace=trace)
         self.env = simpy.Environment(initial_time=0)

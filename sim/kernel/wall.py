@@ -54,8 +54,6 @@ class WallKernel(Kernel):
         lag_us: for each SimPy event, how late it ran (µs): the harness's own delay, shown beside each measured figure.
     """
 
-    is_virtual = False
-
     def __init__(self, seed: str | int, *, trace: Trace | None = None) -> None:
         super().__init__(seed, epoch_us=time.time_ns() // 1000, trace=trace)
         self.loop = asyncio.get_running_loop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import simpy
 from simpy.events import Event
@@ -12,6 +13,9 @@ from simpy.events import Event
 __all__ = ["Position", "StationFloor", "Ticket"]
 
 # How quickly drivers' idea of a stop's length follows what they see; about the last sixteen cars.
+_STOP_GUESS_US: Final = 240_000_000
+"""How long drivers think a stop takes before they have seen one."""
+
 _MEMORY = 16
 
 
@@ -43,7 +47,6 @@ class StationFloor:
         env: SimPy environment in integer microseconds.
         positions: all positions, in the order in which drivers try them.
         cashiers: number of tills; 0 for a station without a kiosk.
-        stop_guess_us: how long drivers think a stop takes before they have seen one.
     """
 
     def __init__(
@@ -52,14 +55,13 @@ class StationFloor:
         positions: Sequence[Position],
         *,
         cashiers: int,
-        stop_guess_us: int = 240_000_000,
     ) -> None:
         self.env = env
         self.positions = tuple(positions)
         self.cashiers = simpy.Resource(env, capacity=cashiers) if cashiers else None
         self._queue: deque[Ticket] = deque()
         self._reserved: dict[int, deque[Ticket]] = {}
-        self._stop_us = stop_guess_us
+        self._stop_us = _STOP_GUESS_US
         offering: dict[str, int] = {}
         for position in self.positions:
             for grade in position.nozzles:

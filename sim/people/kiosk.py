@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from simpy.events import Event
 
@@ -15,6 +15,9 @@ from sim.people.plan import CarPlan
 from sim.people.ports import Delivered
 
 __all__ = ["Kiosk"]
+
+_PATIENCE_US: Final = 120_000_000
+"""How long a cashier looks for a sale before sending the driver away."""
 
 
 def _tender(plan: CarPlan) -> str:
@@ -32,7 +35,6 @@ class Kiosk:
         clients: one HTTP client for each backend instance, as the station reaches it.
         station_key: bearer key of the station.
         station: station id.
-        patience_us: how long a cashier looks for a sale before sending the driver away.
     """
 
     def __init__(
@@ -42,12 +44,10 @@ class Kiosk:
         *,
         station_key: str,
         station: str,
-        patience_us: int = 120_000_000,
     ) -> None:
         self._kernel = kernel
         self._api = ApiClient(clients, token=station_key)
         self._station = station
-        self._patience_us = patience_us
 
     def settle(self, plan: CarPlan, who: Identity, nozzle: int, delivered: Delivered) -> Event:
         """Take the money for a delivery."""
@@ -55,7 +55,7 @@ class Kiosk:
 
     async def _settle(self, plan: CarPlan, who: Identity, nozzle: int, delivered: Delivered) -> bool:
         entity = f"car/{plan.number}"
-        deadline_us = self._kernel.now_us + self._patience_us
+        deadline_us = self._kernel.now_us + _PATIENCE_US
         while True:
             try:
                 sale = await self._find(nozzle, delivered)

@@ -18,7 +18,13 @@ from sim.people.ports import Delivered
 __all__ = ["Phones"]
 
 _PAYABLE: Final = frozenset({"PAYABLE", "PAYING"})
+_SALE_US: Final = 600_000_000
+"""How long a driver who has fuelled on an order waits for what there is to pay."""
+
 _WAITING: Final = frozenset({"CREATED", "AUTHORISED"})
+_LET_GO_TRIES: Final = 20
+_LET_GO_PAUSE_S: Final = 15.0
+"""A phone that nobody answers goes on asking in the driver's pocket."""
 _GLANCE_US: Final = 3_000_000
 """How long a driver looks at a fresh order that shows nothing to pay before trying something else."""
 
@@ -32,7 +38,6 @@ class Phones:
         payer: HTTP client of the payer control API.
         station: station id.
         ready_us: how long a driver waits for an order to be ready (authorised, or pre-paid and settled).
-        sale_us: how long a driver who has fuelled on an order waits for what there is to pay.
         linger_us: how long a phone goes on listening after its car has gone (for the invoice).
     """
 
@@ -44,7 +49,6 @@ class Phones:
         station: str,
         *,
         ready_us: int = 60_000_000,
-        sale_us: int = 600_000_000,
         linger_us: int = 600_000_000,
     ) -> None:
         self._kernel = kernel
@@ -52,7 +56,6 @@ class Phones:
         self._payer = payer
         self._station = station
         self._ready_us = ready_us
-        self._sale_us = sale_us
         self._linger_us = linger_us
         self._apps: dict[int, PhoneApp] = {}
 
@@ -76,8 +79,8 @@ class Phones:
     def give_up(self, plan: CarPlan) -> None:
         """No fuel came: cancel what was ordered, or the next driver at this nozzle would fuel on it."""
         app = self._apps.get(plan.number)
-        if app is not None and (app.state in _WAITING or (plan.prepaid and app.state == "PAID")):
-            self._kernel.task(app.cancel(), f"car/{plan.number} gives up")
+        if app is not None and _holds(app, plan):
+            self._kernel.task(self._let_go(app, plan), f"car/{plan.number} gives up")
 
     def forget(self, plan: CarPlan) -> None:
         """Stop listening some time after the car has gone."""
@@ -93,6 +96,14 @@ class Phones:
 
     def _hush(self, app: PhoneApp) -> None:
         self._kernel.task(app.stop_watching())
+
+    async def _let_go(self, app: PhoneApp, plan: CarPlan) -> None:
+        for attempt in range(_LET_GO_TRIES):
+            if attempt:
+                await asyncio.sleep(_LET_GO_PAUSE_S)
+            await app.cancel()
+            if not _holds(app, plan):
+                return
 
     async def _order(self, app: PhoneApp, plan: CarPlan, nozzle: int) -> bool:
         try:
@@ -123,7 +134,7 @@ class Phones:
         try:
             if plan.pay_by == "scan_after" and not await self._bind(app, nozzle, delivered):
                 return False
-            if not await app.wait_until(_PAYABLE, self._sale_us):
+            if not await app.wait_until(_PAYABLE, _SALE_US):
                 app.tell("trouble", what=f"pay: never payable, still {app.state}")
                 return False
         except (ApiError, Unreachable) as error:
@@ -152,3 +163,8 @@ class Phones:
                 return True  # taken for an order of this very fill: what there is to pay will come
             await asyncio.sleep(3.0)
         return False
+
+
+def _holds(app: PhoneApp, plan: CarPlan) -> bool:
+    """An order without fuel still holds its nozzle, as far as the phone knows."""
+    return app.state in _WAITING or (plan.prepaid and app.state == "PAID")

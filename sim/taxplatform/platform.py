@@ -64,10 +64,8 @@ class TaxPlatform:
         sign_reply: headers that sign a reply.
         announce: sends events.
         latency: accepted to issued.
-        reverse_latency: reverse accepted to reversed.
         faults: its schedule of faults.
         entity: name in trace and streams.
-        region: province of the invoice numbers; 53 is Yunnan.
         channel: channel digit of the invoice numbers.
 
     Attributes:
@@ -88,18 +86,14 @@ class TaxPlatform:
         sign_reply: SignReply,
         announce: Announce,
         latency: LatencyProfile = ISSUE_LATENCY,
-        reverse_latency: LatencyProfile = REVERSE_LATENCY,
         faults: Iterable[TaxFault] = (),
         entity: str = "taxplatform",
-        region: int = _YUNNAN,
         channel: int = 2,
     ) -> None:
         self._kernel = kernel
         self._entity = entity
         self._announce = announce
         self._latency = latency
-        self._reverse_latency = reverse_latency
-        self._region = region
         self._channel = channel
         self._sequence = 0
         self._rng: random.Random = kernel.streams.get(entity, "issue")
@@ -178,7 +172,7 @@ class TaxPlatform:
         for fapiao in batch:
             fapiao.move(FapiaoEvent.REVERSE)
         self._emit("fapiao.reverse-accepted", apply_id=fapiao_apply_id, reason=reason)
-        delay_us = self._reverse_latency.draw(self._reverse_rng)
+        delay_us = REVERSE_LATENCY.draw(self._reverse_rng)
         self._kernel.call_later(delay_us, self._finish_reverse, application, batch)
 
     def _seller(self, mchid: str) -> Seller:
@@ -272,7 +266,7 @@ class TaxPlatform:
     def _next_number(self) -> str:
         self._sequence += 1
         year = int(rfc3339(self._kernel.unix_us // 1_000_000)[2:4])
-        return str(FapiaoNumber(year, self._region, self._channel, self._sequence))
+        return str(FapiaoNumber(year, _YUNNAN, self._channel, self._sequence))
 
     def _finish_reverse(self, application: Application, batch: tuple[Fapiao, ...]) -> None:
         seller = self.sellers[application.mchid]

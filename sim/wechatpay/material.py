@@ -75,10 +75,10 @@ class PlatformKeys:
         if not self.certificates:
             raise ValueError("the platform needs at least one certificate")
 
-    def trust(self, *, certificates: bool = True, public: bool = True) -> PlatformTrust:
+    def trust(self) -> PlatformTrust:
         """What a merchant that knows these keys accepts."""
-        keys = [*(self.certificates if certificates else ())]
-        if public and self.public is not None:
+        keys = [*self.certificates]
+        if self.public is not None:
             keys.append(self.public)
         return PlatformTrust({key.serial: key.private_key.public_key() for key in keys})
 
