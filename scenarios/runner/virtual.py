@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import IO, Any, Final
 
 from scenarios.curve import CurvePoint, curve_point, curve_tasks
 from scenarios.model import Scenario
 from scenarios.oracles import judge
-from scenarios.processes.child import die_with_parent
 from scenarios.record import Replication, RunRecord
+from scenarios.runner.workers import worker_pool
 from scenarios.verdicts import Verdict
 from scenarios.world.harvest import harvest
 from scenarios.world.keys import run_keys
@@ -180,13 +178,6 @@ def _replicate(scenario: Scenario, seed: str) -> Replication:
     return Replication(seed=seed, failures=tuple(failures), latencies_us=dict(run.record.latencies_us))
 
 
-def _end_with(parent: int) -> None:
-    """In a worker: left alone by kill -9 of the harness, it would wait for more work for ever."""
-    die_with_parent()
-    if os.getppid() != parent:
-        os._exit(0)  # it died before the line above
-
-
 def farm_out(
     scenario: Scenario, seed: str, progress: Callable[[str, float], None], *, workers: int
 ) -> FarmResult:
@@ -195,21 +186,10 @@ def farm_out(
     tasks = list(curve_tasks(scenario, seed))
     if not seeds and not tasks:
         return FarmResult((), ())
-    # Fresh interpreters: a forked one would inherit event loops and collected state of this process.
-    with ProcessPoolExecutor(
-        max_workers=workers, mp_context=get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
-    ) as pool:
-        try:
-            hours = [pool.submit(_replicate, scenario, one) for one in seeds]
-            points = [pool.submit(curve_point, scenario, task) for task in tasks]
-            _watch([*hours, *points], progress)
-        except BaseException:
-            # `shutdown` forgets the processes, and the interpreter would wait for each one's whole hour when it ends.
-            working = list((pool._processes or {}).values())
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in working:
-                process.kill()
-            raise
+    with worker_pool(workers) as pool:
+        hours = [pool.submit(_replicate, scenario, one) for one in seeds]
+        points = [pool.submit(curve_point, scenario, task) for task in tasks]
+        _watch([*hours, *points], progress)
         return FarmResult(tuple(hour.result() for hour in hours), tuple(point.result() for point in points))
 
 

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
-HARNESS = """
+FARM = """
 import sys
 from scenarios.loader import load
 from scenarios.runner.virtual import farm_out
@@ -23,11 +24,27 @@ if __name__ == "__main__":
     demand = smoke.demand.model_copy(update={"max_cars": 1, "duration_s": 60})
     farm_out(smoke.model_copy(update={"demand": demand, "replications": 9}), "1", progress, workers=2)
 """
+SWARM = """
+import sys
+from scenarios.loader import load
+from scenarios.runner.swarm import SwarmOptions, run_swarm, with_faults
+
+def progress(name, share):
+    if share:
+        print("one hour is done", flush=True)
+        sys.stdin.read()
+
+if __name__ == "__main__":
+    smoke = load("smoke").scenario
+    demand = smoke.demand.model_copy(update={"max_cars": 1, "duration_s": 60})
+    run_swarm(with_faults(smoke.model_copy(update={"demand": demand}), 1), SwarmOptions(seeds=99, workers=2), progress)
+"""
 
 
-def test_kill_9_of_the_harness_takes_the_workers_along(tmp_path: Path) -> None:
+@pytest.mark.parametrize("harness", [FARM, SWARM], ids=["farm", "swarm"])
+def test_kill_9_of_the_harness_takes_the_workers_along(tmp_path: Path, harness: str) -> None:
     program = tmp_path / "harness.py"
-    program.write_text(HARNESS, encoding="utf-8")
+    program.write_text(harness, encoding="utf-8")
     with subprocess.Popen(
         [sys.executable, str(program)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
