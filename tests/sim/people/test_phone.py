@@ -326,6 +326,18 @@ def test_a_driver_who_got_no_fuel_lets_go_of_the_nozzle(rig: Rig, prepaid: bool)
     assert rig.backend.order["state"] == "CANCELLED"
 
 
+def test_a_phone_that_nobody_answers_goes_on_giving_up(rig: Rig) -> None:
+    def visit():
+        yield rig.phones.order(plan(), WHO, 5)
+        rig.backend.fail_next = [503] * 40
+        rig.phones.give_up(plan())
+        rig.phones.forget(plan())
+
+    rig.run(visit())
+    assert rig.backend.order["state"] == "CANCELLED"
+    assert rig.backend.seen.count(("POST", "/v1/orders/ord1/cancel")) > 6
+
+
 def test_what_was_fuelled_is_not_given_up(rig: Rig) -> None:
     def visit():
         yield rig.phones.order(plan(), WHO, 5)
