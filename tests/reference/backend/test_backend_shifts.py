@@ -143,7 +143,7 @@ def test_litres_that_are_not_sold_show_as_a_difference(play_sqlite):
 
 
 @pytest.mark.requirement("shift.crossing-delivery-in-one-shift")
-def test_a_delivery_that_straddles_the_mark_belongs_to_the_shift_it_ends_in(play):
+def test_a_delivery_that_straddles_the_mark_belongs_to_the_shift_it_ends_in(play_sqlite):
     async def scene(w):
         pumps = Pumps(w)
         await pumps.hand_over(1)
@@ -163,7 +163,7 @@ def test_a_delivery_that_straddles_the_mark_belongs_to_the_shift_it_ends_in(play
         assert all(row["difference_ml"] == 0 for row in one["nozzles"] + two["nozzles"])
         assert one["corrections"] == two["corrections"] == []
 
-    play(scene)
+    play_sqlite(scene)
 
 
 @pytest.mark.requirement("shift.closed-shift-is-immutable", "shift.odd-sales-are-listed")
@@ -294,7 +294,7 @@ def test_a_flagged_test_delivery_is_nobodys_sale(play):
 
 
 @pytest.mark.requirement("fd-met.test-deliveries-are-flagged")
-def test_an_attendant_marks_what_the_pump_did_not(play):
+def test_an_attendant_marks_what_the_pump_did_not(play_sqlite):
     async def scene(w):
         pumps = Pumps(w)
         await pumps.hand_over(1)
@@ -318,7 +318,7 @@ def test_an_attendant_marks_what_the_pump_did_not(play):
         ]
         assert await w.violations() == []
 
-    play(scene)
+    play_sqlite(scene)
 
 
 def test_an_order_that_was_fuelling_at_a_test_delivery_owes_nothing(play_sqlite):

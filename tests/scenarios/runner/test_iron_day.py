@@ -75,6 +75,20 @@ def test_a_quarter_of_an_hour_with_every_kind_of_iron_cut_off() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.requirement("shift.crossing-delivery-in-one-shift", "shift.close-is-atomic")
+def test_a_handover_a_minute_while_everything_goes_wrong() -> None:
+    tests = [{"at_s": 100, "nozzle": nozzle, "volume_ml": 20_000} for nozzle in (1, 9, 17, 25, 29)]
+    day = piece(start="2026-03-06T23:00:00", duration_s=900, faults=[], tests=tests).model_dump(mode="json")
+    day["shift_changes"] = [{"at_s": at_s, "attendant": f"A{at_s}"} for at_s in range(0, 1_300, 60)]
+    scenario = with_faults(Scenario.model_validate(day), 24)
+    result = run_swarm(
+        scenario, SwarmOptions(seeds=20, prefix="shifts", shrink_s=0), lambda _stage, _share: None
+    )
+    assert [(seed.seed, seed.violations) for seed in result.failing] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", ["1", "2"])
 def test_the_whole_day(seed: str) -> None:
     assert judged(load("iron-day").scenario, seed) == []

@@ -71,6 +71,7 @@ def test_idle_polls_change_nothing_about_shifts_and_tests() -> None:
     assert skipped.ledger == full.ledger
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("shift.close-balances")
 def test_what_is_missing_in_the_drawer_shows() -> None:
     adoption = {**load("smoke").scenario.demand.model_dump(mode="json"), "adoption": 0.0}
@@ -94,6 +95,7 @@ def test_a_backend_that_is_away_gets_its_sales_before_the_handover_that_contains
     )
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("shift.close-is-atomic", "shift.odd-sales-are-listed")
 def test_pumps_without_mains_at_the_very_moment() -> None:
     marks = (400, 800, 1_200, 1_600)
@@ -125,6 +127,37 @@ def test_the_stock_agrees_with_tests_and_the_books_show_what_came_back() -> None
             assert abs(tank["unexplained_ml"]) < 40_000
         kinds = [row["kind"] for row in world.read_admin("alarms")]
         assert not [kind for kind in kinds if kind.startswith("tank")], kinds
+    finally:
+        world.close()
+
+
+@pytest.mark.requirement("shift.close-is-atomic")
+def test_an_attendants_word_at_the_till_hands_over_once() -> None:
+    """From the till's call to the filed report, over two backends of which one is killed meanwhile."""
+    document = load("smoke").scenario.model_dump(mode="json")
+    document["demand"] |= {"max_cars": 4, "duration_s": 600}
+    document |= {"backend": {"instances": 2}, "settle_s": 300}
+    document["faults"] = [{"target": "backend", "instance": "a", "at_s": 401, "for_s": 100}]
+    made = Scenario.model_validate(document)
+    world = VirtualWorld(made, "x1", keys=run_keys(), options=WorldOptions(skip_idle_polls=True))
+
+    async def say(closes: int) -> None:
+        body = {"closes": closes, "attendant": f"A{closes}", "cash_counted_fen": None}
+        for _ in range(2):  # a second click
+            await world.till().call("POST", "/v1/stations/KM00/shifts/handover", json=body)
+
+    try:
+        for closes, at_s in enumerate((10, 400, 700)):
+            world.kernel.call_at(at_s * S, lambda n=closes: world.kernel.spawn(say(n), f"handover {n}"))
+        world.run()
+        reports = world.read_admin("shifts")
+        assert [(one["shift"], one["attendant"]) for one in reports] == [(1, "A0"), (2, "A1")]
+        for report, told_s in zip(reports, (400, 700), strict=True):
+            assert 0 <= report["closed_us"] - world.kernel.epoch_us - told_s * S < 30 * S
+        assert sum(one["sales"] for one in reports) == sum(
+            len(point.journal) for point in world.equipment.points.values()
+        )
+        assert [row for one in reports for row in one["nozzles"] if row["difference_ml"]] == []
     finally:
         world.close()
 

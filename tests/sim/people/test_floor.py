@@ -119,3 +119,28 @@ def test_a_grade_nobody_has_is_an_error() -> None:
     _, floor = floor_of({"92"})
     with pytest.raises(ValueError, match="no position of this station has grade 98"):
         floor.enter("98")
+
+
+def test_a_reserved_position_goes_to_staff_before_all_who_wait() -> None:
+    env, floor = floor_of({"92"})
+    first, second = floor.enter("92"), floor.enter("92")
+    staff = [floor.reserve(1), floor.reserve(1)]
+    assert [ticket.position for ticket in staff] == [None, None]
+    before_us = floor.expected_wait_us("92")
+    floor.leave(first, occupied_us=240_000_000)
+    assert staff[0].granted.triggered
+    floor.hand_back(staff[0])
+    assert staff[1].granted.triggered
+    assert second.position is None
+    floor.hand_back(staff[1])
+    assert second.position is not None
+    assert floor.expected_wait_us("92") <= before_us, "drivers do not learn their stops from staff"
+    env.run()
+
+
+def test_a_free_position_is_reserved_at_once_and_an_unknown_one_is_an_error() -> None:
+    _, floor = floor_of({"92"}, {"95"})
+    assert floor.reserve(2).position is not None
+    assert floor.enter("95").position is None
+    with pytest.raises(ValueError, match="no position 3"):
+        floor.reserve(3)
