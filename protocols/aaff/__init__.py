@@ -22,7 +22,7 @@ from protocols.aaff.answers import (
     Status,
     Totals,
 )
-from protocols.aaff.bcd import CHINA, decode_time, encode_time
+from protocols.aaff.clock import CHINA, decode_time, encode_time
 from protocols.aaff.commands import PRICE_INDEX, PRICE_PLACES, AuthoriseType, Command, Malformed, Raw
 from protocols.aaff.decoding import decode_from_master, decode_from_pump
 from protocols.aaff.events import (

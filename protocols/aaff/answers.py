@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
-from protocols.aaff.bcd import encode_bcd
 from protocols.aaff.commands import Command, Malformed, Raw, byte
 from protocols.aaff.records import LiveRecord, SaleRecord
+from protocols.bcd import encode_bcd
 
 __all__ = [
     "AuthoriseReply",

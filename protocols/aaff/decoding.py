@@ -19,7 +19,6 @@ from protocols.aaff.answers import (
     Status,
     Totals,
 )
-from protocols.aaff.bcd import decode_bcd
 from protocols.aaff.commands import Command, Malformed, Raw
 from protocols.aaff.questions import (
     Authorise,
@@ -37,6 +36,7 @@ from protocols.aaff.questions import (
     WriteParameter,
 )
 from protocols.aaff.records import LiveRecord, SaleRecord
+from protocols.bcd import decode_bcd
 
 __all__ = ["decode_from_master", "decode_from_pump"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias
 
-from protocols.aaff.bcd import encode_bcd
 from protocols.aaff.commands import PRICE_INDEX, Command, Malformed, Raw, byte, sized
+from protocols.bcd import encode_bcd
 
 __all__ = [
     "Authorise",
@@ -68,10 +68,7 @@ class ShortPoll:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordAck:
-    """69: a record is safe. ``record`` is its command (11, 12 or 13)."""
-
-    command: ClassVar[int] = Command.RECORD_ACK
+class _OfRecord:
     uid: int
     record: int = Command.SALE
     spare: bytes = bytes(2)
@@ -84,19 +81,17 @@ class RecordAck:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetch:
+class RecordAck(_OfRecord):
+    """69: a record is safe. ``record`` is its command (11, 12 or 13)."""
+
+    command: ClassVar[int] = Command.RECORD_ACK
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch(_OfRecord):
     """67: send this record again, whatever was acknowledged (firmware; answered with the record itself)."""
 
     command: ClassVar[int] = Command.FETCH
-    uid: int
-    record: int = Command.SALE
-    spare: bytes = bytes(2)
-
-    def encode(self) -> bytes:
-        """The body."""
-        return (
-            byte(self.record, "record type") + sized(self.spare, 2, "spare") + encode_bcd(self.uid, 6, "UID")
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,39 +108,33 @@ class Authorise:
 
 
 @dataclass(frozen=True, slots=True)
-class TotalsRequest:
+class _Bare:
+    spare: bytes = _SPARE
+
+    def encode(self) -> bytes:
+        """The body: nothing but filling."""
+        return self.spare
+
+
+@dataclass(frozen=True, slots=True)
+class TotalsRequest(_Bare):
     """72: last UID and totals, please."""
 
     command: ClassVar[int] = Command.TOTALS
-    spare: bytes = _SPARE
-
-    def encode(self) -> bytes:
-        """The body."""
-        return self.spare
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(_Bare):
     """73: end the sale or the authorisation."""
 
     command: ClassVar[int] = Command.STOP
-    spare: bytes = _SPARE
-
-    def encode(self) -> bytes:
-        """The body."""
-        return self.spare
 
 
 @dataclass(frozen=True, slots=True)
-class BriefAck:
+class BriefAck(_Bare):
     """74 from the master: the brief sale is safe. The gateway sends six zeros, no UID."""
 
     command: ClassVar[int] = Command.BRIEF_SALE
-    spare: bytes = _SPARE
-
-    def encode(self) -> bytes:
-        """The body."""
-        return self.spare
 
 
 @dataclass(frozen=True, slots=True)

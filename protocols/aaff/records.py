@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
-from protocols.aaff.bcd import decode_bcd, encode_bcd
+from protocols.bcd import decode_bcd, encode_bcd
 from protocols.sansio import LocalProtocolError
 
 __all__ = [

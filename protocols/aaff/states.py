@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from protocols.sansio import HarnessProtocolError
+from protocols.steps import step, step_table
 
 __all__ = [
     "MasterLinkEvent",
@@ -137,53 +137,26 @@ _MASTER: Final[Mapping[tuple[MasterLinkState, MasterLinkEvent], MasterLinkState]
     }
 )
 
-_State = TypeVar("_State", bound=StrEnum)
-_Event = TypeVar("_Event", bound=StrEnum)
-
-
-def _step(table: Mapping[tuple[_State, _Event], _State], what: str, state: _State, event: _Event) -> _State:
-    following = table.get((state, event))
-    if following is None:
-        raise HarnessProtocolError(f"an AA FF {what} in state {state.value!r} has no {event.value!r}")
-    return following
-
 
 def next_pump_link(state: PumpLinkState, event: PumpLinkEvent) -> PumpLinkState:
     """One step of a dispenser's end. Raises HarnessProtocolError when the table has no such step."""
-    return _step(_PUMP, "dispenser", state, event)
+    return step(_PUMP, "an AA FF dispenser", state, event)
 
 
 def next_upload(state: UploadState, event: UploadEvent) -> UploadState:
     """One step of the upload. Raises HarnessProtocolError when the table has no such step."""
-    return _step(_UPLOAD, "upload", state, event)
+    return step(_UPLOAD, "an AA FF upload", state, event)
 
 
 def next_master_link(state: MasterLinkState, event: MasterLinkEvent) -> MasterLinkState:
     """One step of the master's end. Raises HarnessProtocolError when the table has no such step."""
-    return _step(_MASTER, "master", state, event)
+    return step(_MASTER, "an AA FF master", state, event)
 
 
 def state_table() -> dict[str, Any]:
     """All tables as JSON-able data: per table its states, events and transitions, in a fixed order."""
     return {
-        "pump_link": _rows(_P.LISTENING, PumpLinkState, PumpLinkEvent, _PUMP),
-        "upload": _rows(_U.EMPTY, UploadState, UploadEvent, _UPLOAD),
-        "master_link": _rows(_M.IDLE, MasterLinkState, MasterLinkEvent, _MASTER),
-    }
-
-
-def _rows(
-    initial: StrEnum,
-    states: type[_State],
-    events: type[_Event],
-    table: Mapping[tuple[_State, _Event], _State],
-) -> dict[str, Any]:
-    return {
-        "initial": [initial.value],
-        "states": [state.value for state in states],
-        "events": [event.value for event in events],
-        "transitions": [
-            {"from": start.value, "event": event.value, "to": end.value}
-            for (start, event), end in table.items()
-        ],
+        "pump_link": step_table(_P.LISTENING, PumpLinkState, PumpLinkEvent, _PUMP),
+        "upload": step_table(_U.EMPTY, UploadState, UploadEvent, _UPLOAD),
+        "master_link": step_table(_M.IDLE, MasterLinkState, MasterLinkEvent, _MASTER),
     }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias, TypeVar
 
-from protocols.dart.bcd import decode_bcd
+from protocols.bcd import decode_bcd
 from protocols.dart.transactions import (
     AllowedNozzles,
     Command,

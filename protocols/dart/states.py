@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from protocols.dart.transactions import CommandCode, PumpStatus
-from protocols.sansio import HarnessProtocolError
+from protocols.steps import step, step_table
 
 __all__ = [
     "ControllerLinkEvent",
@@ -224,16 +224,6 @@ _CONTROLLER_LINK: Final[Mapping[tuple[ControllerLinkState, ControllerLinkEvent],
     )
 )
 
-_State = TypeVar("_State", bound=StrEnum)
-_Event = TypeVar("_Event", bound=StrEnum)
-
-
-def _step(table: Mapping[tuple[_State, _Event], _State], state: _State, event: _Event) -> _State:
-    following = table.get((state, event))
-    if following is None:
-        raise HarnessProtocolError(f"a DART link in state {state.value!r} has no {event.value!r}")
-    return following
-
 
 def next_pump_link(state: PumpLinkState, event: PumpLinkEvent) -> PumpLinkState:
     """One step of the pump's end.
@@ -241,7 +231,7 @@ def next_pump_link(state: PumpLinkState, event: PumpLinkEvent) -> PumpLinkState:
     Raises:
         HarnessProtocolError: the table has no such step.
     """
-    return _step(_PUMP_LINK, state, event)
+    return step(_PUMP_LINK, "a DART link", state, event)
 
 
 def next_controller_link(state: ControllerLinkState, event: ControllerLinkEvent) -> ControllerLinkState:
@@ -250,7 +240,7 @@ def next_controller_link(state: ControllerLinkState, event: ControllerLinkEvent)
     Raises:
         HarnessProtocolError: the table has no such step.
     """
-    return _step(_CONTROLLER_LINK, state, event)
+    return step(_CONTROLLER_LINK, "a DART link", state, event)
 
 
 def state_table() -> dict[str, Any]:
@@ -269,23 +259,6 @@ def state_table() -> dict[str, Any]:
                 for code, allowed in _COMMANDS.items()
             },
         },
-        "pump_link": _link_table(_P.EMPTY, PumpLinkState, PumpLinkEvent, _PUMP_LINK),
-        "controller_link": _link_table(_C.IDLE, ControllerLinkState, ControllerLinkEvent, _CONTROLLER_LINK),
-    }
-
-
-def _link_table(
-    initial: StrEnum,
-    states: type[_State],
-    events: type[_Event],
-    table: Mapping[tuple[_State, _Event], _State],
-) -> dict[str, Any]:
-    return {
-        "initial": [initial.value],
-        "states": [state.value for state in states],
-        "events": [event.value for event in events],
-        "transitions": [
-            {"from": start.value, "event": event.value, "to": end.value}
-            for (start, event), end in table.items()
-        ],
+        "pump_link": step_table(_P.EMPTY, PumpLinkState, PumpLinkEvent, _PUMP_LINK),
+        "controller_link": step_table(_C.IDLE, ControllerLinkState, ControllerLinkEvent, _CONTROLLER_LINK),
     }

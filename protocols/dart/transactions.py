@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, TypeAlias
 
-from protocols.dart.bcd import encode_bcd
+from protocols.bcd import encode_bcd
 from protocols.sansio import LocalProtocolError
 
 __all__ = [

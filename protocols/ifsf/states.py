@@ -29,7 +29,7 @@ UnlockTarget = Literal["payable", "cleared"]
 
 
 class FpState(IntEnum):
-    """FP_State."""
+    """FP_State: the state of a fuelling point. Simulated dispensers of every protocol know the same nine."""
 
     INOPERATIVE = 1
     CLOSED = 2

@@ -9,24 +9,12 @@ nothing. Diagrams and conformance automata are made from `state_table()`, the sa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import Enum
 from typing import Any, Final
 
+from protocols.ifsf import FpState
+
 __all__ = ["COMMANDS", "STATE_TABLE", "FpInput", "FpState", "Guard", "Rule", "state_table"]
-
-
-class FpState(IntEnum):
-    """States of a fuelling point, numbered as IFSF numbers them."""
-
-    INOPERATIVE = 1
-    CLOSED = 2
-    IDLE = 3
-    CALLING = 4
-    AUTHORISED = 5
-    STARTED = 6
-    SUSPENDED_STARTED = 7
-    FUELLING = 8
-    SUSPENDED_FUELLING = 9
 
 
 class FpInput(Enum):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocols.bcd import decode_bcd, encode_bcd
 from protocols.dart import (
     AMOUNT_COUNTER_SUM,
     VOLUME_COUNTER_SUM,
@@ -32,7 +33,6 @@ from protocols.dart import (
     encode_block,
     volume_counter,
 )
-from protocols.dart.bcd import decode_bcd, encode_bcd
 from protocols.dart.decoding import plausible
 from protocols.sansio import LocalProtocolError
 

@@ -1,34 +1,14 @@
-"""Packed BCD, most significant digit first: how AA FF writes every number. And the times of day made of it."""
+"""Times of day as AA FF writes them: six bytes of packed BCD, Chinese civil time."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
-from protocols.sansio import LocalProtocolError
-
-__all__ = ["CHINA", "decode_bcd", "decode_time", "encode_bcd", "encode_time"]
+__all__ = ["CHINA", "decode_time", "encode_time"]
 
 CHINA: Final = timezone(timedelta(hours=8))
 """Clocks of these dispensers show Chinese civil time."""
-
-
-def encode_bcd(value: int, size: int, what: str) -> bytes:
-    """``size`` bytes, two digits each.
-
-    Raises:
-        LocalProtocolError: the value is negative or needs more digits; ``what`` names the field in the message.
-    """
-    digits = f"{value:0{2 * size}d}"
-    if value < 0 or len(digits) > 2 * size:
-        raise LocalProtocolError(f"{what} {value} does not fit into {2 * size} BCD digits")
-    return bytes.fromhex(digits)
-
-
-def decode_bcd(data: bytes) -> int | None:
-    """The number, or None when a nibble is no digit."""
-    digits = data.hex()
-    return int(digits) if digits.isdecimal() else None
 
 
 def encode_time(unix_us: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Packed BCD, most significant digit first: how DART writes every number."""
+"""Packed BCD, most significant digit first: how DART and AA FF write every number."""
 
 from __future__ import annotations
 
