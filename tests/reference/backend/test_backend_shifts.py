@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from reference.backend.database_sqlite import _SqliteTransaction as SqliteTransaction
 from reference.backend.schema import handovers
 
 S = 1_000_000
+STATION_KEY = "station-key-of-km01"
 HOUR = 3_600 * S
 
 
@@ -226,6 +229,96 @@ def test_a_shift_is_closed_once(play):
         assert [one["shift"] for one in (await w.admin("shifts"))["rows"]] == [1, 2]
 
     play(scene, instances=2)
+
+
+@pytest.mark.requirement("shift.close-is-atomic")
+def test_a_close_that_breaks_off_at_any_statement_has_not_happened(play_sqlite, monkeypatch):
+    async def scene(w):
+        pumps = Pumps(w)
+        await pumps.hand_over(1)
+        sold = await pumps.sell(1)
+        await settle(w, sold["sale_id"], 9_600)
+        await pumps.sell(2)
+        missing = pumps.fuel(2)  # so that there is an alarm to raise as well
+        mark = pumps.mark(2, cash=1)
+        w.now_us += 10 * S
+        run, left = SqliteTransaction._run, [0]
+
+        def breaks(tx: Any, plan: Any, values: Any) -> Any:
+            left[0] -= 1
+            if left[0] == 0:
+                raise sqlite3.OperationalError("disk I/O error")
+            return run(tx, plan, values)
+
+        monkeypatch.setattr(SqliteTransaction, "_run", breaks)
+        answers = []
+        while not answers or answers[-1] == 503:
+            left[0] = len(answers) + 1
+            response = await w.clients[0].post(
+                "/v1/stations/KM01/shifts", json=mark, headers={"Authorization": f"Bearer {STATION_KEY}"}
+            )
+            answers.append(response.status_code)
+            left[0] = 0
+            known = await w.site("GET", "/shifts", status=200)
+            assert len(known["shifts"]) == (answers[-1] == 201)
+            assert (len((await w.admin("alarms"))["rows"]) > 0) is (answers[-1] == 201)
+        assert answers[-1] == 201
+        assert len(answers) > 15, "so many statements, and each broke once"
+        await w.site("POST", "/shifts", mark, status=200)
+        assert (await report(w, 1))["sales"] == 2
+        await w.site("POST", "/sales", missing, status=201)
+        assert await w.violations() == []
+
+    play_sqlite(scene)
+
+
+def test_a_sale_that_slips_in_beside_the_handover_is_found_at_the_next(play_sqlite):
+    async def scene(w):
+        pumps = Pumps(w)
+        await pumps.hand_over(1)
+        kept = pumps.fuel(1, 7_810)
+        pumps.sequence[1] -= 1
+        pumps.total[1] = [pumps.total[1][0] - 10_000, pumps.total[1][1] - 7_810]
+        await pumps.hand_over(2)
+        place = w.core.shifts.place
+
+        async def before_the_handover(*_arguments: Any) -> tuple[int, None]:
+            return 1, None  # what a transaction saw that began before the handover was written
+
+        w.core.shifts.place = before_the_handover
+        await w.site("POST", "/sales", kept, status=201)
+        w.core.shifts.place = place
+        pumps.sequence[1] += 1
+        pumps.total[1] = [pumps.total[1][0] + 10_000, pumps.total[1][1] + 7_810]
+        await pumps.hand_over(3)
+        one, two = await report(w, 1), await report(w, 2)
+        assert [(e["kind"], e["amount_fen"]) for e in one["corrections"]] == [("late_sale", 7_810)]
+        assert (two["sales"], nozzle_of(two, 1)["late_ml"], nozzle_of(two, 1)["difference_ml"]) == (
+            0,
+            10_000,
+            0,
+        )
+        assert await w.violations() == []
+
+    play_sqlite(scene)
+
+
+def test_sales_of_a_nozzle_that_was_taken_away_still_have_a_shift(play_sqlite):
+    async def scene(w):
+        pumps = Pumps(w)
+        await pumps.hand_over(1)
+        await pumps.sell(8)
+        w.now_us += S
+        mark = pumps.mark(2)
+        mark["nozzles"] = mark["nozzles"][:-1]
+        w.now_us += 10 * S
+        await w.site("POST", "/shifts", mark, status=201)
+        shown = await report(w, 1)
+        gone = nozzle_of(shown, 8)
+        assert (shown["sales"], gone["sales"], gone["end_volume_ml"], gone["offline"]) == (1, 1, None, True)
+        assert gone["difference_ml"] is None
+
+    play_sqlite(scene)
 
 
 @pytest.mark.requirement("shift.closed-shift-is-immutable")
