@@ -1,8 +1,9 @@
 """Servers on real sockets: how many replies a second, and how many dispensers one core carries.
 
 Servers run in processes of their own, the client is this one, so two cores are wanted. What is compared takes turns within one
-run. Other programs on the same cores disturb wall-clock figures: `chrt -r 5` before the command keeps them away. Run it with
-``-s`` to see the tables.
+run. Other programs on the same cores disturb all figures in wall-clock time: `chrt -r 5` before the command keeps them away.
+What is judged does without it: replies a second of the server's CPU, and missed polls only while bare servers are on time.
+Run it with ``-s`` to see the tables.
 """
 
 # ruff: noqa: S101, T201 - tests that show tables
@@ -32,11 +33,16 @@ _MOST: Final = 8_000
 _POLLED_S: Final = 5.0
 _LIMIT_US: Final = 50_000
 """The p99 at which a core carries no more."""
+_BUSY_US: Final = 10_000
+"""With a core of its own a bare server's p99 is about 1 ms; above this, others keep it from its work."""
 
 
 @pytest.mark.benchmark(group="Modbus TCP servers")
 def test_modbus_server_beside_a_bare_echo(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """Ours must reach 0.85 of a bare asyncio echo of the same byte counts; pymodbus's own server stands beside it."""
+    """Ours must reach 0.85 of a bare asyncio echo of the same byte counts; pymodbus's own server stands beside it.
+
+    Both ratios are shown. That of replies a CPU second is judged: on a quiet machine it is the same as that of replies a second.
+    """
     kinds = ("echo", "echo-tuned", "modbus", "modbus-fuelling", "pymodbus")
     with ExitStack() as stack:
         served = {kind: stack.enter_context(started(kind)) for kind in kinds}
@@ -54,21 +60,22 @@ def test_modbus_server_beside_a_bare_echo(benchmark: Any, capsys: pytest.Capture
 
         benchmark.pedantic(take_turns, rounds=_ROUNDS)
     # Round by round, so that what disturbs one round disturbs both sides of a ratio.
-    ratio = {
+    by_clock = {
         kind: statistics.median(one / bare for one, bare in zip(rates[kind], rates["echo"], strict=True))
         for kind in kinds
     }
+    each_us = {kind: 1e6 * spent_s[kind] / (sum(rates[kind]) * _ROUND_S) for kind in kinds}
+    by_cpu = {kind: each_us["echo"] / each_us[kind] for kind in kinds}
     rows = [f"{_CLIENTS} clients, {len(REQUEST)} bytes in, {REPLY_BYTES} out"]
     for kind in kinds:
-        each_us = 1e6 * spent_s[kind] / (sum(rates[kind]) * _ROUND_S)
         rows.append(
-            f"{kind:<16} {statistics.median(rates[kind]):>8,.0f} replies/s  {ratio[kind]:5.2f} x echo  "
-            f"{each_us:6.1f} us CPU a reply"
+            f"{kind:<16} {statistics.median(rates[kind]):>8,.0f} replies/s = {by_clock[kind]:5.2f} x echo  "
+            f"{each_us[kind]:6.1f} us CPU a reply = {by_cpu[kind]:5.2f} x echo"
         )
-        benchmark.extra_info[kind] = {"ratio": round(ratio[kind], 3), "cpu_us": round(each_us, 1)}
+        benchmark.extra_info[kind] = {"by_clock": round(by_clock[kind], 3), "by_cpu": round(by_cpu[kind], 3)}
     with capsys.disabled():
         print("\n" + "\n".join(rows))
-    assert ratio["modbus"] >= _GOAL, f"goal missed: {ratio['modbus']:.2f} of a bare echo, not {_GOAL}"
+    assert by_cpu["modbus"] >= _GOAL, f"goal missed: {by_cpu['modbus']:.2f} of a bare echo, not {_GOAL}"
 
 
 def _row(name: str, devices: int, polled: Polled, server: float, client: float) -> str:
@@ -113,18 +120,20 @@ def test_a_thousand_dispensers_on_one_core(
 ) -> None:
     """1,000 dispensers in one process, each polled four times a second over TCP: no poll may be missed.
 
-    Bare echo servers are polled just before. Where even they miss polls, the machine is too busy for a verdict.
+    Bare echo servers are polled before and after. Where even they come late, the machine is too busy for a verdict.
     """
     with ExitStack() as stack:
-        bare, bare_row = _Fleet(stack, "echo-fleet", _DISPENSERS).poll(_DISPENSERS)
-    with ExitStack() as stack:
-        fleet = _Fleet(stack, kind, _DISPENSERS)
+        fleet, bare = _Fleet(stack, kind, _DISPENSERS), _Fleet(stack, "echo-fleet", _DISPENSERS)
+        before, row_before = bare.poll(_DISPENSERS)
         found, row = benchmark.pedantic(fleet.poll, args=(_DISPENSERS,), rounds=1)
+        after, row_after = bare.poll(_DISPENSERS)
     with capsys.disabled():
-        print(f"\n{bare_row}\n{row}")
+        print(f"\n{row_before}\n{row}\n{row_after}")
     benchmark.extra_info |= {"missed": found.missed, "p99_us": found.quantile_us(0.99)}
-    if bare.missed or bare.quantile_us(0.99) > _LIMIT_US:
-        pytest.skip("other programs keep this machine too busy: even bare echo servers came late")
+    if found.missed and max(before.quantile_us(0.99), after.quantile_us(0.99)) > _BUSY_US:
+        pytest.skip(
+            "other programs keep this machine too busy for a verdict: bare echo servers came late, too"
+        )
     assert not found.missed, f"goal missed: {found.missed} of {found.asked} polls"
 
 
