@@ -100,6 +100,11 @@ class Framer:
         """Take bytes, return the items they complete, in order."""
         items: list[Frame] = []
         if not self.partial and self._bad_byte < 0 and _is_one_run(data):
+            if not self._cut_off:
+                # Hardly ever is it anything but one good frame from its first byte on, as `_read_run` would find it.
+                frame = _good(data)
+                if frame is not None and (isinstance(frame, ControlFrame) or plausible(frame.block)):
+                    return [frame]
             self._run(data, -1, items)
             return items
         buffer = self._buffer

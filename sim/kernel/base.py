@@ -40,6 +40,13 @@ class Cancellable(Event):
             self._fn = None
             fn(*self._args)
 
+    def again(self, delay_us: int, fn: Callable[..., object]) -> None:
+        """Call ``fn()`` after another delay. Only for one whose function was called already, never for a cancelled one."""
+        self.callbacks = [self._fire]
+        self._fn = fn
+        self._args = ()
+        self.env.schedule(self, NORMAL, delay_us)
+
     def cancel(self) -> None:
         """Do not call the function. Calling `cancel` twice, or after the call, does nothing."""
         self._fn = None

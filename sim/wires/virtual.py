@@ -177,7 +177,7 @@ class VirtualWire:
             self._call = self._kernel.call_at(at_us, self._run)
 
     def _run(self) -> None:
-        self._call = None
+        fired, self._call = self._call, None
         self._call_us = NEVER_US
         self._is_running = True
         now_us = self._kernel.now_us
@@ -205,10 +205,10 @@ class VirtualWire:
         finally:
             self._is_running = False
         if next_us < self._call_us:
-            self._call_in_step(next_us)
+            self._call_in_step(next_us, fired)
 
-    def _call_in_step(self, at_us: int) -> None:
-        """`_call_by` without its layers, for the one call that every event of a run makes.
+    def _call_in_step(self, at_us: int, fired: Cancellable | None) -> None:
+        """`_call_by` without its layers, for the one call that every event of a run makes, by the call that has just fired.
 
         Inside a step the environment's own time is the base, on either clock.
         """
@@ -216,7 +216,11 @@ class VirtualWire:
             self._call.cancel()
         self._call_us = at_us
         env = self._kernel.env
-        self._call = Cancellable(env, at_us - int(env.now), self._run, ())
+        if fired is None:
+            self._call = Cancellable(env, at_us - int(env.now), self._run, ())
+        else:
+            fired.again(at_us - int(env.now), self._run)
+            self._call = fired
 
     def _clean(self, now_us: int) -> None:
         dirty, self._dirty = self._dirty, []
