@@ -46,7 +46,8 @@ def nothing_left(monkeypatch):
 
 
 @pytest.mark.timeout(300)
-def test_a_short_run_is_whole_loses_nothing_and_leaves_nothing(tmp_path, nothing_left):
+def test_a_short_run_is_whole_loses_nothing_and_leaves_nothing(tmp_path, nothing_left, monkeypatch):
+    monkeypatch.setattr("scenarios.measured.run._WARM_UP_S", 1)
     stages = []
     run = asyncio.run(
         measure(
