@@ -56,12 +56,16 @@ from reference.site.aaff_figures import UNIT_ML
 from reference.site.aaff_point import AaFfPoint
 from reference.site.aaff_sales import ASKS_MOST
 from reference.site.config import LineConfig
+from reference.site.damage import note_damage
 from reference.site.intents import Authorise, Intent, Phase, Reads, Reset, SetPrices, Stop
 from reference.site.line import PolledLine
 
 __all__ = ["AaFfDriver"]
 
 _UNITS_MOST: Final = 10**12 - 1
+
+_OPEN_BYTES: Final = 6
+"""Marker, device, command, gun, length: behind them a record may carry a card number."""
 
 # States of the status: 0 and 1 are the protocol's own, the others IFSF numbers.
 _PHASES: Final = {
@@ -142,8 +146,10 @@ class AaFfDriver(PolledLine[AaFfPoint]):
                     self._answered(message, now_us)
                 case ReplyTimeout():
                     self._unanswered(now_us)
-                case BadFrame(ends=ends):
+                case BadFrame(gun=gun, reason=reason, raw=raw, ends=ends):
                     self.bad_frames += 1
+                    place = "no gun" if gun is None else f"gun {gun}"
+                    note_damage("aaff", place, reason.value, raw, open_bytes=_OPEN_BYTES)
                     if ends:
                         self._damaged(now_us)
                 case Deviation(kind=kind):

@@ -40,6 +40,7 @@ from protocols.dart import (
 )
 from protocols.sansio import NEED_DATA
 from reference.site.config import LineConfig
+from reference.site.damage import note_damage
 from reference.site.intents import Authorise, Intent, Phase, Read, Reads, Reset, SetPrices, Stop
 from reference.site.line import PolledLine
 from reference.site.point import FuellingPointLogic
@@ -154,8 +155,10 @@ class DartDriver(PolledLine[FuellingPointLogic]):
             case SendFailed():
                 # Whether the pump obeyed is unknown: read before anything else is said.
                 logic.ask_status()
-            case BadFrame(nak=nak):
+            case BadFrame(address=address, reason=reason, raw=raw, nak=nak):
                 self.bad_frames += 1
+                place = "no address" if address is None else f"address {address:02X}"
+                note_damage("dart", place, reason.value, raw)
                 if nak and not self._wire.busy:
                     self._exchange_over(now_us, gap_us=self._ack_us, more=False)
             case _:

@@ -34,6 +34,7 @@ from protocols.modbus import (
 )
 from protocols.sansio import NEED_DATA
 from reference.site.config import LineConfig
+from reference.site.damage import note_damage
 from reference.site.driver import SaleNotStored
 from reference.site.events import DeliveryVoid, DriverEvent, SaleCaptured, TotalsRead
 from reference.site.intents import DELIVERING, Authorise, Intent, Phase, Reads, Reset, SetPrices, Stop
@@ -269,8 +270,9 @@ class ModbusDriver(PolledLine[_ModbusPoint]):
                     if not logic.up:
                         self._writes[index].clear()
                     self._exchange_over(now_us, gap_us=0, more=False)
-                case BadReply():
+                case BadReply(raw=raw, reason=reason):
                     self.bad_replies += 1
+                    note_damage("modbus", "the line", reason, raw)
 
     def _done(self, index: int) -> None:
         if self._writes[index]:

@@ -39,6 +39,7 @@ from protocols.twowire import (
     Wait,
 )
 from reference.site.config import LineConfig
+from reference.site.damage import note_damage
 from reference.site.intents import Authorise, Intent, Phase, Read, Reads, Reset, SetPrices, Stop
 from reference.site.line import PolledLine
 from reference.site.twowire_point import TwoWirePoint
@@ -152,10 +153,12 @@ class TwoWireDriver(PolledLine[TwoWirePoint]):
                     self._on_silence(index, wait, now_us)
                 case Deviation(kind=kind):
                     self.warnings[kind.value] = self.warnings.get(kind.value, 0) + 1
-                case Unexpected():
-                    pass  # noise, a late answer
-                case BadAnswer():
+                case Unexpected(pump=asked, raw=raw):  # noise, a late answer
+                    place = "the line" if asked is None else f"pump {asked}"
+                    note_damage("twowire", place, "no part of an answer", raw)
+                case BadAnswer(pump=asked, reason=reason, raw=raw):
                     self.bad_answers += 1
+                    note_damage("twowire", f"pump {asked}", reason.value, raw)
                     self._poll_next[index] = True
                     self._over(now_us, more=True)
                 case NotReady():
