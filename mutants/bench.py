@@ -18,7 +18,8 @@ from mutants.meddler import Meddler
 from protocols.twowire import EIGHT_DIGITS
 from reference.site import SiteConfig, SiteController
 from reference.site.events import DriverEvent, LiveAmount, SaleCaptured
-from scenarios.record import Delivery, JournalSale, LedgerSale, LiveObservation, RunRecord, TankDraw
+from scenarios.record import JournalSale, LedgerSale, LiveObservation, RunRecord, TankDraw
+from scenarios.world.metered import metered
 from sim.dispenser import (
     AaFfDispenser,
     AaFfQuirks,
@@ -241,32 +242,11 @@ class Bench:
     def record(self) -> RunRecord:
         """What every part of the station knows now."""
         self.dispenser.settle(self.now_us)
-        counts: Counter[int] = Counter()
-        deliveries = []
-        for point in self.points.values():
-            for delivery in point.journal:
-                counts[delivery.nozzle_id] += 1
-                deliveries.append(
-                    Delivery(
-                        station=STATION,
-                        nozzle=delivery.nozzle_id,
-                        sequence=counts[delivery.nozzle_id],
-                        grade=delivery.grade,
-                        tank=delivery.tank,
-                        volume_ml=delivery.volume_ml,
-                        amount_fen=delivery.amount_fen,
-                        price_fen_per_l=delivery.price_fen_per_l,
-                        started_us=delivery.started_us,
-                        ended_us=delivery.ended_us,
-                        end_total_volume_ml=delivery.end_total_volume_ml,
-                        end_total_amount_fen=delivery.end_total_amount_fen,
-                    )
-                )
         keys = ("nozzle", "sequence", "volume_ml", "amount_fen", "price_fen_per_l")
         return RunRecord(
             clock="virtual",
             ended_us=self.now_us,
-            deliveries=tuple(deliveries),
+            deliveries=metered(STATION, self.points.values()),
             journal=tuple(
                 JournalSale(station=STATION, **{key: getattr(sale, key) for key in keys})
                 for sale in self.site.journal.all_sales()

@@ -1,4 +1,8 @@
-"""An IFSF node on real sockets of the site: a thin asyncio host of a `protocols.ifsf.NodeMachine`."""
+"""An IFSF node on real sockets of the site: a thin asyncio host of a `protocols.ifsf.NodeMachine`.
+
+`sim.wires.NodeHost` is its like at the pump's end, with captures and a cable that can be pulled. They are two on purpose: site and
+simulator share `protocols` only, which has no asyncio, and all that can be decided without sockets is in the machine already.
+"""
 
 from __future__ import annotations
 

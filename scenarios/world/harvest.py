@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from protocols.escpos import read_receipt
 from scenarios.record import (
     BookedDelivery,
-    Delivery,
     GatewayTransaction,
     Invoice,
     JournalSale,
@@ -25,6 +24,7 @@ from scenarios.record import (
     TankWitness,
 )
 from scenarios.timings import live_observations, phone_latencies
+from scenarios.world.metered import metered
 from scenarios.world.shift_harvest import staff_record
 from scenarios.world.tanks import tank_witnesses
 from scenarios.world.virtual import VirtualWorld
@@ -54,7 +54,7 @@ def harvest(world: VirtualWorld) -> RunRecord:
     return RunRecord(
         clock="virtual",
         ended_us=world.ended_us,
-        deliveries=_deliveries(world),
+        deliveries=metered(world.scenario.station.id, world.equipment.points.values()),
         journal=tuple(
             JournalSale(
                 station=station,
@@ -126,33 +126,6 @@ def _tanks(
         return (), (), ()
     book, shown = world.read_admin("stock-book"), world.read_admin("tanks")
     return tank_witnesses(world.gauge, world.kernel.epoch_us, book, shown)
-
-
-def _deliveries(world: VirtualWorld) -> tuple[Delivery, ...]:
-    """The dispensers' own journals. They count per fuelling point; a sale's key counts per nozzle, in the same order."""
-    counts: Counter[int] = Counter()
-    found = []
-    for point in world.equipment.points.values():
-        for delivery in point.journal:
-            counts[delivery.nozzle_id] += 1
-            found.append(
-                Delivery(
-                    station=world.scenario.station.id,
-                    nozzle=delivery.nozzle_id,
-                    sequence=counts[delivery.nozzle_id],
-                    grade=delivery.grade,
-                    tank=delivery.tank,
-                    volume_ml=delivery.volume_ml,
-                    amount_fen=delivery.amount_fen,
-                    price_fen_per_l=delivery.price_fen_per_l,
-                    started_us=delivery.started_us,
-                    ended_us=delivery.ended_us,
-                    end_total_volume_ml=delivery.end_total_volume_ml,
-                    end_total_amount_fen=delivery.end_total_amount_fen,
-                    is_test="test" in delivery.flags,
-                )
-            )
-    return tuple(found)
 
 
 def _ledger(

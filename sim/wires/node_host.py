@@ -1,4 +1,4 @@
-"""An IFSF node on real sockets: a thin asyncio host of a `protocols.ifsf.NodeMachine`."""
+"""An IFSF node on real sockets: a thin asyncio host of a `protocols.ifsf.NodeMachine`; why the site has its own: see there."""
 
 from __future__ import annotations
 
