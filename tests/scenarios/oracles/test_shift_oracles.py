@@ -276,6 +276,14 @@ def test_a_pump_that_was_away_and_never_read_is_not_guessed() -> None:
     assert judge(record, "shift.litres-agree").verdict is Verdict.PASS
 
 
+def test_the_first_shift_may_open_before_a_pump_was_ever_read() -> None:
+    record = row(1, 1, start_ml=None, start_fen=None, difference_ml=None, difference_fen=None)(GOOD)
+    assert judge(record, "shift.litres-agree").verdict is Verdict.PASS
+    assert judge(row(1, 1, end_ml=None)(record), "shift.litres-agree").verdict is Verdict.FAIL
+    later = row(2, 1, start_ml=None, start_fen=None)(GOOD)
+    assert judge(later, "shift.litres-agree").verdict is Verdict.FAIL
+
+
 def test_cash_that_is_booked_at_the_very_moment_is_not_judged() -> None:
     late = MoneyEntry(tender="cash", amount_fen=FEN, recorded_us=8 * HOUR - S)
     record = replace(GOOD, money=(*GOOD.money, late))
