@@ -98,7 +98,7 @@ def _decimals(name: str, decimals: int) -> str:
     return f"*{decimals}*" if name in _ASSUMED_DECIMALS else str(decimals)
 
 
-def _meter_rows() -> list[tuple[str, *tuple[object, ...]]]:
+def _meter_rows() -> list[tuple[object, ...]]:
     profiles = PROFILES.values()
     return [
         ("mass flow, kg/min (function 03, 2 registers)", *(profile.mass_flow for profile in profiles)),
