@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from forecourt.folders import claimed_folder
+
 
 def start(*arguments: str, cwd: Path, **more) -> subprocess.Popen[str]:
     environment = {**os.environ, "COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
@@ -82,11 +84,8 @@ def test_two_runs_with_one_out_learn_of_each_other_at_once_and_kill_9_leaves_no_
         assert first.poll() is None
         first.kill()
         first.communicate(timeout=60)
-    with start(*arguments, cwd=tmp_path) as third:
-        read_until(third, "0 %")
-        third.kill()
-        third.communicate(timeout=60)
-    assert not (tmp_path / "e").exists()
+    with claimed_folder(tmp_path / "e", "kunming-peak", "1") as folder:
+        assert not folder.exists()
 
 
 def test_ctrl_c_outside_any_command_shows_no_traceback(tmp_path):

@@ -40,7 +40,9 @@ def read_table(process: subprocess.Popen[str]) -> dict[str, str]:
     raise AssertionError(process.stderr.read() if process.stderr else "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)]
+)
 def test_devices_wait_for_a_driver_until_a_signal(tmp_path, number):
     with start("smoke", "--devices-only", "--logs", "logs", cwd=tmp_path) as process:
         places = read_table(process)
