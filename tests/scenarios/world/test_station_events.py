@@ -19,6 +19,10 @@ def smoke(**changes: Any) -> Scenario:
     return Scenario.model_validate({**load("smoke").scenario.model_dump(mode="json"), **changes})
 
 
+# Nobody hands over a shift here, and nobody proves a meter.
+JUDGED = [slug for slug in SAFETY_CHECKS if not slug.startswith(("shift.", "test."))]
+
+
 def cut(at_s: int, for_s: int = 20) -> dict[str, Any]:
     return {"target": "dispenser", "dispenser": "D1", "kind": "power_cut", "at_s": at_s, "for_s": for_s}
 
@@ -27,7 +31,7 @@ def cut(at_s: int, for_s: int = 20) -> dict[str, Any]:
 def test_power_cuts_lose_and_double_nothing():
     made = smoke(faults=[cut(at_s) for at_s in range(100, 3_000, 137)] + [cut(1_000, 300), cut(1_100, 20)])
     run = run_once(made, "x1", skip_idle_polls=True)
-    verdicts = {slug: judge(run.record, slug) for slug in (*SAFETY_CHECKS, "liveness.settled")}
+    verdicts = {slug: judge(run.record, slug) for slug in (*JUDGED, "liveness.settled")}
     assert {slug: v.message for slug, v in verdicts.items() if v.verdict is not Verdict.PASS} == {}
     # A cut inside the five minutes of another one has nothing left to cut.
     landed = {fault.at_us // 1_000_000: fault.landed for fault in run.record.faults}
@@ -43,7 +47,7 @@ def test_prices_change_for_the_next_delivery():
         {"at_s": 1_200, "prices_fen_per_l": {"92": 790, "95": 855}},
     ]
     run = run_once(smoke(price_changes=changes), "x1", skip_idle_polls=True)
-    for slug in SAFETY_CHECKS:
+    for slug in JUDGED:
         assert judge(run.record, slug).verdict is Verdict.PASS, slug
     seen: dict[int, list[tuple[int, int]]] = {}
     for sale in run.record.journal:
