@@ -1,4 +1,4 @@
-"""The fuel e-invoice: WeChat's refined-oil endpoint, the 20-digit number, and arithmetic without floats."""
+"""The fuel e-invoice: WeChat's refined-oil endpoint, the 20-digit number, red letters, and arithmetic without floats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ from protocols.fapiao.arithmetic import (
     quantity_of_ml,
     split_gross,
 )
+from protocols.fapiao.fields import Fields, fixed_point, json_object, plain_decimal
+from protocols.fapiao.lines import LITRE, TAX_TOLERANCE_FEN, TON, InvoiceLine, LineError, figure_line
 from protocols.fapiao.number import FapiaoNumber
+from protocols.fapiao.red import (
+    RED_FORM_LIFE_US,
+    RED_FORM_MOVES,
+    RED_REASONS,
+    RedFormEvent,
+    RedFormState,
+    move_red_form,
+)
 from protocols.fapiao.replies import FapiaoNotice, FapiaoReport, read_notice, read_query
 from protocols.fapiao.shapes import (
     APPLICATIONS_PATH,
@@ -43,27 +53,43 @@ __all__ = [
     "FUEL_TAX_CODES",
     "FUEL_TAX_RATE_E4",
     "ISSUE_PATH",
+    "LITRE",
     "LITRES_PER_TON",
     "MAX_TRIES",
     "PETROL_TAX_CODE",
     "QUANTITY_PER_ML",
     "QUANTITY_SCALE",
+    "RED_FORM_LIFE_US",
+    "RED_FORM_MOVES",
+    "RED_REASONS",
     "REVERSE_REASONS",
+    "TAX_TOLERANCE_FEN",
+    "TON",
     "Buyer",
     "FapiaoEvent",
     "FapiaoNotice",
     "FapiaoNumber",
     "FapiaoReport",
     "FapiaoState",
+    "Fields",
     "FuelLine",
+    "InvoiceLine",
     "IssueRequest",
+    "LineError",
     "LineFigures",
+    "RedFormEvent",
+    "RedFormState",
+    "figure_line",
+    "fixed_point",
+    "json_object",
     "line_from_price",
     "line_from_quantity",
     "line_problems",
     "move_fapiao",
+    "move_red_form",
     "parse_issue_request",
     "parse_reverse_request",
+    "plain_decimal",
     "quantity_of_ml",
     "read_notice",
     "read_query",

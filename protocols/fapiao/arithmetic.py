@@ -111,10 +111,10 @@ def line_from_price(gross_fen: int, price_fen_per_l: int, tax_rate_e4: int = FUE
     return LineFigures(quantity_e8, gross_fen, net_fen, tax_fen, net_price_e8, tax_rate_e4)
 
 
-def line_problems(line: LineFigures) -> tuple[str, ...]:
+def line_problems(line: LineFigures, *, tax_tolerance_fen: int = 1) -> tuple[str, ...]:
     """What is wrong with a line; empty when it would pass a tax platform's checks.
 
-    Net + tax = gross exactly; |quantity x net price - net| < 0.01 yuan; tax within 0.01 yuan of net x rate.
+    Net + tax = gross exactly; |quantity x net price - net| < 0.01 yuan; tax within ``tax_tolerance_fen`` of net x rate.
     """
     problems = []
     if line.net_fen + line.tax_fen != line.gross_fen:
@@ -123,6 +123,8 @@ def line_problems(line: LineFigures) -> tuple[str, ...]:
     if abs(line.quantity_e8 * line.net_price_e8 - line.net_fen * 10**14) >= 10**14:
         problems.append(f"quantity x net price is 0.01 yuan or more away from net {line.net_fen} fen")
     tax_fen = _divide_half_up(line.net_fen * line.tax_rate_e4, 10_000)
-    if abs(line.tax_fen - tax_fen) > 1:
-        problems.append(f"tax {line.tax_fen} fen is more than 1 fen from net x rate = {tax_fen}")
+    if abs(line.tax_fen - tax_fen) > tax_tolerance_fen:
+        problems.append(
+            f"tax {line.tax_fen} fen is more than {tax_tolerance_fen} fen from net x rate = {tax_fen}"
+        )
     return tuple(problems)

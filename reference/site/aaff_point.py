@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from protocols.aaff import BriefSale, LiveRecord, SaleRecord, Totals
 from reference.site.aaff_figures import TOTAL_UNITS, UNIT_ML, agrees, plausible
@@ -12,6 +13,10 @@ from reference.site.intents import DELIVERING, Authorise, Phase
 from reference.site.witness import Witness
 
 __all__ = ["AaFfPoint"]
+
+# A gun that is silent to the question of totals costs its time-outs each time, so the pauses grow.
+_AGAIN_FIRST_US: Final = 5_000_000
+_AGAIN_MOST_US: Final = 300_000_000
 
 
 class AaFfPoint(AaFfSales):
@@ -41,6 +46,9 @@ class AaFfPoint(AaFfSales):
         self.brief = False
         self._sale_waits = False
         self._old_lift = False
+        self._knows_totals = True
+        self._again_us = 0  # when a gun whose totals nobody ever read is asked for them once more
+        self._again_in_us = _AGAIN_FIRST_US
 
     # -- the link -----------------------------------------------------------------------------------------------
 
@@ -78,6 +86,7 @@ class AaFfPoint(AaFfSales):
         elif self.totals_asks:
             self.totals_asks = self.totals_asks - 1 if understood else 0
             self._totals_vain = not self.totals_asks
+            self._knows_totals = self._knows_totals and understood
         elif self.price_asks:
             self.price_asks = self.price_asks - 1 if understood else 0
 
@@ -89,7 +98,22 @@ class AaFfPoint(AaFfSales):
 
     def _update_busy(self) -> None:
         super()._update_busy()
-        self.busy = self.busy or self.asks or bool(self._held) or (self._reconcile and self.up)
+        self.busy = (
+            self.busy or self.asks or bool(self._held) or (self._reconcile and self.up) or self._unread
+        )
+
+    @property
+    def _unread(self) -> bool:
+        """Its totals were never read, though it may know them: noise can eat every answer of a start."""
+        return self.up and self._knows_totals and LOGICAL not in self.witnesses
+
+    def _ask_again(self, now_us: int) -> None:
+        if not self._unread or self._reconcile or self.asks or now_us < self._again_us:
+            return
+        if self._again_us:
+            self._reconcile, self._totals_vain = True, False
+            self._again_in_us = min(2 * self._again_in_us, _AGAIN_MOST_US)
+        self._again_us = now_us + self._again_in_us
 
     def _recover(self, now_us: int) -> None:
         if self._sale_waits or self._held or self._reconcile or self.totals_asks or self.price_asks:
@@ -114,6 +138,8 @@ class AaFfPoint(AaFfSales):
             )  # frames have no number: an old one that came again has authorised a hung-up gun
         self.on_nozzle_out(LOGICAL if out else 0, now_us)
         self.on_phase(phase, now_us)
+        if phase is Phase.READY:
+            self._ask_again(now_us)
 
     def _nobody_asked(self) -> bool:
         return self.phase not in DELIVERING and self._request is None

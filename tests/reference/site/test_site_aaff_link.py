@@ -258,3 +258,26 @@ def test_old_frames_that_come_again() -> None:
     assert len(rig.point.unacknowledged) == 1
     rig.full = False
     rig.run(2).check()
+
+
+def test_totals_that_noise_ate_at_the_start_are_asked_for_again() -> None:
+    rig = Rig()
+    rig.tamper = answers(Command.TOTALS)
+    rig.run(4)
+    assert not rig.memory, "nothing was read, and nothing is made up"
+    assert rig.driver.status(1).state is not PointState.OFFLINE
+    rig.tamper = lambda who, command, data: [data]
+    rig.run(10)
+    assert rig.memory[11].volume_ml == 0
+    asked = rig.said.count(Command.TOTALS)
+    rig.run(600)
+    assert rig.said.count(Command.TOTALS) == asked, "and then no more"
+
+
+def test_a_gun_that_is_silent_about_its_totals_is_asked_ever_more_rarely() -> None:
+    rig = Rig()
+    rig.tamper = answers(Command.TOTALS)
+    rig.run(3_600)
+    assert 15 < rig.said.count(Command.TOTALS) < 75
+    rig.fill()
+    assert len(rig.journal) == 1
