@@ -63,10 +63,13 @@ class TaxApp:
             return _refusal(ApiError(400, "PARAM_ERROR", "请求报文过长"))
         try:
             mchid = self._verify(request.method, _target(request.scope), headers, body)
-            until_us = self._platform.accept_stalled_until_us()
+            until_us = self._platform.bureau.accept_stalled_until_us()
             if until_us is not None:
                 await asyncio.sleep((until_us - self._platform.kernel.now_us) / 1_000_000)
             status, reply = handler(mchid, body)
+            late_us = self._platform.bureau.reply_late_us("call") if request.method == "POST" else 0
+            if late_us:
+                await asyncio.sleep(late_us / 1_000_000)
         except ApiError as error:
             return _refusal(error)
         signed = dict(self._sign(status, reply, headers))

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from protocols.wechatpay import Endpoint
 from sim.latency import LatencyProfile
+from sim.taxplatform.bureau import TaxBureau
 from sim.taxplatform.faults import TaxFault
 from sim.taxplatform.platform import ISSUE_LATENCY, TaxPlatform
 from sim.taxplatform.registry import Seller
@@ -29,6 +30,7 @@ def tax_platform_behind(
     latency: LatencyProfile = ISSUE_LATENCY,
     accept_latency: LatencyProfile = _AT_ONCE,
     faults: Iterable[TaxFault] = (),
+    bureau: TaxBureau | None = None,
 ) -> TaxPlatform:
     """Make a tax platform that shares a gateway's accounts, keys and callbacks, and mount it there.
 
@@ -38,9 +40,10 @@ def tax_platform_behind(
         latency: accepted to issued.
         accept_latency: how long a call itself takes.
         faults: its schedule of faults.
+        bureau: the tax bureau it shares with other platforms, which then has the faults.
 
     Raises:
-        ValueError: a seller without an account at the gateway, or two with one merchant number.
+        ValueError: a seller without an account at the gateway, two with one merchant number, or faults beside a bureau.
         FaultError: two faults of one name.
     """
     sellers = list(sellers)
@@ -76,6 +79,7 @@ def tax_platform_behind(
         announce=announce,
         latency=latency,
         faults=faults,
+        bureau=bureau,
     )
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:

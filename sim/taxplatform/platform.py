@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Final, Protocol
 
 from protocols.fapiao import (
@@ -12,18 +12,17 @@ from protocols.fapiao import (
     EVENT_REVERSED,
     MAX_TRIES,
     FapiaoEvent,
-    FapiaoNumber,
     FapiaoState,
     IssueRequest,
     parse_issue_request,
     parse_reverse_request,
 )
-from protocols.wechatpay import ApiError, parse_body, rfc3339
-from sim.faults import ArmedFault, FaultError, arm_faults
+from protocols.wechatpay import ApiError, parse_body
 from sim.kernel import Kernel
 from sim.latency import LatencyProfile
 from sim.taxplatform.app import SignReply, TaxApp, VerifyRequest
-from sim.taxplatform.faults import TaxFault, TaxFaultKind
+from sim.taxplatform.bureau import TaxBureau
+from sim.taxplatform.faults import TaxFault
 from sim.taxplatform.registry import Application, Fapiao, Seller, figures_of, litres_e8
 
 __all__ = ["ISSUE_LATENCY", "REVERSE_LATENCY", "Announce", "TaxPlatform"]
@@ -33,9 +32,6 @@ ISSUE_LATENCY: Final = LatencyProfile.lognormal(600_000, 1_800_000)
 
 REVERSE_LATENCY: Final = LatencyProfile.uniform(10_000_000, 15_000_000)
 """A red letter takes 10-15 s on real middleware."""
-
-_HOLDS: Final = frozenset({TaxFaultKind.STALL, TaxFaultKind.LOGIN_LOST})
-_YUNNAN: Final = 53
 
 
 class Announce(Protocol):
@@ -67,13 +63,15 @@ class TaxPlatform:
         faults: its schedule of faults.
         entity: name in trace and streams.
         channel: channel digit of the invoice numbers.
+        bureau: the tax bureau behind it, when several platforms share one; it then has the faults and the channel digit.
 
     Attributes:
         app: the ASGI application.
+        bureau: numbers, stock, credit line and faults.
         applications: (mchid, fapiao_apply_id) -> application, in order of arrival.
 
     Raises:
-        ValueError: two sellers with one merchant number.
+        ValueError: two sellers with one merchant number, or faults beside a shared bureau.
         FaultError: two faults of one name.
     """
 
@@ -89,13 +87,16 @@ class TaxPlatform:
         faults: Iterable[TaxFault] = (),
         entity: str = "taxplatform",
         channel: int = 2,
+        bureau: TaxBureau | None = None,
     ) -> None:
+        if bureau is not None and (faults := tuple(faults)):
+            raise ValueError(
+                "a platform that shares a bureau has no faults of its own: give them to the bureau"
+            )
         self._kernel = kernel
         self._entity = entity
         self._announce = announce
         self._latency = latency
-        self._channel = channel
-        self._sequence = 0
         self._rng: random.Random = kernel.streams.get(entity, "issue")
         self._reverse_rng: random.Random = kernel.streams.get(entity, "reverse")
         self.sellers: dict[str, Seller] = {}
@@ -104,9 +105,7 @@ class TaxPlatform:
                 raise ValueError(f"two sellers have the merchant number {seller.mchid}")
             self.sellers[seller.mchid] = seller
         self.applications: dict[tuple[str, str], Application] = {}
-        self._faults = list(arm_faults(faults, kernel.streams, entity))
-        self._over: list[ArmedFault[TaxFault]] = []
-        self._held: dict[str, deque[tuple[Application, tuple[Fapiao, ...]]]] = {}
+        self.bureau = bureau or TaxBureau(kernel, faults=faults, entity=entity, channel=channel)
         self.app = TaxApp(self, verify_request, sign_reply)
 
     # -- what the endpoints do ------------------------------------------------------------------------------------
@@ -205,77 +204,41 @@ class TaxPlatform:
             raise ApiError(400, "INVALID_REQUEST", f"发票行数量或金额不合理: {error}") from None
 
     def _take_credit(self, seller: Seller, requests: tuple[IssueRequest, ...]) -> None:
-        fault = self._draw(TaxFaultKind.CREDIT)
-        if fault is not None:
-            self._land(fault, requests[0].fapiao_apply_id)
         total_fen = sum(request.gross_fen for request in requests)
-        if fault is not None or (seller.credit_fen is not None and seller.credit_fen < total_fen):
+        if not self.bureau.take_credit(seller, total_fen, requests[0].fapiao_apply_id):
             raise ApiError(400, "BIZ_ERROR", "授信额度不足，请联系主管税务机关")
-        if seller.credit_fen is not None:
-            seller.credit_fen -= total_fen
 
     # -- issuing ----------------------------------------------------------------------------------------------------
 
     def _issue_batch(self, application: Application, batch: tuple[Fapiao, ...]) -> None:
-        for fault in self._faults:
-            if fault.spec.kind in _HOLDS and fault.strikes(self._kernel.now_us):
-                self._hold(fault, application, batch)
-                return
+        subject = application.fapiao_apply_id
+        if self.bureau.hold(subject, partial(self._issue_batch, application, batch)):
+            return
         seller = self.sellers[application.mchid]
-        reason = self._stock_problem(seller, batch)
+        reason = self.bureau.take_stock(seller, _litres(batch), subject)
         for fapiao in batch:
             fapiao.ended_us = self._kernel.now_us
             if reason:
                 fapiao.reason = reason
                 fapiao.move(FapiaoEvent.REFUSE)
             else:
-                fapiao.number = self._next_number()
+                fapiao.number = self.bureau.next_number()
                 fapiao.issued_unix_us = self._kernel.unix_us
                 fapiao.move(FapiaoEvent.ISSUE)
-        if reason and seller.credit_fen is not None:
-            seller.credit_fen += sum(fapiao.request.gross_fen for fapiao in batch)
-        subject = application.fapiao_apply_id
         if reason:
+            self.bureau.give_credit(seller, sum(fapiao.request.gross_fen for fapiao in batch))
             self._emit("fapiao.failed", apply_id=subject, reason=reason)
             return  # the documentation names no event for a failure: the merchant must query
         waited_us = self._kernel.now_us - batch[0].accepted_us
         self._emit("fapiao.issued", apply_id=subject, numbers=[f.number for f in batch], after_us=waited_us)
         self._tell(application, batch, EVENT_ISSUED, "发票开具成功")
 
-    def _stock_problem(self, seller: Seller, batch: tuple[Fapiao, ...]) -> str:
-        """Take the fuel from the stock; a text when there is not enough, and then nothing is taken."""
-        wanted: dict[str, int] = {}
-        for fapiao in batch:
-            for line in fapiao.request.lines:
-                wanted[line.tax_code] = wanted.get(line.tax_code, 0) + litres_e8(line)
-        for fault in self._faults:
-            codes = fault.spec.tax_codes
-            if fault.spec.kind != TaxFaultKind.QUOTA or (codes and not wanted.keys() & set(codes)):
-                continue
-            if fault.strikes(self._kernel.now_us):
-                self._land(fault, batch[0].request.fapiao_apply_id)
-                return "成品油库存不足"
-        for code, litres in wanted.items():
-            if code in seller.stock_e8 and seller.stock_e8[code] < litres:
-                return "成品油库存不足"
-        for code, litres in wanted.items():
-            if code in seller.stock_e8:
-                seller.stock_e8[code] -= litres
-        return ""
-
-    def _next_number(self) -> str:
-        self._sequence += 1
-        year = int(rfc3339(self._kernel.unix_us // 1_000_000)[2:4])
-        return str(FapiaoNumber(year, _YUNNAN, self._channel, self._sequence))
-
     def _finish_reverse(self, application: Application, batch: tuple[Fapiao, ...]) -> None:
         seller = self.sellers[application.mchid]
         for fapiao in batch:
-            fapiao.red_number = self._next_number()
+            fapiao.red_number = self.bureau.next_number()
             fapiao.move(FapiaoEvent.RED_ISSUED)
-            for line in fapiao.request.lines:
-                if line.tax_code in seller.stock_e8:
-                    seller.stock_e8[line.tax_code] += litres_e8(line)
+        self.bureau.return_stock(seller, _litres(batch))
         numbers = [fapiao.red_number for fapiao in batch]
         self._emit("fapiao.reversed", apply_id=application.fapiao_apply_id, numbers=numbers)
         self._tell(application, batch, EVENT_REVERSED, "发票冲红成功")
@@ -298,69 +261,28 @@ class TaxPlatform:
             subject=application.fapiao_apply_id,
         )
 
-    # -- faults -----------------------------------------------------------------------------------------------------
+    # -- faults: the bureau's --------------------------------------------------------------------------------------
 
     def arm(self, spec: TaxFault) -> None:
-        """Add a fault by hand.
-
-        Raises:
-            FaultError: it has no name, or the name is taken.
-        """
-        if not spec.name or any(fault.name == spec.name for fault in [*self._faults, *self._over]):
-            raise FaultError(f"a fault added by hand needs a name of its own, not {spec.name!r}")
-        self._faults.extend(arm_faults([spec], self._kernel.streams, self._entity))
+        """Add a fault by hand; see `TaxBureau.arm`."""
+        self.bureau.arm(spec)
 
     def disarm(self, name: str) -> None:
-        """Take a fault away; what it holds is released now, its count stays.
-
-        Raises:
-            KeyError: there is none of this name at work.
-        """
-        for number, fault in enumerate(self._faults):
-            if fault.name == name:
-                self._over.append(self._faults.pop(number))
-                self._release(fault)
-                return
-        raise KeyError(name)
+        """Take a fault away; see `TaxBureau.disarm`."""
+        self.bureau.disarm(name)
 
     def fault_report(self) -> dict[str, dict[str, int]]:
         """``{name: {"landed": hits, "held": invoices waiting}}``, those taken away included."""
-        return {
-            fault.name: {"landed": fault.landed, "held": len(self._held.get(fault.name, ()))}
-            for fault in [*self._faults, *self._over]
-        }
-
-    def accept_stalled_until_us(self) -> int | None:
-        """The end of a span in which calls get no answer, or None. Counts a hit."""
-        fault = self._draw(TaxFaultKind.ACCEPT_STALL)
-        if fault is None:
-            return None
-        self._land(fault, "call")
-        return fault.spec.end_us
-
-    def _draw(self, kind: TaxFaultKind) -> ArmedFault[TaxFault] | None:
-        now_us = self._kernel.now_us
-        return next((f for f in self._faults if f.spec.kind == kind and f.strikes(now_us)), None)
-
-    def _land(self, fault: ArmedFault[TaxFault], subject: str) -> None:
-        fault.land()
-        self._emit("fapiao.fault", fault=fault.name, what=fault.spec.kind, subject=subject)
-
-    def _hold(self, fault: ArmedFault[TaxFault], application: Application, batch: tuple[Fapiao, ...]) -> None:
-        self._land(fault, application.fapiao_apply_id)
-        held = self._held.get(fault.name)
-        if held is None:
-            held = self._held[fault.name] = deque()
-            if fault.spec.for_us is not None:
-                self._kernel.call_at(fault.spec.end_us, self._release, fault)
-        held.append((application, batch))
-
-    def _release(self, fault: ArmedFault[TaxFault]) -> None:
-        held = self._held.pop(fault.name, None) or ()
-        if held:
-            self._emit("fapiao.released", fault=fault.name, count=len(held))
-        for place, (application, batch) in enumerate(held):
-            self._kernel.call_later(place * fault.spec.burst_gap_us, self._issue_batch, application, batch)
+        return self.bureau.fault_report()
 
     def _emit(self, kind: str, **fields: Any) -> None:
         self._kernel.trace.emit(kind, self._entity, **fields)
+
+
+def _litres(batch: Iterable[Fapiao]) -> dict[str, int]:
+    """Litres x 10^8 by tax code."""
+    litres: dict[str, int] = {}
+    for fapiao in batch:
+        for line in fapiao.request.lines:
+            litres[line.tax_code] = litres.get(line.tax_code, 0) + litres_e8(line)
+    return litres
