@@ -67,6 +67,7 @@ def demand_profile(
             phone_pay=_step(demand.phone.pay),
         ),
         max_cars=demand.max_cars,
+        rushes=tuple((rush.at_s * _SECOND_US, rush.cars, rush.over_s * _SECOND_US) for rush in demand.rushes),
     )
 
 

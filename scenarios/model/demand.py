@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -19,6 +19,7 @@ __all__ = [
     "Patience",
     "PhoneSteps",
     "Prepay",
+    "Rush",
     "Steps",
 ]
 
@@ -130,6 +131,15 @@ class PhoneSteps(Part):
     """From the amount on the screen to the payer's confirmation, password or face included: human time."""
 
 
+class Rush(Part):
+    """Cars that come one upon another, beside those of the rate: a convoy, a shift's end, the last minutes at the old price."""
+
+    at_s: Annotated[int, Field(ge=0, le=31 * 86_400)]
+    cars: Annotated[int, Field(ge=1, le=1_000)]
+    over_s: Annotated[int, Field(ge=0, le=3_600)] = 60
+    """The last of them comes so long after the first; those between at equal distances."""
+
+
 class Demand(Part):
     """The people who come."""
 
@@ -139,7 +149,8 @@ class Demand(Part):
     """Weight of each local hour 0..23."""
     duration_s: Annotated[int, Field(gt=0, le=31 * 86_400)]
     max_cars: Annotated[int, Field(gt=0, le=10_000_000)] | None = None
-    """Stop after so many arrivals, however long the run."""
+    """Stop after so many arrivals, however long the run. The cars of ``rushes`` are not counted."""
+    rushes: Annotated[tuple[Rush, ...], Field(max_length=1_000)] = ()
     grade_mix: Annotated[dict[Grade, _Weight], Field(min_length=1)]
     fills: Fills
     adoption: Share
@@ -160,6 +171,15 @@ class Demand(Part):
         if not any(value):
             raise ValueError("every hour of hourly_shape is 0: nobody would ever come")
         return value
+
+    @model_validator(mode="after")
+    def _rushes_in_time(self) -> Self:
+        for number, rush in enumerate(self.rushes):
+            if rush.at_s + rush.over_s >= self.duration_s:
+                raise ValueError(
+                    f"rushes.{number} goes on until {rush.at_s + rush.over_s} s, and arrivals end at {self.duration_s} s"
+                )
+        return self
 
     @field_validator("grade_mix", "phone_mix", "kiosk_mix")
     @classmethod

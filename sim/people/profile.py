@@ -82,6 +82,7 @@ class DemandProfile:
         prepay_share: of phone orders for a round sum, how many are paid first; undelivered_share: of those, how
             many cars are full before the sum is reached.
         max_cars: no more arrivals than this, or None.
+        rushes: cars beside these: instant of the first, how many, and how long until the last, microseconds.
     """
 
     arrivals_per_hour: float
@@ -98,6 +99,7 @@ class DemandProfile:
     prepay_share: float = 0.0
     undelivered_share: float = 0.0
     max_cars: int | None = None
+    rushes: tuple[tuple[int, int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.hourly_shape) != 24 or min(self.hourly_shape) < 0 or not any(self.hourly_shape):
@@ -110,5 +112,5 @@ class DemandProfile:
                 raise PeopleError(f"{name} needs a weight above 0")
 
     def at_constant_rate(self) -> DemandProfile:
-        """The same people at the busiest hour's rate round the clock, without a limit on their number."""
-        return replace(self, hourly_shape=(1.0,) * 24, max_cars=None)
+        """The same people at the busiest hour's rate round the clock, without rushes and without a limit on their number."""
+        return replace(self, hourly_shape=(1.0,) * 24, max_cars=None, rushes=())

@@ -24,7 +24,7 @@ def piece(
     """A part of the day at the same station, without tankers and price changes; the staff change in the middle of it."""
     day = load("iron-day").scenario.model_dump(mode="json")
     day["station"]["start_local"] = start
-    day["demand"]["duration_s"] = duration_s
+    day["demand"] |= {"duration_s": duration_s, "rushes": []}
     for check in day["checks"]:
         if check["check"] == "liveness.settled":
             check["limits"] = {"settle_us": 900_000_000}
@@ -71,6 +71,30 @@ def test_a_quarter_of_an_hour_with_every_kind_of_iron_cut_off() -> None:
     scenario = piece(start="2026-03-06T23:00:00", duration_s=900, faults=faults, tests=tests)
     # In so short a time some kinds of operation may not come up at all, and no tanker comes.
     assert judged(scenario, "3", leave_out=("operations.succeeded", "tank.deliveries-booked")) == []
+
+
+@pytest.mark.requirement("fd-price.price-holds-for-a-delivery")
+def test_the_price_changes_at_midnight_while_the_whole_station_is_at_it() -> None:
+    whole = load("iron-day").scenario
+    (rush,), (change,) = whole.demand.rushes, whole.price_changes
+    before_s = change.at_s - rush.at_s
+    day = piece(start="2026-03-06T23:55:00", duration_s=400, faults=[]).model_dump(mode="json")
+    day["demand"] |= {
+        "arrivals_per_hour": 30,
+        "rushes": [{**rush.model_dump(mode="json"), "at_s": 300 - before_s}],
+    }
+    day["price_changes"] = [{**change.model_dump(mode="json"), "at_s": 300}]
+    run = run_once(Scenario.model_validate(day), "1", skip_idle_polls=True)
+    at_us = 300_000_000
+    running = [d for d in run.record.deliveries if d.started_us < at_us < d.ended_us]
+    later = [d for d in run.record.deliveries if d.started_us > at_us + 60_000_000]
+    assert len({d.nozzle for d in running}) >= 12, (
+        "of 18 positions; at the others a nozzle is just out or back"
+    )
+    old, new = whole.station.prices_fen_per_l, dict(change.prices_fen_per_l)
+    assert all(d.price_fen_per_l == old[d.grade] for d in running)
+    assert later
+    assert all(d.price_fen_per_l == new.get(d.grade, old[d.grade]) for d in later)
 
 
 @pytest.mark.slow

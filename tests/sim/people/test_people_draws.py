@@ -70,6 +70,16 @@ def test_thinning_follows_the_hours_of_the_day() -> None:
     assert bins[13] == 0
 
 
+def test_a_rush_comes_beside_the_others_and_moves_none() -> None:
+    calm = come(PROFILE, hours=2)
+    rushed = come(replace(PROFILE, rushes=((3_600_000_000, 5, 40_000_000), (60, 1, 0))), hours=2)
+    extra = [car for car in rushed if car not in calm]
+    assert [car for car in rushed if car in calm] == calm
+    assert [at for _, at in extra] == [60, *(3_600_000_000 + 10_000_000 * place for place in range(5))]
+    assert len({number for number, _ in rushed}) == len(rushed)
+    assert [at for _, at in rushed] == sorted(at for _, at in rushed)
+
+
 def test_another_shape_takes_cars_away_but_moves_none() -> None:
     full = dict(come(PROFILE, hours=10))
     thinned = dict(come(replace(PROFILE, hourly_shape=(1.0, 0.5) * 12), hours=10))
