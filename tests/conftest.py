@@ -8,11 +8,11 @@ import shutil
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import pytest
 
-from sim.kernel import VirtualKernel
+from sim.kernel.guest_loop import GuestLoop
 
 PEERS = Path(__file__).parent / "peers"
 
@@ -57,19 +57,43 @@ def foreign() -> Foreign:
     return Foreign()
 
 
-@pytest.fixture(autouse=True)
-def _close_loops(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A test that leaves a virtual kernel open gives its sockets back here, not in whichever test collects them."""
-    made: list[weakref.ref[VirtualKernel]] = []
-    build = VirtualKernel.__init__
+Loops: TypeAlias = "list[weakref.ref[GuestLoop]]"
 
-    def noted(kernel: VirtualKernel, *arguments: Any, **more: Any) -> None:
-        build(kernel, *arguments, **more)
-        made.append(weakref.ref(kernel))
 
-    monkeypatch.setattr(VirtualKernel, "__init__", noted)
+@pytest.fixture(scope="session", autouse=True)
+def _loops() -> Iterator[Loops]:
+    """Every loop inside a simulation that anything has made."""
+    made: Loops = []
+    build = GuestLoop.__init__
+
+    def noted(loop: GuestLoop, *arguments: Any, **more: Any) -> None:
+        build(loop, *arguments, **more)
+        made.append(weakref.ref(loop))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GuestLoop, "__init__", noted)
+        yield made
+
+
+def _close_since(made: Loops, count: int) -> None:
+    for reference in made[count:]:
+        loop = reference()
+        if loop is not None and not loop.is_closed():
+            loop.close()
+    del made[count:]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _close_loops_of_a_module(_loops: Loops) -> Iterator[None]:
+    """Those that its fixtures have left open."""
+    count = len(_loops)
     yield
-    for reference in made:
-        kernel = reference()
-        if kernel is not None and not kernel.loop.is_closed():
-            kernel.loop.close()
+    _close_since(_loops, count)
+
+
+@pytest.fixture(autouse=True)
+def _close_loops(_loops: Loops) -> Iterator[None]:
+    """A test that leaves a loop open gives its sockets back here, not in whichever test collects them."""
+    count = len(_loops)
+    yield
+    _close_since(_loops, count)
