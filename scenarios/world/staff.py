@@ -1,4 +1,4 @@
-"""Staff in a virtual run: attendants hand over at their times, technicians fill the proving can."""
+"""Staff in a virtual run: attendants hand over at their times and change the paper, technicians fill the proving can."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ _S: Final = 1_000_000
 _NO_FUEL_US: Final = 90 * _S
 _PAUSE_US: Final = 60 * _S
 _TRIES_MOST: Final = 60
+_ROUND_US: Final = 120 * _S
+"""How often somebody looks at the receipt printer: its roll holds some 600 receipts."""
+
 _FLOW_ML_PER_MIN: Final = 25_000
 """Proving is done at a steady flow below the pump's best; a pump gives 5 to 50 L/min."""
 
@@ -43,6 +46,24 @@ class Staff:
             world.kernel.call_at(change.at_s * _S, self._hand_over, change)
         for test in world.scenario.test_deliveries:
             world.kernel.process(self._test(test))
+        world.kernel.process(self._mind_the_roll())
+
+    # -- paper --------------------------------------------------------------------------------------------------
+
+    def _mind_the_roll(self) -> Generator[Event, Any, None]:
+        """A roll that has ended is changed; not earlier than the scenario says, where it says so."""
+        kernel, printer = self._world.kernel, self._world.printer
+        out = [
+            (planned.at_us, planned.healed_us or planned.at_us)
+            for planned, trouble in self._world.plan.printer()
+            if trouble.kind == "paper_out"
+        ]
+        while True:
+            yield kernel.env.timeout(_ROUND_US)
+            now_us = kernel.now_us
+            if printer.condition.paper_end and not any(from_us <= now_us < to_us for from_us, to_us in out):
+                printer.load_paper(None, now_us)
+                kernel.trace.emit("printer.new_roll", "printer")
 
     # -- shifts -------------------------------------------------------------------------------------------------
 

@@ -180,3 +180,18 @@ def test_tests_need_a_pump_that_authorises_by_itself() -> None:
     station = {**load("smoke").scenario.station.model_dump(mode="json"), "lift_policy": "order_required"}
     with pytest.raises(ValidationError, match="nobody orders them"):
         smoke(station=station, test_deliveries=TESTS)
+
+
+def test_a_roll_that_ends_is_changed_and_every_receipt_comes() -> None:
+    base = load("smoke").scenario.model_dump(mode="json")
+    base["demand"]["max_cars"] = 6
+    world = VirtualWorld(Scenario.model_validate(base), "x1", keys=run_keys(), options=WorldOptions())
+    try:
+        world.kernel.call_at(100 * S, world.printer.paper_out, None)
+        world.run()
+        record = harvest(world)
+        kinds = {operation.kind: operation for operation in record.operations}
+        assert kinds["receipt"].succeeded == kinds["receipt"].tried == len(record.deliveries) == 6
+        assert failures(record, "receipt.equals-ledger") == {}
+    finally:
+        world.close()
