@@ -18,6 +18,7 @@ __all__ = [
     "Shape",
     "check_fields",
     "clearing_date",
+    "echoed",
     "shape_of",
     "txn_time",
     "unix_s_of_txn_time",
@@ -109,7 +110,8 @@ _PATTERNS: Final[Mapping[str, re.Pattern[str]]] = {
     "payTimeout": re.compile(r"[0-9]{14}"),
     "frontUrl": re.compile(r"https?://[^\s\"'<>]{1,240}"),
     "backUrl": re.compile(r"https?://[^\s\"'<>]{1,240}"),
-    "reqReserved": re.compile(r"[^&]{1,1024}", re.DOTALL),
+    # Replies carry it unencoded, so what would break their reading cannot be in it; merchants are told to use base64.
+    "reqReserved": re.compile(r"[^&{}\[\]\r\n]{1,1024}"),
 }
 
 
@@ -158,6 +160,21 @@ def check_fields(fields: Mapping[str, str], shape: Shape) -> FieldFault | None:
     if fields.get("currencyCode", "156") != "156":
         return FieldFault("10", "currencyCode")
     return None
+
+
+_ECHOED: Final = (
+    "accessType", "bizType", "encoding", "merId", "orderId", "origQryId", "reqReserved", "signMethod", "txnAmt",
+    "txnSubType", "txnTime", "txnType", "version",
+)  # fmt: skip
+
+
+def echoed(fields: Mapping[str, str]) -> dict[str, str]:
+    """The fields of a request that its reply repeats; those of the wrong form are left out, since replies are not encoded."""
+    return {
+        name: fields[name]
+        for name in _ECHOED
+        if fields.get(name) and _PATTERNS[name].fullmatch(fields[name]) is not None
+    }
 
 
 def txn_time(unix_s: int) -> str:
