@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from protocols.fapiao import APPLICATIONS_PATH, ISSUE_PATH, FapiaoState
 from protocols.wechatpay import ApiError, encode_json, rfc3339
+from sim.taxplatform.asgi import asgi_app, read_body, target_of
 from sim.taxplatform.registry import Application, Fapiao, Seller
 
 if TYPE_CHECKING:
@@ -37,24 +38,17 @@ class TaxApp:
         self._platform = platform
         self._verify = verify_request
         self._sign = sign_reply
+        self._app = asgi_app(self._answer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-            return
-        request = Request(scope, receive)
-        try:
-            response = await self._answer(request)
-        except ClientDisconnect:
-            return
-        await response(scope, receive, send)
+        await self._app(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
         headers = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers.raw
         }
-        body = await _read(request)
+        body = await read_body(request, _MAX_BODY_BYTES)
         path = request.scope["path"]
         handler = self._route(request.method, path)
         if isinstance(handler, int):
@@ -62,7 +56,7 @@ class TaxApp:
         if body is None:
             return _refusal(ApiError(400, "PARAM_ERROR", "请求报文过长"))
         try:
-            mchid = self._verify(request.method, _target(request.scope), headers, body)
+            mchid = self._verify(request.method, target_of(request.scope), headers, body)
             until_us = self._platform.bureau.accept_stalled_until_us()
             if until_us is not None:
                 await asyncio.sleep((until_us - self._platform.kernel.now_us) / 1_000_000)
@@ -150,29 +144,3 @@ def _entry(fapiao: Fapiao, seller: Seller) -> dict[str, object]:
     if fapiao.red_number:
         entry["red_fapiao"] = {"fapiao_number": fapiao.red_number}
     return entry
-
-
-async def _read(request: Request) -> bytes | None:
-    """The raw body; None when it is larger than any real one."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_BODY_BYTES:
-            return None
-    return bytes(body)
-
-
-def _target(scope: Scope) -> str:
-    """Path with query exactly as on the wire: the signature covers it."""
-    raw_path = scope.get("raw_path") or scope["path"].encode()
-    path: str = raw_path.split(b"?", 1)[0].decode("latin-1")
-    query: bytes = scope.get("query_string", b"")
-    return f"{path}?{query.decode('latin-1')}" if query else path
-
-
-async def _lifespan(receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
