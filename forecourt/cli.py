@@ -17,6 +17,8 @@ from forecourt.device import device_app
 from forecourt.exit_codes import exit_codes
 from forecourt.explain import explain_name
 from forecourt.folders import claimed_folder, is_there
+from forecourt.gateways import EPILOG as GATEWAYS_CODES
+from forecourt.gateways import gateways
 from forecourt.guard import INTERRUPTED, BadInput, guarded
 from forecourt.replay_capture import EPILOG as REPLAY_CAPTURE_CODES
 from forecourt.replay_capture import replay_capture
@@ -49,6 +51,7 @@ app = typer.Typer(
 
 app.add_typer(device_app, name="device")
 app.command("replay-capture", epilog=REPLAY_CAPTURE_CODES)(replay_capture)
+app.command("gateways", epilog=GATEWAYS_CODES)(gateways)
 
 ScenarioName = Annotated[
     str,

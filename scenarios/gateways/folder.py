@@ -1,0 +1,91 @@
+"""The folder with the test authority, the merchant's test keys, and the environment that points a client at the harness."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+__all__ = ["FolderError", "GatewayFolder", "environment", "export_lines"]
+
+
+class FolderError(Exception):
+    """The folder cannot be made where it was asked for; the text is for the person who asked."""
+
+
+class GatewayFolder:
+    """A new folder of mode 0700 whose files have mode 0600.
+
+    Args:
+        wanted: a place where nothing is yet; None makes one among the temporary files, which `remove` takes away again.
+
+    Attributes:
+        path: the folder, absolute.
+
+    Raises:
+        FolderError: something is there already, it lies in a git work tree (keys do not belong there), or it cannot be written.
+    """
+
+    def __init__(self, wanted: Path | None) -> None:
+        self.is_kept = wanted is not None
+        if wanted is None:
+            self.path = Path(tempfile.mkdtemp(prefix="forecourt-gateways-")).resolve()
+            return
+        try:
+            self.path = wanted.absolute()
+            tree = next((above for above in self.path.resolve().parents if (above / ".git").exists()), None)
+            if tree is not None:
+                raise FolderError(f"{wanted} lies in the git work tree {tree}; keys do not belong there")
+            self.path.mkdir(mode=0o700, parents=True)
+        except FileExistsError:
+            raise FolderError(f"{wanted} already exists; keys are never overwritten") from None
+        except OSError as error:
+            raise FolderError(f"{wanted} cannot be written: {error.strerror or error}") from None
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a new file that only its owner may read.
+
+        Raises:
+            OSError: it is there already, or it cannot be written.
+        """
+        path = self.path / name
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def write_json(self, name: str, data: Mapping[str, object]) -> Path:
+        """Write a new JSON file; raises as `write`."""
+        return self.write(name, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+
+    def remove(self) -> None:
+        """Take the folder away, unless somebody asked for it by name."""
+        if not self.is_kept:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def environment(proxy_url: str, authority: Path) -> dict[str, str]:
+    """The variables that send a client's HTTPS through the proxy and make it trust the test authority.
+
+    ``REQUESTS_CA_BUNDLE`` is Requests', ``SSL_CERT_FILE`` OpenSSL's (httpx, urllib, Ruby, Go), ``CURL_CA_BUNDLE`` curl's,
+    ``NODE_EXTRA_CA_CERTS`` Node's, which takes ``HTTPS_PROXY`` from the environment only when told to (from 22.21 and 24 on).
+    """
+    bundle = str(authority)
+    return {
+        "HTTPS_PROXY": proxy_url,
+        "NO_PROXY": "127.0.0.1,localhost",
+        "SSL_CERT_FILE": bundle,
+        "REQUESTS_CA_BUNDLE": bundle,
+        "CURL_CA_BUNDLE": bundle,
+        "NODE_EXTRA_CA_CERTS": bundle,
+        "NODE_USE_ENV_PROXY": "1",
+    }
+
+
+def export_lines(variables: Mapping[str, str]) -> list[str]:
+    """The variables as a shell takes them."""
+    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]

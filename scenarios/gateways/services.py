@@ -1,0 +1,135 @@
+"""The registry: which platforms there are, one line each. A builder gets the run's `GatewayContext` and gives a `HostedService`."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from protocols.wechatpay.trust import private_pem, public_pem
+from scenarios.gateways.context import GatewayContext, HostedService, with_payers
+from sim import unionpay
+from sim.amap import Amap
+from sim.latency import LatencyProfile
+from sim.wechatserver import MiniProgram, Template, WeChatServer, orders_of
+from sim.wecom import Corp, WeCom
+
+__all__ = ["SERVICES", "Build"]
+
+Build = Callable[[GatewayContext], HostedService]
+
+_READ: Final = LatencyProfile.lognormal(40_000, 120_000)
+"""An assumption, as everywhere: none of these platforms publishes its latency."""
+
+_TEMPLATES: Final = (
+    Template("forecourt-paid", ("thing1", "amount2", "time3")),
+    Template("forecourt-invoice", ("thing1", "character_string2", "amount3")),
+)
+
+
+def _wechatpay(context: GatewayContext) -> HostedService:
+    """WeChat Pay; the refined-oil invoices live on its host."""
+    gateway, own = context.wechatpay, context.merchant.credentials
+    first, public = context.platform.certificates[0], context.platform.public
+    settings: dict[str, object] = {
+        "mchid": own.mchid,
+        "appid": own.appid,
+        "serial_no": own.serial_no,
+        "apiv3_key": own.apiv3_key,
+        "private_key_file": "apiclient_key.pem",
+        "platform_certificate_serial": first.serial,
+        "platform_certificate_file": "wechatpay_certificate.pem",
+    }
+    files = {
+        "apiclient_key.pem": private_pem(own.private_key),
+        "wechatpay_certificate.pem": first.certificate_pem or "",
+        "merchant.json": own.to_json(),
+    }
+    if public is not None:
+        settings |= {"public_key_id": public.serial, "public_key_file": "wechatpay_public_key.pem"}
+        files["wechatpay_public_key.pem"] = public_pem(public.private_key.public_key())
+    context.tax  # noqa: B018 - building it mounts it
+    return HostedService(
+        "wechatpay",
+        "WeChat Pay v3, with the refined-oil invoices",
+        {"api.mch.weixin.qq.com": gateway.app},
+        with_payers(gateway.control_app, gateway.payer_app),
+        settings,
+        files,
+    )
+
+
+def _wechat(context: GatewayContext) -> HostedService:
+    own = context.merchant.credentials
+    server = WeChatServer(
+        context.kernel,
+        [MiniProgram(own.appid, own.app_secret, templates=_TEMPLATES)],
+        find_order=orders_of(context.wechatpay.ledger, (own.mchid,)),
+        latency=context.latency(_READ),
+    )
+    templates = {template.template_id: template.fields for template in _TEMPLATES}
+    settings = {"appid": own.appid, "secret": own.app_secret, "templates": templates}
+    title = "WeChat's own server: login, phone numbers, messages, shipping"
+    return HostedService("wechat", title, {"api.weixin.qq.com": server.app}, server.control_app, settings)
+
+
+def _wecom(context: GatewayContext) -> HostedService:
+    corp = Corp("ww" + secrets.token_hex(8), secrets.token_urlsafe(32), {"wm-customer-1": ("attendant",)})
+    wecom = WeCom(context.kernel, [corp], latency=context.latency(_READ))
+    settings = {
+        "corpid": corp.corpid,
+        "corpsecret": corp.secret,
+        "userid": "attendant",
+        "external_userid": "wm-customer-1",
+    }
+    return HostedService(
+        "wecom", "WeCom: customer tags", {"qyapi.weixin.qq.com": wecom.app}, wecom.control_app, settings
+    )
+
+
+def _amap(context: GatewayContext) -> HostedService:
+    key = secrets.token_hex(16)
+    amap = Amap(context.kernel, [key], latency=context.latency(_READ))
+    title = "Amap: geocoding, coordinates"
+    return HostedService("amap", title, {"restapi.amap.com": amap.app}, amap.control_app, {"key": key})
+
+
+def _unionpay(context: GatewayContext) -> HostedService:
+    platform = unionpay.generate_platform(signers=2)
+    merchant = unionpay.generate_merchant(platform)
+    gateway = unionpay.UnionPayGateway(
+        context.kernel,
+        [merchant.account],
+        platform,
+        notify_client=context.notify_client,
+        profile=unionpay.GatewayProfile.instant() if context.is_instant else None,
+    )
+    own = merchant.credentials
+    files = {
+        "unionpay_key.pem": private_pem(own.private_key),
+        "unionpay_root.pem": platform.root.certificate.public_bytes(Encoding.PEM).decode("ascii"),
+        "unionpay_middle.pem": platform.middle.certificate.public_bytes(Encoding.PEM).decode("ascii"),
+    }
+    settings = {
+        "mer_id": own.mer_id,
+        "cert_id": own.cert_id,
+        "secure_key": own.secure_key,
+        "private_key_file": "unionpay_key.pem",
+        "root_file": "unionpay_root.pem",
+        "middle_file": "unionpay_middle.pem",
+    }
+    control = with_payers(gateway.control_app, gateway.payer_app)
+    return HostedService(
+        "unionpay", "UnionPay ACP 5.1.0", {"gateway.95516.com": gateway.app}, control, settings, files
+    )
+
+
+SERVICES: Final[tuple[Build, ...]] = (
+    _wechatpay,
+    _wechat,
+    _wecom,
+    _amap,
+    _unionpay,
+)
