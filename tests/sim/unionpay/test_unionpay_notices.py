@@ -60,7 +60,6 @@ def test_all_copies_of_a_notice_are_the_same_bytes(make_world: Any) -> None:
     assert max(at_us for at_us, _ in world.shop.seen) <= S
 
 
-@pytest.mark.requirement("pay.unionpay-front-url-proves-nothing")
 def test_duplicates_have_one_key_and_so_one_effect(make_world: Any) -> None:
     world = make_world(GatewayFault(kind="notice-duplicate", copies=20, delay_us=2 * S))
     world.run(world.scanned())

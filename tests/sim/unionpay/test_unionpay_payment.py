@@ -81,7 +81,6 @@ def test_the_app_pays_by_tn(world: Any) -> None:
     assert [fields["orderId"] for _, fields in world.shop.seen] == ["ORDER00001"]
 
 
-@pytest.mark.requirement("pay.unionpay-front-url-proves-nothing")
 def test_the_browser_goes_through_the_cashier_and_back(world: Any, form: Any) -> None:
     front_url = "https://shop.test/front"
 
