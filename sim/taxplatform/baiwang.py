@@ -144,14 +144,13 @@ class BaiwangPlatform:
                     raise BaiwangError("method", "接口或版本不存在")  # noqa: TRY301 # one place makes replies of refusals
                 response = await handler(app, _for_taxpayer(app, _object(body)))
             reply |= {"success": True, "response": response}
+            if method in _COMMITS:
+                late_us = self.book.bureau.reply_late_us(method)
+                await asyncio.sleep(late_us / 1_000_000)
         except BaiwangError as error:
             reply |= self._refusal(error.kind, error.message)
         except BookError as error:
             reply |= self._refusal(_BOOK_KINDS[error.problem], error.message)
-        if method in _COMMITS:
-            late_us = self.book.bureau.reply_late_us(method)
-            if late_us:
-                await asyncio.sleep(late_us / 1_000_000)
         return Response(encode_json(reply), 200, {"Content-Type": "application/json;charset=UTF-8"})
 
     def _refusal(self, kind: str, message: str) -> dict[str, object]:

@@ -384,9 +384,13 @@ class InvoiceBook:
         red = form.red
         assert red is not None  # noqa: S101 # issue_red made it
         self._number(red)
-        form.blue.red_numbers.append(red.number)
-        if form.is_full:
-            form.blue.move(FapiaoEvent.RED_ISSUED)
+        blue = form.blue
+        blue.red_numbers.append(red.number)
+        taken_back = sum(self.numbers[number].draft.gross_fen for number in blue.red_numbers)
+        if not form.is_full and -taken_back == blue.draft.gross_fen:
+            blue.move(FapiaoEvent.REVERSE)  # the last of the partial ones
+        if -taken_back == blue.draft.gross_fen:
+            blue.move(FapiaoEvent.RED_ISSUED)
         self.bureau.return_stock(self.accounts[red.draft.taxpayer_id], self._litres(form.lines))
         self.bureau.emit("fapiao.reversed", serial=form.serial, numbers=[red.number])
         red.end(self._kernel.now_us)

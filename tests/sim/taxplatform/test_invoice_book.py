@@ -189,6 +189,13 @@ def test_partial_red_letters_never_exceed_the_blue_one(bench_of: BenchOf) -> Non
     assert refusal(lambda: bench.red(blue, "P5", parts={0: (0, 1, 0)})) is BookProblem.AMOUNT
     bench.after(20 * SECOND)
     assert (blue.state, len(blue.red_numbers)) == (FapiaoState.ISSUED, 2)
+    figures = blue.draft.lines[0].figures
+    rest = (0, -(figures.net_fen - 8000), -(figures.tax_fen - 1040))
+    bench.red(blue, "P6", parts={0: rest})
+    bench.after(20 * SECOND)
+    assert (blue.state, len(blue.red_numbers)) == (FapiaoState.REVERSED, 3)
+    assert sum(bench.book.numbers[number].draft.gross_fen for number in blue.red_numbers) == -9598
+    assert refusal(lambda: bench.red(blue, "P7", parts={0: (0, -1, 0)})) is BookProblem.ALREADY_RED
 
 
 @pytest.mark.requirement("INV-06")

@@ -313,6 +313,19 @@ def test_a_time_out_after_the_order_was_taken_leads_to_a_query_not_a_second_invo
     assert len(world.book.numbers) == 1
 
 
+@pytest.mark.requirement("INV-01")
+def test_a_hundred_at_once_are_one_invoice(world_of: WorldOf) -> None:
+    world = world_of()
+
+    async def work() -> list[str]:
+        await world.token()
+        answers = await asyncio.gather(*(world.issue("A1") for _ in range(100)))
+        return sorted(answer["code"] for answer in answers)
+
+    assert world.run(work()) == ["E0000", *["E9106"] * 99]
+    assert len(world.book.numbers) == 1
+
+
 @pytest.mark.requirement("INV-07", "INV-08")
 def test_the_buyer_denies_then_agrees_and_partial_amounts_are_kept(world_of: WorldOf) -> None:
     world = world_of()
