@@ -139,11 +139,9 @@ def _print_places(house: GatewayHouse) -> None:
     rows += [
         ("control", house.control_url, "payers, users, faults and states, each below its service's name")
     ]
-    rows += [
-        (service.name, f"https://{host}", service.title)
-        for service in house.services
-        for host in service.hosts
-    ]
+    for service in house.services:
+        places = [f"https://{host}" for host in service.hosts] or [f"{house.control_url}/{service.name}"]
+        rows += [(service.name, place, service.title) for place in places]
     rows += [("folder", str(house.folder.path), "test authority, test keys, gateways.json, env.sh")]
     for row in rows:
         table.add_row(*map(Text, row))

@@ -11,7 +11,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sim.kernel import Kernel
 from sim.latency import LatencyProfile
-from sim.taxplatform import ISSUE_LATENCY, Seller, TaxPlatform, tax_platform_behind
+from sim.taxplatform import (
+    ISSUE_LATENCY,
+    REVERSE_LATENCY,
+    InvoiceBook,
+    Seller,
+    TaxBureau,
+    TaxPlatform,
+    tax_platform_behind,
+)
 from sim.wechatpay import (
     GatewayProfile,
     Merchant,
@@ -92,10 +100,31 @@ class GatewayContext:
         )
 
     @cached_property
-    def tax(self) -> TaxPlatform:
-        """Fuel invoices, behind WeChat Pay's host."""
-        seller = Seller(self.merchant.account.mchid, "前程加油站", "91530100MA6K000000", FAPIAO_NOTIFY_URL)
-        return tax_platform_behind(self.wechatpay, [seller], latency=self.latency(ISSUE_LATENCY))
+    def seller(self) -> Seller:
+        """The company that issues invoices, on every invoice platform."""
+        mchid = self.merchant.account.mchid
+        return Seller(mchid, "昆明前程加油站", "91530100MA6K00001X", FAPIAO_NOTIFY_URL)
+
+    @cached_property
+    def bureau(self) -> TaxBureau:
+        """The tax bureau behind all invoice platforms."""
+        return TaxBureau(self.kernel)
+
+    @cached_property
+    def wechat_fapiao(self) -> TaxPlatform:
+        """Fuel invoices behind WeChat Pay's host."""
+        latency = self.latency(ISSUE_LATENCY)
+        return tax_platform_behind(self.wechatpay, [self.seller], latency=latency, bureau=self.bureau)
+
+    @cached_property
+    def invoices(self) -> InvoiceBook:
+        """The invoices of the other platforms."""
+        return InvoiceBook(
+            self.bureau,
+            [self.seller],
+            issue_latency=self.latency(ISSUE_LATENCY),
+            red_latency=self.latency(REVERSE_LATENCY),
+        )
 
 
 def with_payers(control: ASGIApp, payers: ASGIApp) -> ASGIApp:

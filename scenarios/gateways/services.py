@@ -10,9 +10,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from protocols.wechatpay.trust import private_pem, public_pem
 from scenarios.gateways.context import GatewayContext, HostedService, with_payers
+from scenarios.gateways.tax_control import tax_control
 from sim import unionpay
 from sim.amap import Amap
 from sim.latency import LatencyProfile
+from sim.taxplatform import BaiwangApp, BaiwangPlatform, NuonuoApp, NuonuoPlatform
 from sim.wechatserver import MiniProgram, Template, WeChatServer, orders_of
 from sim.wecom import Corp, WeCom
 
@@ -50,11 +52,11 @@ def _wechatpay(context: GatewayContext) -> HostedService:
     if public is not None:
         settings |= {"public_key_id": public.serial, "public_key_file": "wechatpay_public_key.pem"}
         files["wechatpay_public_key.pem"] = public_pem(public.private_key.public_key())
-    context.tax  # noqa: B018 - building it mounts it
+    context.wechat_fapiao  # noqa: B018 - building it mounts it
     return HostedService(
         "wechatpay",
         "WeChat Pay v3, with the refined-oil invoices",
-        {"api.mch.weixin.qq.com": gateway.app},
+        dict.fromkeys(("api.mch.weixin.qq.com", "api2.mch.weixin.qq.com"), gateway.app),
         with_payers(gateway.control_app, gateway.payer_app),
         settings,
         files,
@@ -120,10 +122,53 @@ def _unionpay(context: GatewayContext) -> HostedService:
         "root_file": "unionpay_root.pem",
         "middle_file": "unionpay_middle.pem",
     }
+    hosts = ("gateway.95516.com", "gateway.test.95516.com")
     control = with_payers(gateway.control_app, gateway.payer_app)
     return HostedService(
-        "unionpay", "UnionPay ACP 5.1.0", {"gateway.95516.com": gateway.app}, control, settings, files
+        "unionpay", "UnionPay ACP 5.1.0", dict.fromkeys(hosts, gateway.app), control, settings, files
     )
+
+
+def _nuonuo(context: GatewayContext) -> HostedService:
+    own = NuonuoApp(secrets.token_hex(4), secrets.token_hex(8), context.seller.taxpayer_id)
+    platform = NuonuoPlatform(
+        context.invoices, [own], push=context.notify_client, call_latency=context.latency(_READ)
+    )
+    settings = {"app_key": own.app_key, "app_secret": own.app_secret, "tax_number": own.taxpayer_id}
+    hosts = ("sdk.nuonuo.com", "open.nuonuo.com", "sandbox.nuonuocs.cn")
+    return HostedService(
+        "nuonuo", "Nuonuo: e-invoices", dict.fromkeys(hosts, platform.app), settings=settings
+    )
+
+
+def _baiwang(context: GatewayContext) -> HostedService:
+    own = BaiwangApp(
+        str(1_000_000 + secrets.randbelow(9_000_000)),
+        secrets.token_hex(16),
+        context.seller.taxpayer_id,
+        "clerk",
+        secrets.token_urlsafe(12),
+        secrets.token_hex(16),
+    )
+    platform = BaiwangPlatform(context.invoices, [own], call_latency=context.latency(_READ))
+    settings = {
+        "app_key": own.app_key,
+        "app_secret": own.app_secret,
+        "tax_number": own.taxpayer_id,
+        "username": own.username,
+        "password": own.password,
+        "salt": own.salt,
+    }
+    hosts = ("openapi.baiwang.com", "sandbox-openapi.baiwang.com")
+    return HostedService(
+        "baiwang", "Baiwang: e-invoices", dict.fromkeys(hosts, platform.app), settings=settings
+    )
+
+
+def _tax(context: GatewayContext) -> HostedService:
+    """No host of its own: the bureau behind WeChat's, Nuonuo's and Baiwang's invoices."""
+    control = tax_control(context.invoices, context.wechat_fapiao)
+    return HostedService("tax", "the tax bureau behind all invoices", {}, control)
 
 
 SERVICES: Final[tuple[Build, ...]] = (
@@ -132,4 +177,7 @@ SERVICES: Final[tuple[Build, ...]] = (
     _wecom,
     _amap,
     _unionpay,
+    _nuonuo,
+    _baiwang,
+    _tax,
 )

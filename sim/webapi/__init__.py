@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim.webapi.call import Call, Reply
-from sim.webapi.control import ControlError, control_app, json_object
+from sim.webapi.control import ControlError, control_app, json_object, refuse_control
 from sim.webapi.faults import CallFault, CallFaultBook, CallFaultKind
 from sim.webapi.service import Route, WebService
 from sim.webapi.words import Words, china_time
@@ -21,4 +21,5 @@ __all__ = [
     "china_time",
     "control_app",
     "json_object",
+    "refuse_control",
 ]

@@ -15,7 +15,7 @@ from sim.faults import FaultError
 from sim.webapi.faults import CallFault
 from sim.webapi.service import WebService
 
-__all__ = ["ControlError", "control_app", "json_object"]
+__all__ = ["ControlError", "control_app", "json_object", "refuse_control"]
 
 
 class ControlError(Exception):
@@ -44,7 +44,8 @@ async def json_object(request: Request) -> dict[str, Any]:
     return data
 
 
-async def _refused(_request: Request, error: Exception) -> Response:
+async def refuse_control(_request: Request, error: Exception) -> Response:
+    """What a `ControlError` looks like: an exception handler of Starlette's, async since threads are not allowed in a run."""
     status = error.status if isinstance(error, ControlError) else 400
     return JSONResponse({"code": "BAD_REQUEST", "message": str(error)}, status)
 
@@ -82,4 +83,4 @@ def control_app(service: WebService, routes: Iterable[HttpRoute] = ()) -> Starle
         HttpRoute("/faults/{name}", disarm, methods=["DELETE"]),
         HttpRoute("/calls", calls, methods=["GET"]),
     ]
-    return Starlette(routes=[*common, *routes], exception_handlers={ControlError: _refused})
+    return Starlette(routes=[*common, *routes], exception_handlers={ControlError: refuse_control})

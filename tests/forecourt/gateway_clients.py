@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import requests
+from nuonuo import Nuonuo
 from wechatpayv3 import WeChatPay, WeChatPayType
 from wechatpy import WeChatClient
 from wechatpy.enterprise import WeChatClient as CorpClient
@@ -132,6 +133,45 @@ def wecom(settings: dict) -> dict:
     return {"codes": codes, "tags": [tag["name"] for group in groups for tag in group["tag"]]}
 
 
+def nuonuo(control: str, settings: dict) -> dict:
+    """An invoice of a fuel sale; issued at once, since nothing takes time here."""
+    client = Nuonuo(settings["app_key"], settings["app_secret"], tax_number=settings["tax_number"])
+    client.get_merchant_token()
+    order = {
+        "orderNo": "KM01000001",
+        "buyerName": "张三",
+        "salerTaxNum": settings["tax_number"],
+        "salerTel": "0871-60000000",
+        "salerAddress": "昆明市",
+        "invoiceDate": "2026-01-05 08:00:00",
+        "invoiceType": "1",
+        "invoiceLine": "pc",
+        "clerk": "王",
+        "pushMode": "-1",
+        "specificFactor": "1",
+        "invoiceDetail": [
+            {
+                "goodsName": "92号车用汽油",
+                "goodsCode": "1070101010100000000",
+                "withTaxFlag": "1",
+                "price": "7.60",
+                "num": "26.31578947",
+                "unit": "升",
+                "taxRate": "0.13",
+                "taxIncludedAmount": "200.00",
+            }
+        ],
+    }
+    accepted = client.nst.issue(order)
+    found = client.nst.query(order_nos=["KM01000001"])
+    listed = requests.get(f"{control}/invoices", timeout=30).json()
+    return {
+        "code": accepted["code"],
+        "status": [str(one["status"]) for one in found["result"]],
+        "listed": [(one["platform"], one["serial"], one["state"], one["gross_fen"]) for one in listed],
+    }
+
+
 def main() -> None:
     folder, port = Path(sys.argv[1]), int(sys.argv[2])
     threading.Thread(target=HTTPServer(("127.0.0.1", port), Callbacks).serve_forever, daemon=True).start()
@@ -143,6 +183,7 @@ def main() -> None:
         "pay": paid,
         "wechat": wechat(f"{control}/wechat", services["wechat"], paid),
         "wecom": wecom(services["wecom"]),
+        "nuonuo": nuonuo(f"{control}/tax", services["nuonuo"]),
         "amap": requests.get("https://restapi.amap.com/v3/geocode/geo", params=query, timeout=30).json(),
     }
     try:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -117,6 +118,11 @@ def test_wechatpayv3_and_wechatpy_reach_every_platform_by_their_environment(gate
         "shipped": [0, 10060023],
     }
     assert told["wecom"] == {"codes": [0, 40058, 40003, 40071, 0], "tags": ["金卡"]}
+    assert told["nuonuo"] == {
+        "code": "E0000",
+        "status": ["2"],
+        "listed": [["nuonuo", "KM01000001", "ISSUED", 20_000]],
+    }
     assert (told["amap"]["count"], told["amap"]["geocodes"][0]["building"]["name"]) == ("1", [])
     assert told["elsewhere"] == "refused"
     with httpx.Client(base_url=gateways.places["control"], trust_env=False, timeout=30) as control:
@@ -153,6 +159,39 @@ def test_what_is_printed_is_what_the_file_says_and_nobody_else_may_read_the_keys
         hosts
     )
     assert len(set(hosts)) == len(hosts)
+
+
+def test_every_host_that_is_listed_answers_through_the_proxy_with_a_certificate_for_its_name(
+    gateways,
+) -> None:
+    authority = ssl.create_default_context(cafile=str(gateways.folder / "ca.pem"))
+    with (
+        httpx.Client(proxy=gateways.places["proxy"], verify=authority, trust_env=False, timeout=30) as client,
+        httpx.Client(base_url=gateways.places["control"], trust_env=False, timeout=30) as control,
+    ):
+        services = control.get("/").json()["services"]
+        hosts = [host for service in services for host in service["hosts"]]
+        assert {
+            "gateway.95516.com",
+            "sdk.nuonuo.com",
+            "openapi.baiwang.com",
+            "api2.mch.weixin.qq.com",
+        } <= set(hosts)
+        for host in hosts:
+            assert client.get(f"https://{host}/").status_code in {200, 404, 405}, host
+        for service in services:
+            if service["control"] is not None:
+                assert (
+                    httpx.get(f"{service['control']}/faults", trust_env=False, timeout=30).status_code == 200
+                )
+        assert control.get("/tax/session").json() == {"session": "ok"}
+        lost = {"kind": "login-lost", "name": "lost"}
+        assert control.post("/tax/faults", json=lost).status_code == 204
+        assert control.get("/tax/session").json() == {"session": "login"}
+        assert control.delete("/tax/faults/lost").status_code == 204
+        assert control.get("/tax/session").json() == {"session": "ok"}
+        assert control.post("/tax/invoices/0/take-up").status_code == 404
+        assert control.post("/tax/forms/0/confirm").status_code == 404
 
 
 def test_a_fault_by_hand_strikes_and_is_counted(gateways) -> None:
