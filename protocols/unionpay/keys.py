@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.x509.oid import NameOID
 
@@ -19,12 +20,16 @@ __all__ = [
     "MerchantCredentials",
     "SignatureRefusedError",
     "UnionPayTrust",
+    "certificate_pem",
     "check_rsa_key",
+    "load_private_key",
+    "private_pem",
 ]
 
 MIN_RSA_BITS: Final = 2048
 ORGANISATION: Final = "中国银联股份有限公司"
 """Third ``@``-part of the common name of UnionPay's signing certificate (official demonstration code, UP-GO)."""
+_KEPT: Final = 16  # signers remembered; the platform has a few at a time
 
 
 class SignatureRefusedError(RemoteProtocolError):
@@ -52,6 +57,39 @@ def check_rsa_key(key: object) -> None:
         raise ValueError(f"the RSA key has {key.key_size} bits; at least {MIN_RSA_BITS} are needed")
 
 
+def load_private_key(pem: str) -> RSAPrivateKey:
+    """An RSA private key from unencrypted PEM text.
+
+    Raises:
+        ValueError: not such a key, or too short. The message does not contain the key.
+    """
+    key = serialization.load_pem_private_key(pem.encode(), password=None)
+    check_rsa_key(key)
+    assert isinstance(key, RSAPrivateKey)  # noqa: S101 - check_rsa_key has just said so
+    return key
+
+
+def private_pem(key: RSAPrivateKey) -> str:
+    """PKCS#8 PEM without a password."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode("ascii")
+
+
+def certificate_pem(certificate: x509.Certificate) -> str:
+    """A certificate as PEM text."""
+    return certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A signer that has passed: its key and the seconds in which its whole chain is valid."""
+
+    key: RSAPublicKey
+    from_s: int
+    until_s: int
+
+
 @dataclass(frozen=True)
 class UnionPayTrust:
     """What a merchant believes: a root, the middle certificates, and whose name a signer must bear.
@@ -69,6 +107,7 @@ class UnionPayTrust:
     root: x509.Certificate = field(repr=False)
     middle: tuple[x509.Certificate, ...] = field(default=(), repr=False)
     organisation: str | None = ORGANISATION
+    _known: dict[str, _Known] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for certificate in (self.root, *self.middle):
@@ -84,10 +123,22 @@ class UnionPayTrust:
         Raises:
             SignatureRefusedError: with the reason.
         """
+        known = self._known.get(pem)
+        if known is None:
+            known = self._examine(pem)
+            # The same certificate comes with every message; only good ones are kept, so a forger cannot push them out.
+            if len(self._known) >= _KEPT:
+                self._known.clear()
+            self._known[pem] = known
+        if not known.from_s <= now_s <= known.until_s:
+            raise SignatureRefusedError("period", "a certificate of the chain is not valid now")
+        return known.key
+
+    def _examine(self, pem: str) -> _Known:
         try:
             leaf = x509.load_pem_x509_certificate(pem.encode())
             key = leaf.public_key()
-        except ValueError:
+        except (ValueError, UnsupportedAlgorithm):
             raise SignatureRefusedError("certificate", "signPubKeyCert is not a certificate") from None
         try:
             check_rsa_key(key)
@@ -95,13 +146,13 @@ class UnionPayTrust:
             raise SignatureRefusedError("weak-key", f"signPubKeyCert: {error}") from None
         assert isinstance(key, RSAPublicKey)  # noqa: S101 - check_rsa_key has just said so
         chain = self._chain(leaf)
-        now = datetime.fromtimestamp(now_s, UTC)
-        for certificate in chain:
-            if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-                raise SignatureRefusedError("period", "a certificate of the chain is not valid now")
         if self.organisation is not None and _organisation(leaf) != self.organisation:
             raise SignatureRefusedError("organisation", "the signer's certificate names another organisation")
-        return key
+        return _Known(
+            key,
+            max(int(one.not_valid_before_utc.timestamp()) for one in chain),
+            min(int(one.not_valid_after_utc.timestamp()) for one in chain),
+        )
 
     def _chain(self, leaf: x509.Certificate) -> list[x509.Certificate]:
         """Leaf to root. A leaf must not be one of the authorities, and only authorities may issue."""
@@ -125,7 +176,7 @@ def _issued(issuer: x509.Certificate, subject: x509.Certificate) -> bool:
         if not issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
             return False
         subject.verify_directly_issued_by(issuer)
-    except (x509.ExtensionNotFound, ValueError, TypeError, InvalidSignature):
+    except (x509.ExtensionNotFound, ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 
@@ -164,3 +215,39 @@ class MerchantCredentials:
     def with_trust(self, trust: UnionPayTrust) -> MerchantCredentials:
         """The same merchant, believing others."""
         return replace(self, trust=trust)
+
+    def to_json(self) -> str:
+        """Text for one private file; the caller writes it with mode 0600, never into an evidence folder."""
+        return json.dumps(
+            {
+                "mer_id": self.mer_id,
+                "cert_id": self.cert_id,
+                "private_key": private_pem(self.private_key),
+                "secure_key": self.secure_key,
+                "root": certificate_pem(self.trust.root),
+                "middle": [certificate_pem(one) for one in self.trust.middle],
+                "organisation": self.trust.organisation,
+            },
+            indent=1,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> MerchantCredentials:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: a field is missing or is not what it must be. The message names the field, never its value.
+        """
+        try:
+            data = json.loads(text)
+            trust = UnionPayTrust(
+                x509.load_pem_x509_certificate(data["root"].encode()),
+                tuple(x509.load_pem_x509_certificate(pem.encode()) for pem in data["middle"]),
+                data["organisation"],
+            )
+            key = load_private_key(data["private_key"])
+            return cls(data["mer_id"], data["cert_id"], key, trust, data["secure_key"])
+        except json.JSONDecodeError as error:
+            raise ValueError(f"UnionPay credentials: not JSON (line {error.lineno})") from None
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"UnionPay credentials: {error} is missing or has the wrong type") from None

@@ -17,6 +17,8 @@ from sim.unionpay.material import (
     generate_merchant,
     generate_platform,
     issue_signer,
+    load_gateway_material,
+    save_gateway_material,
 )
 from sim.unionpay.notifier import ANSWER_LIMIT_S, Notice, Notifier
 from sim.unionpay.operations import UNION_APP_ID, Operations
@@ -59,4 +61,6 @@ __all__ = [
     "generate_merchant",
     "generate_platform",
     "issue_signer",
+    "load_gateway_material",
+    "save_gateway_material",
 ]

@@ -31,6 +31,7 @@ class FaultKind(StrEnum):
     NOTICE_BEFORE_REPLY = "notice-before-reply"
     NOTICE_FORGED = "notice-forged"
     DECLINE = "decline"
+    CHARGED_LATE = "charged-late"
 
 
 class Forgery(StrEnum):
@@ -58,7 +59,8 @@ class GatewayFault(Fault):
     Attributes:
         kind: a `FaultKind`. ``answer`` replies with ``code`` instead of the truth; ``reply-lost`` holds the request for
             ``delay_us`` and then answers 504 without a message; ``reply-late`` holds the true reply; ``decline`` lets the
-            issuer say no (``code``) to a payment, refund or cancel that was accepted; ``notice-forged`` sends a forged notice of
+            issuer say no (``code``) to a payment, refund or cancel that was accepted; ``charged-late`` takes the money of a payer
+            who confirms an expired order (a query says 42, no notice comes); ``notice-forged`` sends a forged notice of
             success as soon as a trade is made, before anybody has paid.
         at: transactions it may hit (names of `SHAPES`; notice-before-reply also ``confirm``, the payer's finger); empty means
             every one that the kind can hit.

@@ -206,6 +206,20 @@ class Ledger:
             raise PaymentRefusedError(reason)
         return trade
 
+    def kind_of(self, handle: str, value: str) -> str:
+        """Kind of the trade a payer names; empty if there is none."""
+        trade = self._by_handle.get((handle, value))
+        return trade.kind if trade is not None else ""
+
+    def charge_late(self, handle: str, value: str, now_us: int) -> Trade | None:
+        """Money is taken for an order that had expired; None if there is no such order. It can be refunded."""
+        trade = self._by_handle.get((handle, value))
+        if trade is None or self.why_over(trade) != "expired":
+            return None
+        trade.done_us = now_us
+        self._move(trade, TradeState.SUCCESS, "42")
+        return trade
+
     def why_over(self, trade: Trade) -> str | None:
         """Why a trade cannot be paid (any more), as `PaymentRefusedError` says it; None if it can."""
         if trade.state is TradeState.SUCCESS:

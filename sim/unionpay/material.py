@@ -6,11 +6,13 @@ Keys come from the operating system's randomness, so nothing of them may reach a
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -18,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from protocols.unionpay import ORGANISATION, MerchantCredentials, UnionPayTrust, check_rsa_key
+from protocols.unionpay.keys import certificate_pem, load_private_key, private_pem
 
 __all__ = [
     "Authority",
@@ -28,6 +31,8 @@ __all__ = [
     "generate_merchant",
     "generate_platform",
     "issue_signer",
+    "load_gateway_material",
+    "save_gateway_material",
 ]
 
 _YEARS_5_S = 5 * 365 * 86_400
@@ -203,3 +208,80 @@ def generate_merchant(platform: PlatformMaterial, *, mer_id: str = "777290058110
     account = MerchantAccount(mer_id, {cert_id: key.public_key()}, secure_key)
     credentials = MerchantCredentials(mer_id, cert_id, key, platform.trust(), secure_key)
     return Merchant(account, credentials)
+
+
+def save_gateway_material(path: Path, platform: PlatformMaterial, accounts: list[MerchantAccount]) -> None:
+    """Write the gateway's side to one file of mode 0600, for a gateway in a process of its own."""
+    authorities = {"root": platform.root, "middle": platform.middle}
+    data = {
+        "valid_from_s": platform.valid_from_s,
+        **{name: _pair(one.private_key, one.certificate) for name, one in authorities.items()},
+        "signers": [_pair(signer.private_key, signer.certificate) for signer in platform.signers],
+        "merchants": [
+            {
+                "mer_id": account.mer_id,
+                "keys": {cert_id: _public_pem(key) for cert_id, key in account.certificates.items()},
+                "secure_key": account.secure_key,
+                "transactions": list(account.transactions),
+                "is_active": account.is_active,
+            }
+            for account in accounts
+        ],
+    }
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(json.dumps(data, indent=1), encoding="utf-8")
+
+
+def load_gateway_material(path: Path) -> tuple[PlatformMaterial, list[MerchantAccount]]:
+    """Read what `save_gateway_material` wrote.
+
+    Raises:
+        ValueError: not such a file. The message names the file and the field, never a key.
+        OSError: unreadable.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        platform = PlatformMaterial(
+            Authority(*_read_pair(data["root"])),
+            Authority(*_read_pair(data["middle"])),
+            tuple(SignerKey(*_read_pair(pair)) for pair in data["signers"]),
+            int(data["valid_from_s"]),
+        )
+        accounts = [
+            MerchantAccount(
+                item["mer_id"],
+                {cert_id: _public_key(pem) for cert_id, pem in item["keys"].items()},
+                item["secure_key"],
+                tuple(item["transactions"]),
+                item["is_active"],
+            )
+            for item in data["merchants"]
+        ]
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON (line {error.lineno})") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: {error} is missing or has the wrong type") from None
+    return platform, accounts
+
+
+def _pair(key: rsa.RSAPrivateKey, certificate: x509.Certificate) -> dict[str, str]:
+    return {"private_key": private_pem(key), "certificate": certificate_pem(certificate)}
+
+
+def _read_pair(pair: Mapping[str, str]) -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
+    certificate = x509.load_pem_x509_certificate(pair["certificate"].encode())
+    return load_private_key(pair["private_key"]), certificate
+
+
+def _public_pem(key: rsa.RSAPublicKey) -> str:
+    return key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    ).decode("ascii")
+
+
+def _public_key(pem: str) -> rsa.RSAPublicKey:
+    key = serialization.load_pem_public_key(pem.encode())
+    check_rsa_key(key)
+    assert isinstance(key, rsa.RSAPublicKey)  # noqa: S101 - check_rsa_key has just said so
+    return key

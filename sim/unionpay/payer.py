@@ -26,6 +26,7 @@ __all__ = ["PayerDesk"]
 
 _MAX_DAWDLE_US = 86_400 * 1_000_000
 _PAYER = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MAX_CODES = 100_000
 _HANDLES = ("tn", "qr_code", "qr_no", "page", "union_path")
 
 
@@ -100,6 +101,8 @@ class PayerDesk:
         gateway = self._gateway
         expire_us = gateway.kernel.unix_us + gateway.switches.code_life_s * 1_000_000
         qr_no = gateway.ids.payer_code()
+        if len(self._codes) >= _MAX_CODES:
+            self._codes.pop(next(iter(self._codes)))  # the oldest; it reads "no such code" from now on
         self._codes[qr_no] = _Code(payer, expire_us)
         return JSONResponse({"qr_no": qr_no, "valid_s": gateway.switches.code_life_s})
 
@@ -113,27 +116,38 @@ class PayerDesk:
             return _bad(400, "the body is not JSON")
         if not isinstance(body, dict):
             return _bad(400, "the body is not a JSON object")
-        named = [name for name in _HANDLES if isinstance(body.get(name), str)]
-        if len(named) != 1:
+        if len([name for name in _HANDLES if isinstance(body.get(name), str)]) != 1:
             return _bad(400, f"name the order by one of {', '.join(_HANDLES)}")
         code = body.get("resp_code")
         if code is not None and (code not in CODES or code in {"00", "A6"}):
             return _bad(400, "resp_code must be a code of a trade that did not succeed")
         try:
-            trade = self._look(payer, named[0], body)
+            trade = self._look(payer, body)
             if action == "cancel":
                 return self._cancel(payer, trade)
             if action == "dawdle":
                 return self._dawdle(payer, trade, body)
             await self.pay(trade, payer, code)
         except PaymentRefusedError as refused:
-            return self._failed(payer, refused.reason)
+            if action != "confirm" or refused.reason != "expired" or not self._charge_late(payer, body):
+                return self._failed(payer, refused.reason)
         return JSONResponse({"result": "success"})
 
-    def _look(self, payer: str, handle: str, body: Mapping[str, Any]) -> Trade:
-        value: str = body[handle]
-        if handle == "union_path":
-            handle, value = "tn", tn_of_path(value) or ""
+    def _charge_late(self, payer: str, body: Mapping[str, Any]) -> bool:
+        gateway = self._gateway
+        handle, value = _named(body)
+        late = gateway.faults.draw(FaultKind.CHARGED_LATE, gateway.ledger.kind_of(handle, value))
+        if late is None:
+            return False
+        trade = gateway.ledger.charge_late(handle, value, gateway.kernel.unix_us)
+        if trade is None:
+            return False
+        gateway.faults.land(late, order_id=trade.order_id)
+        self._trace(payer, trade, "charged-late")
+        return True
+
+    def _look(self, payer: str, body: Mapping[str, Any]) -> Trade:
+        handle, value = _named(body)
         gateway = self._gateway
         trade = gateway.ledger.payable(handle, value, gateway.kernel.unix_us)
         if trade.payer is not None and trade.payer != payer:
@@ -188,6 +202,13 @@ class PayerDesk:
             action=action,
             **fields,
         )
+
+
+def _named(body: Mapping[str, Any]) -> tuple[str, str]:
+    """The one name by which the body knows its order."""
+    handle = next(name for name in _HANDLES if isinstance(body.get(name), str))
+    value: str = body[handle]
+    return ("tn", tn_of_path(value) or "") if handle == "union_path" else (handle, value)
 
 
 def _bad(status: int, message: str) -> Response:

@@ -351,3 +351,23 @@ def test_two_processes_tell_the_same_story(tmp_path: Path) -> None:
     first, second = run("1"), run("2")
     assert first == second
     assert len({event["kind"] for event in first}) >= 4
+
+
+def test_money_taken_after_the_time_was_over(make_world: Any) -> None:
+    world = make_world(GatewayFault(kind="charged-late", limit=1))
+
+    async def story() -> None:
+        for number, result in (("1", "success"), ("2", "fail")):
+            reply = await world.app(world.trade("01", f"ORDER0000{number}"))
+            await world.later(901)
+            assert (await world.phone_does("confirm", tn=reply["tn"])).json()["result"] == result
+            asked = await world.query(f"ORDER0000{number}", reply["txnTime"])
+            if result == "success":
+                # No notice came: only who asks knows, and gives the money back.
+                assert asked["origRespCode"] == "42"
+                assert (await world.follow("04", "REFUND0001", 9_600, asked))["respCode"] == "00"
+            else:
+                assert asked["origRespCode"] == "69"
+
+    world.run(story())
+    assert [fields["orderId"] for _, fields in world.shop.seen] == ["REFUND0001"]

@@ -11,7 +11,10 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from protocols.unionpay import decode_reply
 from sim.unionpay import MerchantAccount, Switches
 
 BACK = "/gateway/api/backTransReq.do"
@@ -241,3 +244,45 @@ def test_weak_keys_are_refused() -> None:
     weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
     with pytest.raises(ValueError, match="1024 bits; at least 2048"):
         MerchantAccount("777290058110048", {"1": weak.public_key()})
+
+
+_NAMES = [
+    "txnType",
+    "txnSubType",
+    "orderId",
+    "txnTime",
+    "txnAmt",
+    "backUrl",
+    "frontUrl",
+    "origQryId",
+    "qrNo",
+    "payTimeout",
+    "reqReserved",
+    "bizType",
+    "encoding",
+    "currencyCode",
+    "accNo",
+]
+_VALUES = st.one_of(
+    st.sampled_from(
+        ["00", "01", "04", "06", "31", "99", "20260921221320", "99999999999999", "{", "[", "²", "-1", "156"]
+    ),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    changes=st.dictionaries(st.sampled_from(_NAMES), _VALUES, min_size=1, max_size=5),
+    path=st.sampled_from(["frontTransReq", "backTransReq", "queryTrans", "appTransReq"]),
+)
+def test_whatever_a_merchant_signs_gets_a_readable_answer(
+    world: Any, changes: dict[str, str], path: str
+) -> None:
+    fields = {**world.trade("07", "ORDER00001"), **changes}
+    reply = world.run(world.post(f"/gateway/api/{path}.do", world.sign(fields)))
+    assert reply.status_code == 200
+    if path != "frontTransReq":
+        answer = decode_reply(reply.content)
+        world.shop.checker.check(answer)
+        assert re.fullmatch(r"\d\d", answer["respCode"])
