@@ -263,8 +263,10 @@ class ConnectProxy:
         finally:
             for pipe in pipes:
                 pipe.cancel()
-            await asyncio.gather(*pipes, return_exceptions=True)
-            await _close(upstream_writer)
+            try:
+                await asyncio.gather(*pipes, return_exceptions=True)
+            finally:  # `stop` may cut this task at the very moment the client leaves
+                await _close(upstream_writer)
 
     async def stop(self) -> None:
         """Close the port, all tunnels and the applications' servers. Safe to call twice."""

@@ -121,7 +121,6 @@ def until_done(ask: Callable[[], dict[str, Any]], status: str = "2") -> dict[str
     raise AssertionError(f"never {status}: {reply}")
 
 
-@pytest.mark.requirement("INV-01", "INV-02", "INV-05", "INV-08")
 def test_the_sdk_issues_queries_and_red_letters(with_sdk: Callable[..., None]) -> None:
     def steps(sdk: Nuonuo, book: InvoiceBook) -> None:
         token = sdk.get_merchant_token()
@@ -185,7 +184,6 @@ def test_what_the_sdk_is_told_when_it_may_not(with_sdk: Callable[..., None]) -> 
     with_sdk(steps, secret="WRONG")
 
 
-@pytest.mark.requirement("INV-03", "INV-11")
 def test_the_sdk_sees_the_lost_login_and_its_invoice_afterwards(with_sdk: Callable[..., None]) -> None:
     def steps(sdk: Nuonuo, book: InvoiceBook) -> None:
         book.bureau.arm(TaxFault(kind="login-lost", name="out"))

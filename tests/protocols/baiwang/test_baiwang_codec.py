@@ -88,7 +88,6 @@ def test_prices_with_tax() -> None:
     assert order.lines[0].figures.net_fen == 8496
 
 
-@pytest.mark.requirement("INV-05")
 @pytest.mark.parametrize(
     ("changes", "kind"),
     [

@@ -23,7 +23,6 @@ from protocols.fapiao import (
 from protocols.sansio import LocalProtocolError
 
 
-@pytest.mark.requirement("INV-07")
 def test_void_forms_stay_void_and_every_state_is_reached() -> None:
     assert {state for state, _ in RED_FORM_MOVES} == {state for state in RedFormState if not state.is_void}
     entered = {RedFormState.NONE_NEEDED, RedFormState.WAITS_FOR_BUYER, RedFormState.WAITS_FOR_SELLER}
@@ -54,7 +53,7 @@ def test_a_red_line_never_takes_back_more_than_the_blue_one() -> None:
             line.red(part)
 
 
-@pytest.mark.requirement("INV-05", "INV-06")
+@pytest.mark.requirement("inv.amounts-are-consistent")
 @given(st.integers(100, 200_000), st.integers(300, 1500))
 def test_what_the_pump_gives_passes_whichever_way_it_is_said(volume_cl: int, price: int) -> None:
     """Litres as the pump counted them, the total as paid; the checks accept net prices and the pump's own."""

@@ -72,7 +72,6 @@ def test_what_a_merchant_builds_a_platform_reads(gross_fen: int, price: int) -> 
     assert parse_order(json_object(json.dumps(order.body()).encode())) == order
 
 
-@pytest.mark.requirement("INV-05")
 @pytest.mark.parametrize(
     ("changes", "word"),
     [

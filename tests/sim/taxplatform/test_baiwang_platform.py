@@ -207,7 +207,6 @@ def code(answer: Any) -> str:
     return found
 
 
-@pytest.mark.requirement("INV-01", "INV-02", "INV-05")
 def test_issue_query_and_documents(world_of: WorldOf) -> None:
     world = world_of()
 
@@ -293,7 +292,6 @@ def test_the_switches_where_sources_conflict(world_of: WorldOf) -> None:
     assert len(numbers) == 1
 
 
-@pytest.mark.requirement("INV-03", "INV-11")
 def test_while_the_login_is_lost_the_call_says_pending_and_the_query_tells_later(world_of: WorldOf) -> None:
     world = world_of(TaxFault(kind="login-lost", name="out", at_us=0, for_us=60 * SECOND))
 
@@ -312,7 +310,6 @@ def test_while_the_login_is_lost_the_call_says_pending_and_the_query_tells_later
     assert len(world.book.numbers) == 1
 
 
-@pytest.mark.requirement("INV-01", "INV-03")
 def test_a_reply_that_comes_too_late_has_done_its_work(world_of: WorldOf) -> None:
     world = world_of(TaxFault(kind="reply-late", name="late", limit=1))
 
@@ -328,7 +325,6 @@ def test_a_reply_that_comes_too_late_has_done_its_work(world_of: WorldOf) -> Non
     assert len(world.book.numbers) == 1
 
 
-@pytest.mark.requirement("INV-06")
 def test_what_the_bureau_refuses_stands_under_fail_and_may_be_sent_again(world_of: WorldOf) -> None:
     world = world_of(TaxFault(kind="quota", name="dry", limit=1))
 
@@ -346,7 +342,6 @@ def test_what_the_bureau_refuses_stands_under_fail_and_may_be_sent_again(world_o
     assert len(again["response"]["success"]) == 1
 
 
-@pytest.mark.requirement("INV-07", "INV-08")
 def test_red_forms_between_seller_and_buyer(world_of: WorldOf) -> None:
     world = world_of()
 
@@ -378,7 +373,6 @@ def test_red_forms_between_seller_and_buyer(world_of: WorldOf) -> None:
     assert world.book.numbers[number].red_numbers == [info["redInvoiceNo"]]
 
 
-@pytest.mark.requirement("INV-07")
 def test_a_revoked_form_is_08_and_one_without_auto_issue_waits_for_its_call(world_of: WorldOf) -> None:
     world = world_of()
 

@@ -101,7 +101,6 @@ def refusal(call: Callable[[], object]) -> BookProblem:
     return refused.value.problem
 
 
-@pytest.mark.requirement("INV-07", "INV-09")
 def test_an_invoice_nobody_took_up_is_reversed_without_confirmation(bench_of: BenchOf) -> None:
     bench = bench_of(stock_e8={PETROL_TAX_CODE: quantity_of_ml(20_000)})
     blue = bench.issued()
@@ -117,7 +116,6 @@ def test_an_invoice_nobody_took_up_is_reversed_without_confirmation(bench_of: Be
     assert bench.account.stock_e8[PETROL_TAX_CODE] == quantity_of_ml(20_000)
 
 
-@pytest.mark.requirement("INV-07")
 def test_a_buyer_who_took_it_up_has_72_hours(bench_of: BenchOf) -> None:
     bench = bench_of()
     blue = bench.issued()
@@ -136,7 +134,6 @@ def test_a_buyer_who_took_it_up_has_72_hours(bench_of: BenchOf) -> None:
     assert (again.state, blue.state) == ("04", FapiaoState.REVERSED)
 
 
-@pytest.mark.requirement("INV-07")
 def test_every_way_a_form_becomes_void(bench_of: BenchOf) -> None:
     bench = bench_of()
     blue = bench.issued()
@@ -162,7 +159,6 @@ def test_every_way_a_form_becomes_void(bench_of: BenchOf) -> None:
     assert (blue.state, blue.red_numbers) == (FapiaoState.ISSUED, [])
 
 
-@pytest.mark.requirement("INV-08")
 def test_one_red_letter_however_often_it_is_asked_for(bench_of: BenchOf) -> None:
     bench = bench_of()
     blue = bench.issued()
@@ -198,7 +194,6 @@ def test_partial_red_letters_never_exceed_the_blue_one(bench_of: BenchOf) -> Non
     assert refusal(lambda: bench.red(blue, "P7", parts={0: (0, -1, 0)})) is BookProblem.ALREADY_RED
 
 
-@pytest.mark.requirement("INV-06")
 def test_stock_and_credit_run_out_and_come_back(bench_of: BenchOf) -> None:
     bench = bench_of(stock_e8={DIESEL_TAX_CODE: quantity_of_ml(10_000)}, credit_fen=10_000)
     diesel = bench.submit("D1", code=DIESEL_TAX_CODE)
@@ -218,7 +213,6 @@ def test_stock_and_credit_run_out_and_come_back(bench_of: BenchOf) -> None:
     assert bench.account.credit_fen == 50_000 - 9598
 
 
-@pytest.mark.requirement("INV-11")
 @pytest.mark.parametrize(("kind", "session"), [("login-lost", Session.LOGIN), ("face-check", Session.FACE)])
 def test_a_lost_session_holds_blue_and_red_of_all_platforms_and_releases_a_burst(
     bench_of: BenchOf, kind: str, session: Session
@@ -245,7 +239,6 @@ def test_a_lost_session_holds_blue_and_red_of_all_platforms_and_releases_a_burst
     assert numbers == sorted(numbers)
 
 
-@pytest.mark.requirement("INV-01")
 def test_a_serial_is_one_invoice(bench_of: BenchOf) -> None:
     bench = bench_of()
     bench.submit("B1")

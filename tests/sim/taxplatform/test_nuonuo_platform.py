@@ -183,7 +183,6 @@ def test_fifty_tokens_in_thirty_days_each_good_for_a_day(world_of: WorldOf) -> N
     assert world.run(work()) == ["070312", "070306", "070304", "070306"]
 
 
-@pytest.mark.requirement("INV-03")
 def test_accepted_then_issued_then_sealed(world_of: WorldOf) -> None:
     world = world_of()
 
@@ -237,7 +236,6 @@ def test_what_is_refused_before_it_is_read(world_of: WorldOf) -> None:
     assert not world.book.invoices
 
 
-@pytest.mark.requirement("INV-14")
 def test_the_result_is_pushed_until_it_is_taken_and_issues_nothing_again(world_of: WorldOf) -> None:
     world = world_of()
     world.refuse_pushes = 2
@@ -296,7 +294,6 @@ def test_a_seal_that_fails_is_tried_again_at_most_twenty_times_a_day(world_of: W
     assert len(world.book.numbers) == 1
 
 
-@pytest.mark.requirement("INV-01", "INV-02", "INV-03")
 def test_a_time_out_after_the_order_was_taken_leads_to_a_query_not_a_second_invoice(
     world_of: WorldOf,
 ) -> None:
@@ -313,7 +310,6 @@ def test_a_time_out_after_the_order_was_taken_leads_to_a_query_not_a_second_invo
     assert len(world.book.numbers) == 1
 
 
-@pytest.mark.requirement("INV-01")
 def test_a_hundred_at_once_are_one_invoice(world_of: WorldOf) -> None:
     world = world_of()
 
@@ -326,7 +322,6 @@ def test_a_hundred_at_once_are_one_invoice(world_of: WorldOf) -> None:
     assert len(world.book.numbers) == 1
 
 
-@pytest.mark.requirement("INV-07", "INV-08")
 def test_the_buyer_denies_then_agrees_and_partial_amounts_are_kept(world_of: WorldOf) -> None:
     world = world_of()
 
@@ -371,7 +366,6 @@ def test_the_buyer_denies_then_agrees_and_partial_amounts_are_kept(world_of: Wor
     assert agreed["confirmTime"].startswith("2026-01-05 08:00:0")
 
 
-@pytest.mark.requirement("INV-11")
 def test_the_session_and_the_credit_line_can_be_asked_for(world_of: WorldOf) -> None:
     world = world_of(
         TaxFault(kind="face-check", name="face", at_us=10 * SECOND, for_us=10 * SECOND),
@@ -396,7 +390,6 @@ def test_the_session_and_the_credit_line_can_be_asked_for(world_of: WorldOf) -> 
     assert (delivered, len(world.book.numbers)) == ("E0000", 1)
 
 
-@pytest.mark.requirement("INV-11")
 def test_a_lost_login_holds_the_payment_platforms_invoices_too(world_of: WorldOf) -> None:
     world = world_of(TaxFault(kind="login-lost", name="out"))
     seller = Seller("1900000001", "昆明某石油公司", SELLER, "https://shop.test/n")
@@ -440,7 +433,6 @@ def test_a_lost_login_holds_the_payment_platforms_invoices_too(world_of: WorldOf
     assert (len(theirs), ours == theirs) == (20, False)
 
 
-@pytest.mark.requirement("INV-04")
 def test_under_the_reference_profile_99_of_100_are_issued_within_three_seconds(world_of: WorldOf) -> None:
     world = world_of(latency=ISSUE_LATENCY)
 
