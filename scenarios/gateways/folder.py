@@ -71,13 +71,17 @@ class GatewayFolder:
 def environment(proxy_url: str, authority: Path) -> dict[str, str]:
     """The variables that send a client's HTTPS through the proxy and make it trust the test authority.
 
-    ``REQUESTS_CA_BUNDLE`` is Requests', ``SSL_CERT_FILE`` OpenSSL's (httpx, urllib, Ruby, Go), ``CURL_CA_BUNDLE`` curl's,
+    ``REQUESTS_CA_BUNDLE`` is Requests', ``SSL_CERT_FILE`` OpenSSL's (httpx, urllib) and Go's, ``CURL_CA_BUNDLE`` curl's,
     ``NODE_EXTRA_CA_CERTS`` Node's, which takes ``HTTPS_PROXY`` from the environment only when told to (from 22.21 and 24 on).
+    Where both spellings are set, most libraries believe the small letters, so a shell that has them already gets them anew.
     """
     bundle = str(authority)
+    local = "127.0.0.1,localhost"
     return {
         "HTTPS_PROXY": proxy_url,
-        "NO_PROXY": "127.0.0.1,localhost",
+        "https_proxy": proxy_url,
+        "NO_PROXY": local,
+        "no_proxy": local,
         "SSL_CERT_FILE": bundle,
         "REQUESTS_CA_BUNDLE": bundle,
         "CURL_CA_BUNDLE": bundle,

@@ -86,7 +86,8 @@ def in_shell(gateways: Running, command: str) -> str:
     }
     done = subprocess.run(
         ["bash", "-euc", f". '{gateways.folder}/env.sh'; {command}"],
-        env={**clean, "PYTHONUTF8": "1"},
+        # A shell with a proxy of its own: the file has to win.
+        env={**clean, "PYTHONUTF8": "1", "https_proxy": "http://127.0.0.1:9", "no_proxy": "weixin.qq.com"},
         capture_output=True,
         text=True,
         check=False,

@@ -23,7 +23,6 @@ LAND = st.tuples(st.floats(75.0, 134.0), st.floats(18.5, 53.0))
 STATION = (102.722, 25.045)
 
 
-@pytest.mark.requirement("app.coordinates-are-converted")
 @pytest.mark.parametrize(
     ("wgs84", "gcj02"),
     [  # the vectors of eviltransform's own tests

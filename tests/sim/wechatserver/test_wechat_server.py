@@ -272,7 +272,6 @@ def test_a_phone_code_works_once_and_the_number_stays_out_of_the_trace() -> None
     assert "****5678" in repr(events)
 
 
-@pytest.mark.requirement("app.push-needs-consent-and-quota")
 def test_one_acceptance_is_one_message() -> None:
     bench = Bench()
 
