@@ -37,8 +37,8 @@ def gateways(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="A new folder for the test authority, the merchant's test keys and env.sh; it stays. "
-            "[default: a temporary one, removed at the end]",
+            help="A new folder for the test authority, the merchant's test keys and env.sh; it stays. Without it they are in a "
+            "temporary one, removed at the end.",
         ),
     ] = None,
     callbacks: Annotated[
@@ -54,8 +54,8 @@ def gateways(
 ) -> None:
     """Serve the simulated platforms by their real host names: payment, tax, WeChat, WeCom, maps; Ctrl-C ends it.
 
-    Any client that reads HTTPS_PROXY and trusts a certificate by environment reaches them unchanged: run `. DIR/env.sh` in its
-    shell, or copy the lines that are printed.
+    Any client that takes proxy and authority from its environment reaches them unchanged.
+    Run `. DIR/env.sh` in its shell, or copy the lines that are printed.
     """
     base = None if callbacks is None else _loopback_url(callbacks)
     from scenarios.gateways import FolderError, GatewayFolder, GatewayHouse

@@ -18,7 +18,7 @@ def walk(command, path: tuple[str, ...] = ()):
 
 
 COMMANDS = dict(walk(typer.main.get_command(app)))
-STAY = {("serve",), *(path for path in COMMANDS if path[:1] == ("device",))}
+STAY = {("serve",), ("gateways",), *(path for path in COMMANDS if path[:1] == ("device",))}
 JUDGE = {(), ("run",), ("swarm",)}
 
 
@@ -68,6 +68,7 @@ def test_every_command_says_what_its_codes_mean(path):
         ["device", "gauge", "--grades", "91"],
         ["device", "meter", "--unit", "0"],
         ["device", "printer", "--model", "laser"],
+        ["gateways", "--callbacks", "http://192.0.2.1"],
         ["keys", "."],
         ["replay-capture", "no-such.fcap", "--against", "tcp:127.0.0.1:1"],
         ["replay-capture", "no-such.fcap"],
