@@ -37,12 +37,14 @@ class Route:
         methods: what it takes.
         name: of the call.
         work: does it; everything happens at one instant.
+        content_type: of its replies; empty takes the service's.
     """
 
     path: str
     methods: tuple[str, ...]
     name: str
     work: Callable[[Call], Reply]
+    content_type: str = ""
 
 
 class WebService:
@@ -57,6 +59,7 @@ class WebService:
         latency: its own share of a call's time.
         faults: its schedule of faults.
         end_token: ends the access token of a call; None where there is none.
+        content_type: of its replies.
 
     Attributes:
         faults: the faults at work.
@@ -74,6 +77,7 @@ class WebService:
         latency: LatencyProfile,
         faults: Iterable[CallFault] = (),
         end_token: Callable[[Call], None] | None = None,
+        content_type: str = "application/json;charset=UTF-8",
     ) -> None:
         self.kernel = kernel
         self.entity = entity
@@ -82,6 +86,7 @@ class WebService:
         self._unknown = unknown
         self._latency = latency
         self._end_token = end_token
+        self._content_type = content_type
         self.faults = CallFaultBook(
             kernel, entity, sorted({route.name for route in self._routes.values()}), faults
         )
@@ -104,7 +109,7 @@ class WebService:
         route = self._routes.get(request.url.path)
         if route is None or request.method not in route.methods:
             status, reply = self._unknown(request.url.path, route.methods if route is not None else ())
-            return Response(b"", status) if reply is None else _json(reply, status)
+            return Response(b"", status) if reply is None else self._json(reply, status=status)
         body = await _read(request)
         if body is None:
             return Response(b"", 413)
@@ -125,7 +130,7 @@ class WebService:
         refused = self.faults.draw(CallFaultKind.REFUSE, route.name)
         if refused is not None:
             self._work_if(refused, route, call)
-            return _json(self._refuse(refused.code))
+            return self._json(self._refuse(refused.code), route)
         bad = self.faults.draw(CallFaultKind.BAD_GATEWAY, route.name)
         if bad is not None:
             self._work_if(bad, route, call)
@@ -134,13 +139,16 @@ class WebService:
         if held is not None:
             reply = self._work_if(held, route, call)
             await asyncio.sleep(held.delay_us / 1_000_000)
-            return _json(self._refuse(0) if reply is None else reply)
-        response = _json(self._work(route, call))
+            return self._json(self._refuse(0) if reply is None else reply, route)
+        response = self._json(self._work(route, call), route)
         if self.faults.draw(CallFaultKind.CUT_SHORT, route.name):
-            return Response(
-                bytes(response.body)[: len(response.body) // 2], 200, media_type="application/json"
-            )
+            half = bytes(response.body)[: len(response.body) // 2]
+            return Response(half, headers={"Content-Type": response.headers["content-type"]})
         return response
+
+    def _json(self, reply: Reply, route: Route | None = None, *, status: int = 200) -> Response:
+        kind = (route.content_type if route is not None else "") or self._content_type
+        return Response(msgspec.json.encode(reply), status, {"Content-Type": kind})
 
     def _work_if(self, fault: CallFault, route: Route, call: Call) -> Reply | None:
         return self._work(route, call) if fault.after_work else None
@@ -148,10 +156,6 @@ class WebService:
     def _work(self, route: Route, call: Call) -> Reply:
         self.counts[route.name] = self.counts.get(route.name, 0) + 1
         return route.work(call)
-
-
-def _json(reply: Reply, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(reply), status, media_type="application/json; encoding=utf-8")
 
 
 def _object(body: bytes) -> dict[str, Any] | None:

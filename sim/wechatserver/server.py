@@ -23,6 +23,10 @@ __all__ = ["MiniProgram", "SentMessage", "WeChatServer"]
 
 _CODES_PER_MINUTE: Final = 100
 _AT_ONCE: Final = LatencyProfile.constant(0)
+_JSON: Final = "application/json; encoding=utf-8"  # sic: readers that look for a charset find none
+_PLAIN: Final = "text/plain"
+"""What everything below ``/sns`` comes as, JSON though it is: clients that go by the type fail (reports of Spring users)."""
+
 _GET: Final = ("GET",)
 _POST: Final = ("POST",)
 
@@ -131,12 +135,16 @@ class WeChatServer:
         self.service = WebService(
             kernel,
             entity,
-            [Route(path, methods, name, self._guarded(work)) for path, methods, name, work in served],
+            [
+                Route(path, methods, name, self._guarded(work), _PLAIN if path.startswith("/sns/") else "")
+                for path, methods, name, work in served
+            ],
             refuse=self._refused,
             unknown=self._unknown,
             latency=latency,
             faults=faults,
             end_token=lambda call: self.tokens.end(call.query.get("access_token", "")),
+            content_type=_JSON,
         )
         self.faults = self.service.faults
         self.app: ASGIApp = self.service

@@ -236,6 +236,16 @@ def test_a_login_code_works_once_for_five_minutes_and_for_its_own_program() -> N
     bench.run(story)
 
 
+def test_a_login_comes_as_plain_text_although_it_is_json() -> None:
+    bench = Bench()
+
+    async def story() -> list[str]:
+        replies = [await bench.http.get("/sns/jscode2session"), await bench.http.get("/cgi-bin/token")]
+        return [reply.headers["content-type"] for reply in replies]
+
+    assert bench.run(story) == ["text/plain", "application/json; encoding=utf-8"]
+
+
 def test_a_hundred_logins_a_minute_are_enough_for_anybody() -> None:
     bench = Bench()
 
