@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
@@ -57,18 +56,18 @@ def foreign() -> Foreign:
     return Foreign()
 
 
-Loops: TypeAlias = "list[weakref.ref[GuestLoop]]"
+Loops: TypeAlias = "list[GuestLoop]"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _loops() -> Iterator[Loops]:
-    """Every loop inside a simulation that anything has made."""
+    """Every loop inside a simulation that anything has made; kept, so that none is collected open in mid-test."""
     made: Loops = []
     build = GuestLoop.__init__
 
     def noted(loop: GuestLoop, *arguments: Any, **more: Any) -> None:
         build(loop, *arguments, **more)
-        made.append(weakref.ref(loop))
+        made.append(loop)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(GuestLoop, "__init__", noted)
@@ -76,9 +75,8 @@ def _loops() -> Iterator[Loops]:
 
 
 def _close_since(made: Loops, count: int) -> None:
-    for reference in made[count:]:
-        loop = reference()
-        if loop is not None and not loop.is_closed():
+    for loop in made[count:]:
+        if not loop.is_closed():
             loop.close()
     del made[count:]
 
