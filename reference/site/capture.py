@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reference.site.driver import SaleNotStored
 from reference.site.events import DeliveryVoid, DriverEvent, SaleCaptured, TotalsRead
 from reference.site.intents import DELIVERING, Phase, Read
-from reference.site.witness import Filling, Judgement, Totals, Witness, judge
+from reference.site.witness import UNREAD, Filling, Judgement, Totals, Witness, judge
 
 __all__ = ["DeliveryCapture"]
 
@@ -222,10 +222,10 @@ class DeliveryCapture:
         before = self.witnesses.get(logical)
         volume_ml, amount_fen = capture.totals.get(logical, (None, None))
         if volume_ml is None:
-            blind = before or Witness(0, 0)
+            blind = before or UNREAD
             # Without a totaliser only a delivery that was watched can be told from one captured earlier.
             sale = filling if seen and filling.volume_ml else None
-            return Judgement(blind, filling=sale, flags=("no_total",))
+            return Judgement(blind.owing(sale) if sale else blind, filling=sale, flags=("no_total",))
         if before is None:
             first = Witness(volume_ml, amount_fen or 0)
             watched = self.delivery_open and logical == self.delivery_nozzle and filling.volume_ml > 0
@@ -265,8 +265,12 @@ class DeliveryCapture:
                 sold = True
             elif after != self.witnesses.get(logical) and logical not in capture.unreadable:
                 self.emit(TotalsRead(self.number, self.nozzles[logical], after, now_us))
-            self.witnesses[logical] = after
+            self._rely_on(logical, after)
         return sold
+
+    def _rely_on(self, logical: int, witness: Witness) -> None:
+        if witness.is_read:
+            self.witnesses[logical] = witness
 
     def _sell(
         self,
@@ -288,8 +292,8 @@ class DeliveryCapture:
                 volume_ml=filling.volume_ml,
                 amount_fen=filling.amount_fen,
                 price_fen_per_l=self._sale_price(logical, flags),
-                end_total_volume_ml=witness.volume_ml,
-                end_total_amount_fen=witness.amount_fen,
+                end_total_volume_ml=witness.settled.volume_ml,
+                end_total_amount_fen=witness.settled.amount_fen or 0,
                 started_us=self.started_us if watched else capture.ended_us,
                 ended_us=capture.ended_us,
                 flags=flags,
@@ -298,7 +302,7 @@ class DeliveryCapture:
                 more=more,
             )
         )
-        self.witnesses[logical] = witness
+        self._rely_on(logical, witness)
 
     def _sale_price(self, logical: int, flags: tuple[str, ...]) -> int:  # noqa: ARG002 - some pumps tell more
         """The unit price of a sale."""

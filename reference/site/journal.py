@@ -228,7 +228,7 @@ class Journal:
         """The nozzle's last totals, or None if it was never read."""
         row = self._one(
             "SELECT total_volume_ml, total_amount_fen, owed_volume_ml, owed_amount_fen FROM nozzles"
-            " WHERE nozzle = ?",
+            " WHERE nozzle = ? AND total_volume_ml >= 0",
             nozzle,
         )
         return Witness(*row) if row else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reference.site.journal import Journal
+from reference.site.witness import Witness
 
 __all__ = ["Mark", "MarkBook"]
 
@@ -76,15 +77,22 @@ class MarkBook:
             db.execute("UPDATE marks SET done = 1 WHERE number = ?", (number,))
 
     def totals(self) -> dict[int, tuple[int, int, int]]:
-        """By nozzle: number of its last sale, and the totals that its pump told after it."""
-        rows = self._journal.rows("SELECT nozzle, sequence, total_volume_ml, total_amount_fen FROM nozzles")
-        return {row[0]: (row[1], row[2], row[3]) for row in rows}
+        """By nozzle: number of its last sale, and the totals after it. Those that were never read are left out."""
+        rows = self._journal.rows(
+            "SELECT nozzle, sequence, total_volume_ml, total_amount_fen, owed_volume_ml, owed_amount_fen"
+            " FROM nozzles WHERE total_volume_ml >= 0"
+        )
+        found = {}
+        for nozzle, sequence, *figures in rows:
+            settled = Witness(*figures).settled
+            found[nozzle] = (sequence, settled.volume_ml, settled.amount_fen or 0)
+        return found
 
     def after(self, nozzle: int, sequence: int) -> list[tuple[int, int, int, int, int, int]]:
-        """Later sales of a nozzle: number, end, end totals, volume, amount."""
+        """Later sales of a nozzle with the total after them: number, end, end totals, volume, amount."""
         return self._journal.rows(
             "SELECT sequence, ended_us, end_total_volume_ml, end_total_amount_fen, volume_ml, amount_fen FROM sales"
-            " WHERE nozzle = ? AND sequence > ? ORDER BY sequence",
+            " WHERE nozzle = ? AND sequence > ? AND end_total_volume_ml > 0 ORDER BY sequence",
             nozzle,
             sequence,
         )

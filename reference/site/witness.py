@@ -9,9 +9,10 @@ link, and a finished sale is still readable after a restart (requirements FD-PWR
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
-__all__ = ["AMOUNT_MODULUS", "TOTAL_MODULUS", "Filling", "Judgement", "Totals", "Witness", "judge"]
+__all__ = ["AMOUNT_MODULUS", "TOTAL_MODULUS", "UNREAD", "Filling", "Judgement", "Totals", "Witness", "judge"]
 
 TOTAL_MODULUS = 10**11  # ten BCD digits of 10 ml; amounts (ten digits of fen) wrap ten times earlier
 AMOUNT_MODULUS = 10**10
@@ -45,6 +46,36 @@ class Witness:
     amount_fen: int
     owed_volume_ml: int = 0
     owed_amount_fen: int = 0
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the totalisers were ever read; `UNREAD` stands for those that were not."""
+        return self.volume_ml >= 0
+
+    @property
+    def settled(self) -> Totals:
+        """What the totalisers will say once they have counted everything that was captured; 0 where they were never read."""
+        if not self.is_read:
+            return Totals(0, 0)
+        return Totals(
+            (self.volume_ml + self.owed_volume_ml) % TOTAL_MODULUS,
+            (self.amount_fen + self.owed_amount_fen) % AMOUNT_MODULUS,
+        )
+
+    def owing(self, filling: Filling) -> Witness:
+        """The same reading, with a further filling that it does not hold."""
+        if not self.is_read:
+            return self
+        owed_ml, owed_fen = self.owed_volume_ml, self.owed_amount_fen
+        return replace(
+            self,
+            owed_volume_ml=owed_ml + filling.volume_ml,
+            owed_amount_fen=owed_fen + filling.amount_fen,
+        )
+
+
+UNREAD: Final = Witness(-1, -1)
+"""A nozzle sold, and nobody could read its totalisers before or after."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ class FakePump:
         self.commands: list[str] = []
         self.ignore: list[CommandCode] = []  # acknowledged, not obeyed; one entry per occurrence
         self.totals_lag = False
+        self.totals_silent = False
         self.truth: list[tuple[int, int, int]] = []  # nozzle, pulses, fen of every physical delivery
 
     # -- the customer ----------------------------------------------------------------------------------------
@@ -124,7 +125,8 @@ class FakePump:
             case TotalsRequest(counter=counter):
                 self.commands.append("CD101")
                 column, nozzle = divmod(counter, 0x10)
-                self.report(TotalsReport(counter=counter, total_units=self.totals[nozzle][column]))
+                if not self.totals_silent:
+                    self.report(TotalsReport(counter=counter, total_units=self.totals[nozzle][column]))
             case Command(code=code):
                 self.commands.append(code.name)
                 if code in self.ignore:

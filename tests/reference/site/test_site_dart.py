@@ -22,7 +22,7 @@ from reference.site.events import (
     SaleCaptured,
     TotalsRead,
 )
-from reference.site.witness import Witness
+from reference.site.witness import UNREAD, Witness
 
 from .dart_rig import SECOND, Rig
 
@@ -160,6 +160,34 @@ def test_a_totaliser_that_stays_behind_is_flagged_and_owes(fake):
     rig.fill(200)
     assert [s[1] for s in rig.sales()] == [10_000, 2_000]
     assert rig.sales()[1][3] == ()
+
+
+def test_a_sale_whose_totals_nobody_could_read_is_owed_and_not_sold_again(fake):
+    rig = Rig(fake)
+    rig.run(5)
+    rig.pump.totals_silent = True
+    rig.fill(1000)
+    rig.run(30)
+    assert rig.sales() == [(11, 10_000, 7_500, ("no_total",))]
+    # 10 litres stood on the totaliser before: what it must show now is known all the same.
+    assert rig.of(SaleCaptured)[0].end_total_volume_ml == 20_000
+    rig.pump.totals_silent = False
+    rig.fill(200)
+    assert [s[1:] for s in rig.sales()[1:]] == [(2_000, 1_500, ())]
+    assert rig.of(SaleCaptured)[1].end_total_volume_ml == 22_000
+
+
+def test_totals_that_were_never_read_make_no_sale_when_they_come(fake):
+    rig = Rig(fake)
+    rig.pump.totals_silent = True
+    rig.run(30)
+    rig.fill(1000)
+    rig.run(30)
+    assert rig.sales() == [(11, 10_000, 7_500, ("no_total",))]
+    assert rig.of(SaleCaptured)[0].witness == UNREAD
+    rig.pump.totals_silent = False
+    rig.fill(200)
+    assert [s[1] for s in rig.sales()[1:]] == [2_000], "and not all that ever went through the meter"
 
 
 def test_a_sale_that_cannot_be_stored_keeps_the_pump_as_it_is(fake):

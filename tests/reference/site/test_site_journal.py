@@ -35,6 +35,16 @@ def test_sequence_numbers_are_gap_free_per_nozzle_and_survive(tmp_path):
     journal.close()
 
 
+def test_a_nozzle_that_sold_unread_has_a_number_and_no_totals():
+    journal = Journal(":memory:")
+    journal.record_sales([(SALE, UNREAD)])
+    assert journal.witness(7) is None
+    (again,) = journal.record_sales([(SALE, Witness(50_000, 37_500))])
+    assert again.sequence == 2
+    assert journal.witness(7) == Witness(50_000, 37_500)
+    journal.close()
+
+
 def test_a_transaction_that_fails_leaves_nothing():
     journal = Journal(":memory:")
     with pytest.raises(JournalError):
