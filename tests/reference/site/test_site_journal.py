@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from reference.site.journal import Authorisation, Journal, JournalError, Sale
-from reference.site.witness import Filling, Totals, Witness, judge
+from reference.site.witness import UNREAD, Filling, Totals, Witness, judge
 
 SALE = Sale(7, 0, 3, "95", 20_000, 15_000, 750, 1, 2, 30_000, 22_500, "o1", ("recovered",))
 
