@@ -46,6 +46,7 @@ class AaFfPoint(AaFfSales):
         self.brief = False
         self._sale_waits = False
         self._old_lift = False
+        self._missed = False  # there was no answer right before this one
         self._knows_totals = True
         self._again_us = 0  # when a gun whose totals nobody ever read is asked for them once more
         self._again_in_us = _AGAIN_FIRST_US
@@ -74,6 +75,7 @@ class AaFfPoint(AaFfSales):
             self._start_reading()
             self._sale_waits = False
             self.price_asks = ASKS_MOST
+        self._missed = self.misses > 0
         super().on_answer()
 
     def unanswered(self, *, understood: bool = True) -> None:
@@ -158,7 +160,8 @@ class AaFfPoint(AaFfSales):
     def on_record(self, record: SaleRecord, now_us: int) -> None:
         """The gun is at rest and offers its oldest sale."""
         self._sale_waits, self.brief = True, False
-        self._old_lift = self._old_lift or self.recovering
+        # A short cut of the mains ends a delivery as well, and its nozzle is still out.
+        self._old_lift = self._old_lift or self.recovering or (self._missed and self.phase in DELIVERING)
         if self._is_new(record):
             self._obeyed(now_us)
         self.on_nozzle_out(0, now_us)

@@ -217,7 +217,8 @@ class IfsfSales:
                 end_total_volume_ml=witness.volume_ml,
                 end_total_amount_fen=witness.amount_fen,
                 started_us=self._started_us if watched else now_us,
-                ended_us=max(self._started_us, self._ended_us) if watched else now_us,
+                # An end that nobody saw, because link or mains were away, is only known to be over by now.
+                ended_us=self._ended_us if watched and self._ended_us >= self._started_us else now_us,
                 flags=flags,
                 witness=witness,
                 at_us=now_us,

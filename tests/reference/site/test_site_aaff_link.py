@@ -281,3 +281,16 @@ def test_a_gun_that_is_silent_about_its_totals_is_asked_ever_more_rarely() -> No
     assert 15 < rig.said.count(Command.TOTALS) < 75
     rig.fill()
     assert len(rig.journal) == 1
+
+
+def test_a_nozzle_still_out_after_a_second_without_mains_is_no_new_customer() -> None:
+    rig = Rig().run(3).lift().squeeze(5)
+    rig.dispenser.cut_power(rig.now_us)
+    rig.run(1)
+    rig.dispenser.restore_power(rig.now_us)
+    rig.run(10)
+    assert [sale.volume_ml for sale in rig.journal] == [rig.point.journal[0].volume_ml]
+    assert rig.story().count("Authorised") == 1, "she has not hung up yet"
+    rig.hang_up()
+    rig.fill().check(flags=True)
+    assert len(rig.journal) == 2
