@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 from sim.kernel import Streams
 
-__all__ = ["NEVER_US", "ArmedFault", "Fault", "FaultError", "arm_faults", "need_int"]
+__all__ = ["NEVER_US", "ArmedFault", "Fault", "FaultError", "arm_faults", "need_int", "need_one_of"]
 
 NEVER_US: Final = 1 << 62
 """An instant after every run."""
@@ -32,6 +32,17 @@ def need_int(owner: str, name: str, value: object, minimum: int) -> None:
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
         raise FaultError(f"{owner}: {name} must be a whole number from {minimum} up, not {value!r}")
+
+
+def need_one_of(owner: str, name: str, value: object, allowed: Iterable[str]) -> None:
+    """Check one field of a fault that takes a word.
+
+    Raises:
+        FaultError: another word, or none.
+    """
+    words = [str(word) for word in allowed]
+    if value not in words:
+        raise FaultError(f"{owner}: {name} must be one of {', '.join(words)}, not {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

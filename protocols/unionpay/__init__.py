@@ -15,12 +15,10 @@ from protocols.unionpay.codes import (
 )
 from protocols.unionpay.forms import auto_post_page
 from protocols.unionpay.keys import (
-    MIN_RSA_BITS,
     ORGANISATION,
     MerchantCredentials,
     SignatureRefusedError,
     UnionPayTrust,
-    check_rsa_key,
 )
 from protocols.unionpay.messages import (
     BIZ_DEFAULT,
@@ -79,7 +77,6 @@ __all__ = [
     "CHINA",
     "CODES",
     "MAX_BODY_BYTES",
-    "MIN_RSA_BITS",
     "ORGANISATION",
     "PATHS",
     "QUERY_WAITS_BACK_S",
@@ -106,7 +103,6 @@ __all__ = [
     "band_of",
     "canonical",
     "check_fields",
-    "check_rsa_key",
     "clearing_date",
     "code_table",
     "decode_form",

@@ -12,21 +12,17 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.x509.oid import NameOID
 
+from protocols.rsa_keys import check_rsa_key, load_private_key, private_pem
 from protocols.sansio import RemoteProtocolError
 
 __all__ = [
-    "MIN_RSA_BITS",
     "ORGANISATION",
     "MerchantCredentials",
     "SignatureRefusedError",
     "UnionPayTrust",
     "certificate_pem",
-    "check_rsa_key",
-    "load_private_key",
-    "private_pem",
 ]
 
-MIN_RSA_BITS: Final = 2048
 ORGANISATION: Final = "中国银联股份有限公司"
 """Third ``@``-part of the common name of UnionPay's signing certificate (official demonstration code, UP-GO)."""
 _KEPT: Final = 16  # signers remembered; the platform has a few at a time
@@ -43,37 +39,6 @@ class SignatureRefusedError(RemoteProtocolError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
-
-
-def check_rsa_key(key: object) -> None:
-    """Refuse anything but RSA of at least 2048 bits.
-
-    Raises:
-        ValueError: another kind of key, or a shorter one.
-    """
-    if not isinstance(key, RSAPrivateKey | RSAPublicKey):
-        raise ValueError(f"UnionPay's method 01 signs with RSA; this key is {type(key).__name__}")  # noqa: TRY004 - a bad value, whatever its type
-    if key.key_size < MIN_RSA_BITS:
-        raise ValueError(f"the RSA key has {key.key_size} bits; at least {MIN_RSA_BITS} are needed")
-
-
-def load_private_key(pem: str) -> RSAPrivateKey:
-    """An RSA private key from unencrypted PEM text.
-
-    Raises:
-        ValueError: not such a key, or too short. The message does not contain the key.
-    """
-    key = serialization.load_pem_private_key(pem.encode(), password=None)
-    check_rsa_key(key)
-    assert isinstance(key, RSAPrivateKey)  # noqa: S101 - check_rsa_key has just said so
-    return key
-
-
-def private_pem(key: RSAPrivateKey) -> str:
-    """PKCS#8 PEM without a password."""
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode("ascii")
 
 
 def certificate_pem(certificate: x509.Certificate) -> str:

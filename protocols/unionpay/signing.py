@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-from protocols.unionpay.keys import MerchantCredentials, SignatureRefusedError, UnionPayTrust, check_rsa_key
+from protocols.rsa_keys import check_rsa_key
+from protocols.unionpay.keys import MerchantCredentials, SignatureRefusedError, UnionPayTrust
 from protocols.unionpay.wire import Fields
 
 __all__ = [

@@ -11,35 +11,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.x509 import load_pem_x509_certificate
 
+from protocols.rsa_keys import check_rsa_key, load_private_key, private_pem
 from protocols.wechatpay.resource import check_apiv3_key
 
-__all__ = ["MerchantCredentials", "PlatformTrust", "check_rsa_key", "load_private_key", "load_public_key"]
-
-_MIN_RSA_BITS = 2048
-
-
-def check_rsa_key(key: object) -> None:
-    """Refuse anything but RSA of at least 2048 bits (the scheme's name says RSA2048).
-
-    Raises:
-        ValueError: another kind of key, or a shorter one.
-    """
-    if not isinstance(key, RSAPrivateKey | RSAPublicKey):
-        raise ValueError(f"WeChat Pay signs with RSA; this key is {type(key).__name__}")  # noqa: TRY004 - a bad value, whatever its type
-    if key.key_size < _MIN_RSA_BITS:
-        raise ValueError(f"the RSA key has {key.key_size} bits; at least {_MIN_RSA_BITS} are needed")
-
-
-def load_private_key(pem: str) -> RSAPrivateKey:
-    """An RSA private key from unencrypted PEM text.
-
-    Raises:
-        ValueError: not such a key, or too short. The message does not contain the key.
-    """
-    key = serialization.load_pem_private_key(pem.encode(), password=None)
-    check_rsa_key(key)
-    assert isinstance(key, RSAPrivateKey)  # noqa: S101 - check_rsa_key has just said so
-    return key
+__all__ = ["MerchantCredentials", "PlatformTrust", "load_public_key", "public_pem"]
 
 
 def load_public_key(pem: str) -> RSAPublicKey:
@@ -56,13 +31,6 @@ def load_public_key(pem: str) -> RSAPublicKey:
     check_rsa_key(key)
     assert isinstance(key, RSAPublicKey)  # noqa: S101 - check_rsa_key has just said so
     return key
-
-
-def private_pem(key: RSAPrivateKey) -> str:
-    """PKCS#8 PEM without a password, as the merchant platform hands it out."""
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode("ascii")
 
 
 def public_pem(key: RSAPublicKey) -> str:

@@ -8,7 +8,8 @@ from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from protocols.wechatpay.trust import private_pem, public_pem
+from protocols.rsa_keys import private_pem
+from protocols.wechatpay.trust import public_pem
 from scenarios.gateways.context import GatewayContext, HostedService, with_payers
 from scenarios.gateways.tax_control import tax_control
 from sim import unionpay

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim.unionpay.cashier import Cashier
-from sim.unionpay.faults import CONFIRM, FaultBook, FaultKind, Forgery, GatewayFault
+from sim.unionpay.faults import CONFIRM, FaultKind, Forgery, GatewayFault, UnionPayFaults
 from sim.unionpay.gate import REFUSAL_ORDER, RequestGate
 from sim.unionpay.gateway import JUMP_PATH, UnionPayGateway
 from sim.unionpay.ids import Ids
@@ -36,7 +36,6 @@ __all__ = [
     "AcpRefusedError",
     "Authority",
     "Cashier",
-    "FaultBook",
     "FaultKind",
     "Forgery",
     "GatewayFault",
@@ -57,6 +56,7 @@ __all__ = [
     "Switches",
     "Trade",
     "TradeState",
+    "UnionPayFaults",
     "UnionPayGateway",
     "generate_merchant",
     "generate_platform",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from protocols.unionpay import CODES, SHAPES
-from sim.faults import ArmedFault, Fault, FaultError, arm_faults, need_int
+from sim.fault_book import CountedFault, FaultBook
+from sim.faults import ArmedFault, FaultError, need_int, need_one_of
 from sim.kernel import Kernel
 
-__all__ = ["CONFIRM", "FaultBook", "FaultKind", "Forgery", "GatewayFault"]
+__all__ = ["CONFIRM", "FaultKind", "Forgery", "GatewayFault", "UnionPayFaults"]
 
 CONFIRM = "confirm"
 """Name of the payer's confirmation where a fault's ``at`` names transactions."""
@@ -46,14 +46,8 @@ class Forgery(StrEnum):
     OLD_VERSION = "old-version"
 
 
-def _one_of(owner: str, name: str, value: object, allowed: Iterable[str]) -> None:
-    words = [str(word) for word in allowed]
-    if value not in words:
-        raise FaultError(f"{owner}: {name} must be one of {', '.join(words)}, not {value!r}")
-
-
 @dataclass(frozen=True, kw_only=True)
-class GatewayFault(Fault):
+class GatewayFault(CountedFault):
     """One fault of the gateway's schedule; when it may strike is in the base class.
 
     Attributes:
@@ -64,7 +58,6 @@ class GatewayFault(Fault):
             success as soon as a trade is made, before anybody has paid.
         at: transactions it may hit (names of `SHAPES`; notice-before-reply also ``confirm``, the payer's finger); empty means
             every one that the kind can hit.
-        skip: this many occasions pass unharmed first.
         code: ``answer`` and ``decline``: a code of the table that is no success.
         after_commit: ``answer``, ``reply-lost``: whether the work is done all the same.
         delay_us: how long a reply is held, how late a notice leaves, how far duplicates are spread.
@@ -77,7 +70,6 @@ class GatewayFault(Fault):
     """
 
     at: tuple[str, ...] = ()
-    skip: int = 0
     code: str = "04"
     after_commit: bool = True
     delay_us: int = 30_000_000
@@ -87,84 +79,30 @@ class GatewayFault(Fault):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _one_of(self.label, "kind", self.kind, FaultKind)
-        _one_of(self.label, "forgery", self.forgery, Forgery)
+        need_one_of(self.label, "kind", self.kind, FaultKind)
+        need_one_of(self.label, "forgery", self.forgery, Forgery)
         places: object = getattr(self, "at")  # noqa: B009 - a scenario file may give anything
         if not isinstance(places, list | tuple) or not all(isinstance(item, str) for item in places):
             raise FaultError(f"{self.label}: at must be a list of names, not {places!r}")
         object.__setattr__(self, "at", tuple(places))  # a scenario file gives a list
         allowed = _PLACES if self.kind == FaultKind.NOTICE_BEFORE_REPLY else _PLACES[:-1]
         for place in self.at:
-            _one_of(self.label, "at", place, allowed)
+            need_one_of(self.label, "at", place, allowed)
         for name, minimum in (("skip", 0), ("delay_us", 0), ("copies", 1), ("attempts", 0)):
             need_int(self.label, name, getattr(self, name), minimum)
         if self.copies > 50:
             raise FaultError(f"{self.label}: copies must be at most 50, not {self.copies}")
         if not isinstance(self.after_commit, bool):
             raise FaultError(f"{self.label}: after_commit must be true or false, not {self.after_commit!r}")
-        _one_of(self.label, "code", self.code, [code for code in CODES if code not in {"00", "A6"}])
+        need_one_of(self.label, "code", self.code, [code for code in CODES if code not in {"00", "A6"}])
 
 
-class FaultBook:
-    """The gateway's faults at work, with their counters.
-
-    A fault that never landed proves nothing, so `report` goes into the run's report.
-    """
+class UnionPayFaults(FaultBook[GatewayFault]):
+    """The gateway's faults at work."""
 
     def __init__(self, kernel: Kernel, entity: str, faults: Iterable[GatewayFault] = ()) -> None:
-        self._kernel = kernel
-        self._entity = entity
-        self._armed = list(arm_faults(faults, kernel.streams, entity))
-        self._met = {fault.name: 0 for fault in self._armed}
-        self._over: list[ArmedFault[GatewayFault]] = []
-
-    def arm(self, spec: GatewayFault) -> None:
-        """Add a fault by hand.
-
-        Raises:
-            FaultError: it has no name, or one that was used before.
-        """
-        if not spec.name:
-            raise FaultError("a fault armed by hand needs a name")
-        if spec.name in self._met:
-            raise FaultError(f"{self._entity}: there is or was a fault called {spec.name!r}")
-        self._armed.extend(arm_faults([spec], self._kernel.streams, self._entity))
-        self._met[spec.name] = 0
-
-    def disarm(self, name: str) -> None:
-        """Take a fault away; its counters stay.
-
-        Raises:
-            KeyError: there is none of this name at work.
-        """
-        for number, fault in enumerate(self._armed):
-            if fault.name == name:
-                self._over.append(self._armed.pop(number))
-                return
-        raise KeyError(name)
+        super().__init__(kernel, entity, "unionpay.fault", faults)
 
     def draw(self, kind: FaultKind, place: str) -> ArmedFault[GatewayFault] | None:
         """The first fault of a kind that strikes on this occasion, or None. The caller counts it with `land`."""
-        now_us = self._kernel.now_us
-        for fault in self._armed:
-            spec = fault.spec
-            if spec.kind != kind or (spec.at and place not in spec.at) or not fault.is_active(now_us):
-                continue
-            self._met[fault.name] += 1
-            if self._met[fault.name] > spec.skip and fault.strikes(now_us):
-                return fault
-        return None
-
-    def land(self, fault: ArmedFault[GatewayFault], **fields: Any) -> None:
-        """Count a hit and put it into the trace."""
-        fault.land()
-        self._kernel.trace.emit(
-            "unionpay.fault", self._entity, fault=fault.name, what=fault.spec.kind, **fields
-        )
-
-    def report(self) -> dict[str, dict[str, int]]:
-        """``{name: {"met": occasions, "landed": hits}}``, those taken away included."""
-        return {
-            fault.name: {"met": self._met[fault.name], "landed": fault.landed}
-            for fault in [*self._armed, *self._over]
-        }
+        return self.first(kind, lambda spec: not spec.at or place in spec.at)

@@ -14,7 +14,7 @@ from sim.kernel import Kernel
 from sim.latency import LatencyProfile
 from sim.unionpay.cashier import Cashier, problem_page
 from sim.unionpay.control import control_app
-from sim.unionpay.faults import FaultBook, FaultKind, GatewayFault
+from sim.unionpay.faults import FaultKind, GatewayFault, UnionPayFaults
 from sim.unionpay.gate import RequestGate, read_body
 from sim.unionpay.ids import Ids
 from sim.unionpay.ledger import AcpRefusedError, Ledger, Trade, TradeState
@@ -73,7 +73,7 @@ class UnionPayGateway:
         self.switches = switches or Switches()
         self.accounts = {account.mer_id: account for account in merchants}
         self.ids = Ids(kernel.streams.get(entity, "ids"))
-        self.faults = FaultBook(kernel, entity, faults)
+        self.faults = UnionPayFaults(kernel, entity, faults)
         self.signer = Signer(platform)
         self.gate = RequestGate(self.accounts, self.switches)
         self.ledger = Ledger(self.ids, self.switches, self._trace_trade)

@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from protocols.unionpay import ORGANISATION, MerchantCredentials, UnionPayTrust, check_rsa_key
-from protocols.unionpay.keys import certificate_pem, load_private_key, private_pem
+from protocols.rsa_keys import check_rsa_key, load_private_key, private_pem
+from protocols.unionpay import ORGANISATION, MerchantCredentials, UnionPayTrust
+from protocols.unionpay.keys import certificate_pem
 
 __all__ = [
     "Authority",

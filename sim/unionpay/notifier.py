@@ -11,7 +11,7 @@ import httpx
 
 from protocols.unionpay import Fields, encode_form
 from sim.kernel import Kernel
-from sim.unionpay.faults import FaultBook, FaultKind
+from sim.unionpay.faults import FaultKind, UnionPayFaults
 from sim.unionpay.ledger import Trade
 from sim.unionpay.material import MerchantAccount
 from sim.unionpay.profile import NOTICE_LADDERS_S, Switches
@@ -64,7 +64,7 @@ class Notifier:
         client: httpx.AsyncClient,
         *,
         signer: Signer,
-        faults: FaultBook,
+        faults: UnionPayFaults,
         switches: Switches,
     ) -> None:
         self._kernel = kernel

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.wechatpay.faults import CONFIRM, FaultBook, FaultKind, Forgery, GatewayFault
+from sim.wechatpay.faults import CONFIRM, FaultKind, Forgery, GatewayFault, WeChatPayFaults
 from sim.wechatpay.gate import RawRequest, RequestGate, read_request
 from sim.wechatpay.gateway import WeChatPayGateway
 from sim.wechatpay.ids import Ids
@@ -28,7 +28,6 @@ __all__ = [
     "ANSWER_LIMIT_S",
     "CONFIRM",
     "RETRY_LADDER_S",
-    "FaultBook",
     "FaultKind",
     "Forgery",
     "GatewayFault",
@@ -51,6 +50,7 @@ __all__ = [
     "RequestGate",
     "Signer",
     "Switches",
+    "WeChatPayFaults",
     "WeChatPayGateway",
     "generate_keys",
     "generate_merchant",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from protocols.wechatpay import REFUSALS, Endpoint
-from sim.faults import ArmedFault, Fault, FaultError, arm_faults, need_int
+from sim.fault_book import CountedFault, FaultBook
+from sim.faults import ArmedFault, FaultError, need_int, need_one_of
 from sim.kernel import Kernel
 
-__all__ = ["CONFIRM", "FaultBook", "FaultKind", "Forgery", "GatewayFault"]
+__all__ = ["CONFIRM", "FaultKind", "Forgery", "GatewayFault", "WeChatPayFaults"]
 
 CONFIRM = "confirm"
 """Name of the payer's confirmation where a fault's ``at`` names endpoints."""
@@ -46,14 +46,8 @@ class Forgery(StrEnum):
     TAMPERED = "tampered"
 
 
-def _one_of(owner: str, name: str, value: object, allowed: Iterable[str]) -> None:
-    words = [str(word) for word in allowed]
-    if value not in words:
-        raise FaultError(f"{owner}: {name} must be one of {', '.join(words)}, not {value!r}")
-
-
 @dataclass(frozen=True, kw_only=True)
-class GatewayFault(Fault):
+class GatewayFault(CountedFault):
     """One fault of the gateway's schedule; when it may strike is in the base class.
 
     Attributes:
@@ -62,7 +56,6 @@ class GatewayFault(Fault):
             A callback before the reply hits ``confirm`` and ``refund`` unless it names ``prepay``: there the order is
             paid by itself, a situation that a phone can make only on a re-asked prepay.
         events: event types it may hit, for callback faults; empty means all.
-        skip: this many occasions pass unharmed first.
         code: ``refuse`` only: a code of the endpoint's refusal table.
         after_commit: ``refuse`` and ``timeout``: whether the work is done all the same.
         delay_us: how long a time-out holds the reply, how late a callback leaves, how far duplicates are spread.
@@ -76,7 +69,6 @@ class GatewayFault(Fault):
 
     at: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
-    skip: int = 0
     code: str = "SYSTEM_ERROR"
     after_commit: bool = False
     delay_us: int = 60_000_000
@@ -86,15 +78,15 @@ class GatewayFault(Fault):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _one_of(self.label, "kind", self.kind, FaultKind)
-        _one_of(self.label, "forgery", self.forgery, Forgery)
+        need_one_of(self.label, "kind", self.kind, FaultKind)
+        need_one_of(self.label, "forgery", self.forgery, Forgery)
         for name in ("at", "events"):
             value = getattr(self, name)
             if isinstance(value, str) or not all(isinstance(item, str) for item in value):
                 raise FaultError(f"{self.label}: {name} must be a list of names, not {value!r}")
             object.__setattr__(self, name, tuple(value))  # a scenario file gives a list
         for place in self.at:
-            _one_of(self.label, "at", place, _PLACES)
+            need_one_of(self.label, "at", place, _PLACES)
         for name, minimum in (("skip", 0), ("delay_us", 0), ("copies", 1), ("attempts", 0)):
             need_int(self.label, name, getattr(self, name), minimum)
         if self.copies > 50:
@@ -102,79 +94,25 @@ class GatewayFault(Fault):
         if self.kind == FaultKind.REFUSE:
             where = [str(row.endpoint) for row in REFUSALS if row.code == self.code]
             for place in self.at or [self.code]:
-                _one_of(self.label, "at" if self.at else "code", place, where if self.at else _CODES)
+                need_one_of(self.label, "at" if self.at else "code", place, where if self.at else _CODES)
             object.__setattr__(self, "at", self.at or tuple(where))
         elif self.kind == FaultKind.CALLBACK_BEFORE_REPLY and not self.at:
             object.__setattr__(self, "at", (CONFIRM, str(Endpoint.REFUND)))
 
 
-class FaultBook:
-    """The gateway's faults at work, with their counters.
-
-    A fault that never landed proves nothing, so `report` goes into the run's report.
-    """
+class WeChatPayFaults(FaultBook[GatewayFault]):
+    """The gateway's faults at work."""
 
     def __init__(self, kernel: Kernel, entity: str, faults: Iterable[GatewayFault] = ()) -> None:
-        self._kernel = kernel
-        self._entity = entity
-        self._armed = list(arm_faults(faults, kernel.streams, entity))
-        self._met = {fault.name: 0 for fault in self._armed}
-        self._over: list[ArmedFault[GatewayFault]] = []
-
-    def arm(self, spec: GatewayFault) -> None:
-        """Add a fault by hand.
-
-        Raises:
-            FaultError: it has no name, or the name is taken.
-        """
-        if not spec.name or spec.name in self._met:
-            raise FaultError(f"a fault added by hand needs a name of its own, not {spec.name!r}")
-        (armed,) = arm_faults([spec], self._kernel.streams, self._entity)
-        self._armed.append(armed)
-        self._met[armed.name] = 0
-
-    def disarm(self, name: str) -> None:
-        """Take a fault away; its counters stay.
-
-        Raises:
-            KeyError: there is none of this name at work.
-        """
-        for number, fault in enumerate(self._armed):
-            if fault.name == name:
-                self._over.append(self._armed.pop(number))
-                return
-        raise KeyError(name)
+        super().__init__(kernel, entity, "wechatpay.fault", faults)
 
     def draw(
         self, kind: FaultKind, *, place: str | None = None, event: str | None = None
     ) -> ArmedFault[GatewayFault] | None:
         """The first fault of a kind that strikes on this occasion, or None. The caller counts it with `land`."""
-        if not self._armed:
-            return None
-        now_us = self._kernel.now_us
-        for fault in self._armed:
-            spec = fault.spec
-            if spec.kind != kind or (spec.at and place is not None and place not in spec.at):
-                continue
-            if spec.events and event is not None and event not in spec.events:
-                continue
-            if not fault.is_active(now_us):
-                continue
-            self._met[fault.name] += 1
-            if self._met[fault.name] > spec.skip and fault.strikes(now_us):
-                return fault
-        return None
 
-    def land(self, fault: ArmedFault[GatewayFault], **fields: Any) -> None:
-        """Count a hit and put it into the trace."""
-        fault.land()
-        self._kernel.trace.emit(
-            "wechatpay.fault", self._entity, fault=fault.name, what=fault.spec.kind, **fields
-        )
+        def fits(spec: GatewayFault) -> bool:
+            here = not spec.at or place is None or place in spec.at
+            return here and (not spec.events or event is None or event in spec.events)
 
-    def report(self) -> dict[str, dict[str, int]]:
-        """``{name: {"met": occasions, "landed": hits}}``, those taken away included."""
-        return {
-            fault.name: {"met": self._met[fault.name], "landed": fault.landed}
-            for fault in [*self._armed, *self._over]
-        }
+        return self.first(kind, fits)

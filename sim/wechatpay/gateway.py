@@ -27,7 +27,7 @@ from protocols.wechatpay import (
 from sim.kernel import Kernel
 from sim.latency import LatencyProfile
 from sim.wechatpay.control import control_app
-from sim.wechatpay.faults import FaultBook, FaultKind, GatewayFault
+from sim.wechatpay.faults import FaultKind, GatewayFault, WeChatPayFaults
 from sim.wechatpay.gate import RawRequest, RequestGate, read_request
 from sim.wechatpay.ids import Ids
 from sim.wechatpay.ledger import Ledger, Order
@@ -95,7 +95,7 @@ class WeChatPayGateway:
         self.switches = switches or Switches()
         self.accounts = {account.mchid: account for account in merchants}
         self.ids = Ids(kernel.streams.get(entity, "ids"))
-        self.faults = FaultBook(kernel, entity, faults)
+        self.faults = WeChatPayFaults(kernel, entity, faults)
         self.signer = Signer(kernel, platform, self.ids)
         self.replier = Replier(self.signer, self.ids)
         self.gate = RequestGate(self.accounts)

@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from protocols.rsa_keys import load_private_key, private_pem
 from protocols.wechatpay import MerchantCredentials, PlatformTrust, check_apiv3_key
-from protocols.wechatpay.trust import load_private_key, load_public_key, private_pem, public_pem
+from protocols.wechatpay.trust import load_public_key, public_pem
 
 __all__ = [
     "Merchant",

@@ -13,7 +13,7 @@ import httpx
 from protocols.wechatpay import build_notification, rfc3339
 from sim.faults import ArmedFault
 from sim.kernel import Kernel
-from sim.wechatpay.faults import FaultBook, FaultKind, Forgery, GatewayFault
+from sim.wechatpay.faults import FaultKind, Forgery, GatewayFault, WeChatPayFaults
 from sim.wechatpay.ids import Ids
 from sim.wechatpay.material import MerchantAccount
 from sim.wechatpay.profile import Switches
@@ -88,7 +88,7 @@ class Notifier:
         *,
         signer: Signer,
         ids: Ids,
-        faults: FaultBook,
+        faults: WeChatPayFaults,
         switches: Switches,
     ) -> None:
         self._kernel = kernel

@@ -18,7 +18,8 @@ import pytest
 from wechatpy import WeChatClient
 from wechatpy.exceptions import WeChatClientException
 
-from protocols.wechatpay.trust import private_pem, public_pem
+from protocols.rsa_keys import private_pem
+from protocols.wechatpay.trust import public_pem
 from sim.kernel import WallKernel
 from sim.proxy import ConnectProxy, make_ca
 from sim.wechatpay import (

@@ -15,12 +15,12 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocols.rsa_keys import check_rsa_key
 from protocols.unionpay import (
     MerchantCredentials,
     SignatureRefusedError,
     UnionPayTrust,
     canonical,
-    check_rsa_key,
     digest_text,
     keyed_signature,
     sign_request,

@@ -17,8 +17,9 @@ from wechatpayv3 import WeChatPay, WeChatPayType
 from wechatpayv3.async_ import AsyncWeChatPay
 from wechatpayv3.async_ import WeChatPayType as AsyncWeChatPayType
 
+from protocols.rsa_keys import private_pem
 from protocols.wechatpay import pay_sign
-from protocols.wechatpay.trust import private_pem, public_pem
+from protocols.wechatpay.trust import public_pem
 from sim.kernel import WallKernel
 from sim.proxy import ConnectProxy, make_ca
 from sim.wechatpay import (
