@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
 
-from sim.faults import ArmedFault, Fault, FaultError, arm_faults, need_int
+from sim.fault_book import CountedFault, FaultBook
+from sim.faults import FaultError, need_int, need_one_of
 from sim.kernel import Kernel
 
 __all__ = ["CallFault", "CallFaultBook", "CallFaultKind"]
@@ -23,11 +23,8 @@ class CallFaultKind(StrEnum):
     TOKEN_ENDED = "token-ended"  # noqa: S105 - the name of a fault
 
 
-_KINDS: Final = tuple(str(kind) for kind in CallFaultKind)
-
-
 @dataclass(frozen=True, kw_only=True)
-class CallFault(Fault):
+class CallFault(CountedFault):
     """One fault of a platform's schedule; when it may strike is in the base class.
 
     Attributes:
@@ -35,7 +32,6 @@ class CallFault(Fault):
             ``bad-gateway`` answers 502 with a page of HTML; ``cut-short`` breaks the JSON off in the middle;
             ``token-ended`` ends the access token of this very call first, as a token fetched elsewhere does.
         at: names of calls it may hit; empty means every one.
-        skip: this many occasions pass unharmed first.
         code: ``refuse`` only: the platform's own error number. 0 takes the platform's "system busy".
         after_work: whether the work is done all the same (``refuse``, ``timeout``, ``bad-gateway``).
         delay_us: ``timeout`` only.
@@ -45,15 +41,13 @@ class CallFault(Fault):
     """
 
     at: tuple[str, ...] = ()
-    skip: int = 0
     code: int = 0
     after_work: bool = False
     delay_us: int = 60_000_000
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.kind not in _KINDS:
-            raise FaultError(f"{self.label}: kind must be one of {', '.join(_KINDS)}, not {self.kind!r}")
+        need_one_of(self.label, "kind", self.kind, CallFaultKind)
         at: object = self.at
         if not isinstance(at, list | tuple) or not all(isinstance(name, str) for name in at):
             raise FaultError(f"{self.label}: at must be a list of calls, not {at!r}")
@@ -65,8 +59,8 @@ class CallFault(Fault):
             raise FaultError(f"{self.label}: after_work must be true or false, not {self.after_work!r}")
 
 
-class CallFaultBook:
-    """A platform's faults at work, with their counters: a fault that never landed proves nothing.
+class CallFaultBook(FaultBook[CallFault]):
+    """A platform's faults at work.
 
     Args:
         kernel: clock, streams and trace.
@@ -78,66 +72,22 @@ class CallFaultBook:
     def __init__(
         self, kernel: Kernel, entity: str, calls: Sequence[str], faults: Iterable[CallFault] = ()
     ) -> None:
-        self._kernel = kernel
-        self._entity = entity
         self._calls = tuple(calls)
-        faults = [self._known(spec) for spec in faults]
-        self._armed = list(arm_faults(faults, kernel.streams, entity))
-        self._met = {fault.name: 0 for fault in self._armed}
-        self._over: list[ArmedFault[CallFault]] = []
+        super().__init__(kernel, entity, "webapi.fault", [self._known(spec) for spec in faults])
 
     def _known(self, spec: CallFault) -> CallFault:
         for name in spec.at:
-            if name not in self._calls:
-                raise FaultError(f"{spec.label}: at must be one of {', '.join(self._calls)}, not {name!r}")
+            need_one_of(spec.label, "at", name, self._calls)
         return spec
 
     def arm(self, spec: CallFault) -> None:
-        """Add a fault by hand.
-
-        Raises:
-            FaultError: it has no name, the name is taken, or it names a call that there is not.
-        """
-        if not spec.name or spec.name in self._met:
-            raise FaultError(f"a fault added by hand needs a name of its own, not {spec.name!r}")
-        (armed,) = arm_faults([self._known(spec)], self._kernel.streams, self._entity)
-        self._armed.append(armed)
-        self._met[armed.name] = 0
-
-    def disarm(self, name: str) -> None:
-        """Take a fault away; its counters stay.
-
-        Raises:
-            KeyError: there is none of this name at work.
-        """
-        for number, fault in enumerate(self._armed):
-            if fault.name == name:
-                self._over.append(self._armed.pop(number))
-                return
-        raise KeyError(name)
+        """See `FaultBook.arm`; a call that there is not is refused as well."""
+        super().arm(self._known(spec))
 
     def draw(self, kind: CallFaultKind, call: str) -> CallFault | None:
         """The first fault of a kind that strikes this call, counted as landed and traced; or None."""
-        now_us = self._kernel.now_us
-        for fault in self._armed:
-            spec = fault.spec
-            if spec.kind != kind or (spec.at and call not in spec.at) or not fault.is_active(now_us):
-                continue
-            self._met[fault.name] += 1
-            if self._met[fault.name] > spec.skip and fault.strikes(now_us):
-                fault.land()
-                self._emit(fault, call)
-                return spec
-        return None
-
-    def _emit(self, fault: ArmedFault[CallFault], call: str) -> None:
-        self._kernel.trace.emit(
-            "webapi.fault", self._entity, fault=fault.name, what=fault.spec.kind, call=call
-        )
-
-    def report(self) -> dict[str, dict[str, Any]]:
-        """``{name: {"met": occasions, "landed": hits}}``, those taken away included."""
-        return {
-            fault.name: {"met": self._met[fault.name], "landed": fault.landed}
-            for fault in [*self._armed, *self._over]
-        }
+        fault = self.first(kind, lambda spec: not spec.at or call in spec.at)
+        if fault is None:
+            return None
+        self.land(fault, call=call)
+        return fault.spec
