@@ -173,6 +173,12 @@ orders = Table(
     _str("out_trade_no", 32, null=True),
     _str("sale_id", 40, null=True),
     Column("title", Text, nullable=True),
+    # Paid out of points, coupon and balance; the rest of paid_fen went through a gateway.
+    Column("parts_fen", BigInteger, nullable=False, server_default="0"),
+    # contract: debit it when the pump has finished
+    _str("pay_by", 16, null=True),
+    # A word for the phone, such as contract_debit_failed.
+    _str("notice", 40, null=True),
     _int("created_us"),
     _int("updated_us"),
     UniqueConstraint("openid", "client_token"),
@@ -191,6 +197,14 @@ payments = Table(
     _str("state", 16),
     # 1 while OPEN, else NULL: an order never has two payments that could both be paid.
     Column("is_open", Integer, nullable=True),
+    # The way it goes: a name of `reference.backend.channels`.
+    Column("channel", String(24), nullable=False, server_default="wechatpay"),
+    # 0 while it is certain that no gateway has heard of it (nothing could be sent); NULL: assume it has.
+    Column("sent", Integer, nullable=True),
+    # 1 once its end was asked for at a gateway where that may undo a payment: a notice alone proves nothing any more.
+    Column("ending", Integer, nullable=True),
+    # What the payer needs, as JSON, where it is not a prepay_id.
+    Column("handle", Text, nullable=True),
     _str("prepay_id", 64, null=True),
     _int("prepay_us", null=True),
     _str("transaction_id", 32, null=True),
