@@ -147,8 +147,8 @@ _CHECKS = (
         "MUST",
         "After the faults heal, everything settles in time",
         "Safety must hold throughout; liveness is owed once the faults have healed. Each delivery must be in the "
-        "ledger and paid, and each requested invoice issued, within the limit after the last fault healed or after "
-        "the delivery, whichever is later. Sales whose driver left without paying are counted and shown apart.",
+        "ledger and paid, and each requested invoice issued, by the time that no fault has been active for the limit on "
+        "end since the delivery. Sales whose driver left without paying are counted and shown apart.",
         {"settle_us": 120_000_000},
     ),
     CheckInfo(

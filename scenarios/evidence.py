@@ -76,7 +76,7 @@ class Segment(Part):
 
 
 class FaultLine(Part):
-    """A fault as it was planned and as it landed."""
+    """A fault as it was planned, as it landed, and how long those waited who came while it was active."""
 
     name: str
     target: str
@@ -84,6 +84,14 @@ class FaultLine(Part):
     at_us: int
     healed_us: int | None
     landed: int
+    deliveries: int = 0
+    """Deliveries that ended in its window, those left unpaid on purpose and tests not counted."""
+    slowest_settled_us: int | None = None
+    """Of those, the longest from the end of a delivery to its settlement; None if there was none."""
+    invoices: int = 0
+    """Invoices asked for in its window."""
+    slowest_invoice_us: int | None = None
+    """Of those, the longest from the wish to the issued invoice; None if there was none."""
 
 
 class TimelineStep(Part):

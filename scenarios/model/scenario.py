@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -120,6 +120,9 @@ class Scenario(Part):
     """Deliveries whose fuel goes back into its tank."""
     settle_s: Annotated[int, Field(ge=0, le=86_400)] = 300
     """How long the run goes on after the last arrival and the last fault, for everything to settle."""
+    idle_polls: Literal["both", "left_out"] = "both"
+    """``both``: the virtual run is played with every poll and again without those that change nothing, and the two are
+    compared. ``left_out``: only the latter, for runs of days."""
     replications: Annotated[int, Field(ge=0, le=1_000)] = 0
     """More virtual runs with seeds derived from the run's: their latencies are pooled, and each must be as safe."""
     checks: Annotated[tuple[Check, ...], Field(min_length=1)]
@@ -156,6 +159,9 @@ class Scenario(Part):
         for number, slug in enumerate(slugs):
             if slug in slugs[:number]:
                 yield ("checks", number), f"check {slug!r} is listed twice"
+            if slug == "harness.idle-polls" and self.idle_polls == "left_out":
+                problem = "compares two runs, but idle_polls is 'left_out': there is only one"
+                yield ("checks", number), f"check {slug!r} {problem}"
 
     def _fault_problems(self) -> Iterator[tuple[Place, str]]:
         lines = {line.name for line in self.station.lines}
@@ -186,10 +192,11 @@ class Scenario(Part):
             if isinstance(fault, HttpFault):
                 for where, problem in self._route_problems(fault):
                     yield ("faults", number, where), f"faults[{number}] {problem}"
-            if fault.at_s >= self.demand.duration_s + self.settle_s:
+            if fault.last_at_s >= self.demand.duration_s + self.settle_s:
+                again = "" if fault.repeat is None else "for the last time "
                 yield (
-                    ("faults", number, "at_s"),
-                    f"faults[{number}] sets in at {fault.at_s} s, after the run has ended",
+                    ("faults", number, "at_s" if fault.repeat is None else "repeat"),
+                    f"faults[{number}] sets in {again}at {fault.last_at_s} s, after the run has ended",
                 )
 
     def _route_problems(self, fault: HttpFault) -> Iterator[tuple[str, str]]:

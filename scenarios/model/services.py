@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,7 @@ __all__ = [
     "HttpFault",
     "NetworkLegs",
     "PrinterFault",
+    "Repeat",
     "Services",
     "Swarm",
     "TaxFault",
@@ -59,11 +60,41 @@ class BackendSetup(Part):
     wall_storage: Literal["postgres", "sqlite"] = "postgres"
 
 
+class Repeat(Part):
+    """A fault that comes again: each noon, each shift."""
+
+    every_s: Annotated[int, Field(ge=1, le=31 * 86_400)]
+    """From one onset to the next."""
+    times: Annotated[int, Field(ge=2, le=1_000)]
+    """How often it comes in all, the first time included."""
+
+
 class _Window(Part):
     at_s: _Second
     """When the fault sets in, seconds after the start of the run."""
     for_s: _Second = 0
     """How long it lasts; 0 is a single moment."""
+    repeat: Repeat | None = None
+    """Again, and how often; each onset is a fault of its own, which has to land."""
+
+    @model_validator(mode="after")
+    def _heals_before_it_returns(self) -> Self:
+        if self.repeat is not None and self.for_s >= self.repeat.every_s:
+            problem = f"every_s ({self.repeat.every_s}) has to be more than for_s ({self.for_s}): a fault heals before it returns"
+            raise Impossible([(("repeat", "every_s"), problem)])
+        return self
+
+    @property
+    def last_at_s(self) -> int:
+        """When it sets in for the last time."""
+        return self.at_s if self.repeat is None else self.at_s + (self.repeat.times - 1) * self.repeat.every_s
+
+    def each(self) -> tuple[Self, ...]:
+        """Each onset as a fault that comes once."""
+        if self.repeat is None:
+            return (self,)
+        onsets = range(self.at_s, self.last_at_s + 1, self.repeat.every_s)
+        return tuple(self.model_copy(update={"at_s": at_s, "repeat": None}) for at_s in onsets)
 
 
 WireKind = Literal[

@@ -171,14 +171,22 @@ def _shifts(run: ClockRun) -> list[str]:
 def _faults(run: ClockRun) -> list[str]:
     if not run.faults:
         return []
+
+    def waited(count: int, slowest_us: int | None) -> list[str]:
+        return [f"{count:,}", "" if slowest_us is None else _duration(slowest_us)]
+
     rows = [
         [f.name, f.target, f.kind.replace("_", " "), _duration(f.at_us), "never" if f.healed_us is None else _duration(f.healed_us),
-         f"{f.landed:,}" if f.landed else "never landed"]
+         f"{f.landed:,}" if f.landed else "never landed",
+         *waited(f.deliveries, f.slowest_settled_us), *waited(f.invoices, f.slowest_invoice_us)]
         for f in run.faults
     ]  # fmt: skip
+    head = ["fault", "target", "kind", "from", "healed", "hits", "deliveries", "slowest paid", "invoices", "slowest issued"]  # fmt: skip
     return [
         "<h3>Faults</h3>",
-        _table(["fault", "target", "kind", "from", "healed", "hits"], rows, numeric=False),
+        '<p class="note">Deliveries that ended and invoices that were asked for while the fault was active, and how long the '
+        "slowest of them took. Several faults may be active at once.</p>",
+        _table(head, rows, numeric=False),
     ]
 
 

@@ -57,8 +57,8 @@ def replay(folder: Path, progress: Progress) -> ReplayOutcome:
         run = run_once(
             loaded.scenario,
             document.seed,
-            skip_idle_polls=False,
-            on_progress=lambda share: progress.stage("virtual time, every poll", share),
+            skip_idle_polls=loaded.scenario.idle_polls == "left_out",
+            on_progress=lambda share: progress.stage("virtual time again", share),
         )
     except KernelError as error:
         raise RunFailed(f"the harness broke: {error}", ExitCode.HARNESS_ERROR) from error

@@ -20,7 +20,6 @@ from scenarios.evidence import (
     CurveLine,
     EvidenceError,
     EvidenceFolder,
-    FaultLine,
     Floor,
     RunDocument,
     ShiftLine,
@@ -36,6 +35,7 @@ from scenarios.oracles import ORACLES
 from scenarios.record import Replication, RunRecord
 from scenarios.report import render_report
 from scenarios.runner.api import Progress, RunFailed, RunOptions, RunOutcome
+from scenarios.runner.fault_toll import fault_lines
 from scenarios.runner.timeline import pick_car, timeline
 from scenarios.runner.virtual import FarmResult, VirtualRun, farm_out, run_virtual
 from scenarios.statistics import minimum_samples
@@ -202,17 +202,14 @@ def _pooled(record: RunRecord, replications: tuple[Replication, ...]) -> RunReco
 def _virtual(
     scenario: Scenario, seed: str, folder: Path, progress: Progress
 ) -> tuple[_Judged, list[CurveLine]]:
-    full, skipped = run_virtual(scenario, seed, folder, progress.stage)
+    run, skipped = run_virtual(scenario, seed, folder, progress.stage)
     farm = farm_out(scenario, seed, progress.stage, workers=max(1, len(os.sched_getaffinity(0))))
-    record = _pooled(full.record, farm.replications)
+    record = _pooled(run.record, farm.replications)
     results, notes = _judge(scenario, record, lambda slug: slug not in _MEASURED_ONLY)
-    hour_s = full.duration_us / 1_000_000
-    figures: dict[str, object] = {
-        "virtual time, every poll": f"{hour_s:,.0f} s in {full.cpu_s:.1f} s of one core ({hour_s / full.cpu_s:,.0f} x)",
-        "virtual time, idle polls skipped": (
-            f"{hour_s:,.0f} s in {skipped.cpu_s:.1f} s of one core ({hour_s / skipped.cpu_s:,.0f} x)"
-        ),
-    }
+    figures: dict[str, object] = {}
+    if skipped is not None:
+        figures["virtual time, every poll"] = _speed(run)
+    figures["virtual time, idle polls skipped"] = _speed(skipped or run)
     notes = [f"{name}: {value}" for name, value in figures.items()] + notes
     notes.append(
         "Times of this part are modelled: protocols, queues and stated service times, not this machine's speed."
@@ -223,31 +220,22 @@ def _virtual(
         )
     clock_run = ClockRun(
         clock="virtual",
-        duration_us=full.duration_us,
-        trace_sha256=full.trace_hash,
+        duration_us=run.duration_us,
+        trace_sha256=run.trace_hash,
         verdict=worst(result.verdict for result in results),
         checks=check_lines(results),
         latencies=segments(record.latencies_us),
-        faults=_faults(record),
-        floor=_floor(full),
+        faults=fault_lines(record),
+        floor=_floor(run),
         shifts=_shifts(record),
         notes=notes,
     )
     return _Judged(clock_run, results, record.latencies_us, figures), _curve_lines(farm)
 
 
-def _faults(record: RunRecord) -> list[FaultLine]:
-    return [
-        FaultLine(
-            name=fault.name,
-            target=fault.target,
-            kind=fault.kind,
-            at_us=fault.at_us,
-            healed_us=fault.healed_us,
-            landed=fault.landed,
-        )
-        for fault in record.faults
-    ]
+def _speed(run: VirtualRun) -> str:
+    virtual_s = run.duration_us / 1_000_000
+    return f"{virtual_s:,.0f} s in {run.cpu_s:.1f} s of one core ({virtual_s / run.cpu_s:,.0f} x)"
 
 
 def _shifts(record: RunRecord) -> list[ShiftLine]:
@@ -342,7 +330,7 @@ def _measured(
         verdict=worst(result.verdict for result in results),
         checks=check_lines(results),
         latencies=segments(record.latencies_us),
-        faults=_faults(record),
+        faults=fault_lines(record),
         notes=notes,
     )
     return _Judged(clock_run, results, record.latencies_us, dict(measured.figures)), dict(

@@ -39,6 +39,8 @@ SAFETY_CHECKS: Final = (
 )
 """What every replication must hold as well, whatever its latencies."""
 
+_SKIPPED: Final = "virtual time, idle polls skipped"
+
 
 @dataclass(frozen=True, slots=True)
 class VirtualRun:
@@ -132,28 +134,29 @@ def run_virtual(
     seed: str,
     folder: Path,
     progress: Callable[[str, float], None],
-) -> tuple[VirtualRun, VirtualRun]:
-    """The hour with every poll, traced and captured below ``folder``, and the hour with idle polls skipped.
+) -> tuple[VirtualRun, VirtualRun | None]:
+    """The run, traced and captured below ``folder``; and the same without idle polls, if the scenario plays both.
 
     The first one's record carries what differs between the two.
     """
+    both = scenario.idle_polls == "both"
+    stage = "virtual time, every poll" if both else _SKIPPED
     with (folder / "events.ndjson").open("w", encoding="utf-8") as events:
-        full = run_once(
+        run = run_once(
             scenario,
             seed,
-            skip_idle_polls=False,
+            skip_idle_polls=not both,
             events=events,
             captures=folder / "captures",
-            on_progress=lambda share: progress("virtual time, every poll", share),
+            on_progress=lambda share: progress(stage, share),
         )
+    if not both:
+        return run, None
     skipped = run_once(
-        scenario,
-        seed,
-        skip_idle_polls=True,
-        on_progress=lambda share: progress("virtual time, idle polls skipped", share),
+        scenario, seed, skip_idle_polls=True, on_progress=lambda share: progress(_SKIPPED, share)
     )
     return replace(
-        full, record=replace(full.record, twin_differences=_differences(full.record, skipped.record))
+        run, record=replace(run.record, twin_differences=_differences(run.record, skipped.record))
     ), skipped
 
 

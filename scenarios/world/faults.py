@@ -209,7 +209,7 @@ def frames_on(line: Line) -> str:
 
 def plan_faults(scenario: Scenario, seed: str | int) -> FaultPlan:
     """The schedule of the file and, if it has one, the swarm that the seed draws."""
-    specs = [*scenario.faults]
+    specs = [one for fault in scenario.faults for one in fault.each()]
     if scenario.swarm is not None:
         specs += _draw_swarm(scenario, scenario.swarm, random.Random(f"{seed}/swarm/faults"))
     plan = FaultPlan()
