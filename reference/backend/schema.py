@@ -240,22 +240,33 @@ invoices = Table(
     "invoices",
     metadata,
     Column("fapiao_apply_id", String(40), primary_key=True),
-    _str("sale_id", 40),
+    # Of an invoice about one sale; which fen of which sales it uses stands in `invoice_uses`.
+    _str("sale_id", 40, null=True),
     _str("order_id", 40, null=True),
     _str("station", 16),
-    # issuing -> issued | failed
+    # The tax platform that it was handed in to; another in the settings later changes nothing about it.
+    Column("platform", String(16), nullable=False, server_default="wechat"),
+    # issuing -> issued | failed; issued -> reversing -> reversed
     _str("state", 16),
+    # What it waits for in the queue: login, face, stock, credit, access; null while nothing keeps it.
+    _str("waits", 16, null=True),
     _str("fapiao_id", 40),
     _int("attempt"),
+    # The try that was handed in last.
+    Column("sent", BigInteger, nullable=False, server_default="1"),
     _int("amount_fen"),
     _int("volume_ml"),
     _str("number", 20, null=True),
+    # Taken back by red letters so far.
+    Column("red_fen", BigInteger, nullable=False, server_default="0"),
+    # Empty JSON once it was deleted at the customer's wish.
     Column("title", Text, nullable=False),
+    Column("erase", Integer, nullable=True),
     Column("reason", Text, nullable=True),
     _int("requested_us"),
     _int("issued_us", null=True),
-    UniqueConstraint("sale_id"),
     Index("ix_invoices_order_id", "order_id"),
+    Index("ix_invoices_waits", "platform", "waits", "requested_us"),
 )
 
 outbox = Table(

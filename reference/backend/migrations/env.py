@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from reference.backend import member_schema  # noqa: F401 - its tables are part of the schema
+from reference.backend import invoice_schema, member_schema  # noqa: F401 - their tables are part of the schema
 from reference.backend.schema import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
