@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 from reference.backend.api import admin_routes, notify_routes, phone_routes, site_routes
 from reference.backend.api.admin import health_routes
 from reference.backend.api.ahead import Application, LivePosts, SiteAhead
+from reference.backend.api.refunds import refund_routes
 from reference.backend.api.shifts import shift_routes
 from reference.backend.api.tanks import tank_routes
 from reference.backend.callbacks import Callbacks
@@ -170,6 +171,7 @@ def _application(core: Core, sessions: Sessions) -> FastAPI:
         phone_routes(core, sessions),
         notify_routes(core, Callbacks(core)),
         admin_routes(core, sessions),
+        refund_routes(core, sessions),
         health_routes(core),
     ):
         app.router.routes.extend(router.routes)

@@ -117,8 +117,8 @@ async def _follow_ups(tx: Transaction, all_orders: Any, all_payments: Any, found
     for row in all_payments:
         if row.state == "OPEN" and f"payment.query/{row.out_trade_no}" not in tasks:
             found.append(f"payment {row.out_trade_no} is open and nobody will ask about it")
-    for row in await tx.rows(select(refunds.c.out_refund_no)):
-        if f"refund.send/{row.out_refund_no}" not in tasks:
+    for row in await tx.rows(select(refunds.c.out_refund_no, refunds.c.state)):
+        if row.state == "PENDING" and f"refund.send/{row.out_refund_no}" not in tasks:
             found.append(f"refund {row.out_refund_no} has no task")
     invoiced = {row.order_id for row in await tx.rows(select(invoices.c.order_id))}
     for row in await tx.rows(select(invoices.c.fapiao_apply_id)):

@@ -227,8 +227,12 @@ refunds = Table(
     _str("reason", 32),
     _int("amount_fen"),
     _int("total_fen"),
-    # PENDING -> PROCESSING -> SUCCESS | CLOSED | ABNORMAL
+    # PENDING -> PROCESSING -> SUCCESS | CLOSED | ABNORMAL; HELD: only a person can help (`held` says why)
     _str("state", 16),
+    _str("held", 16, null=True),
+    # 2 and more: again, under a new number, because the gateway closed the one before.
+    Column("attempt", BigInteger, nullable=False, server_default="1"),
+    _int("sent_us", null=True),
     _str("refund_id", 40, null=True),
     _int("created_us"),
     _int("updated_us"),

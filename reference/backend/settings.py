@@ -31,11 +31,16 @@ class BackendSettings(BaseModel):
         merchant: keys of the merchant at WeChat Pay (`merchant_file` names a file with them instead).
         pay_url, wechat_url: where the gateway and the mini-program platform answer.
         notify_url: where this service is reached from the gateway, without a path.
+        busy_qps: calls a second, at most, to a gateway that answers 429 or 5xx, until it answers well again.
         call_timeout_s: how long a call to the gateway may take. After that its outcome is unknown.
         query_schedule_s: waits before each query of an unanswered payment; the last one repeats. The first is at most
             60 s, as the platform's advice for a missing notice is (WeChat Pay, payment-notice page).
         order_ttl_s: an order that nobody pays is closed after this, and its sale is free for the cashier.
         bind_window_s: a scanned code finds a finished, unpaid sale that is at most this old.
+        refund_schedule_s: waits before each query of an accepted refund, counted from its sending.
+        refund_tries: how often a refund that the gateway closes is asked for, under a new number each time.
+        refund_calls_per_s, refund_errors_per_s: the platform's limits on refund calls of one merchant, when all is well
+            and while calls fail (WXDOC refund page: 150 and 6).
         invoice_schedule_s: waits before each query of an invoice that the platform has accepted.
         invoice_tries: with a new `fapiao_id` each, for one application (WXDOC 4016760559: at most 4).
         stock_stale_s: stock that is older is shown as stale.
@@ -60,11 +65,15 @@ class BackendSettings(BaseModel):
     wechat_url: str = "https://api.weixin.qq.com"
     notify_url: str = "https://backend.station"
     call_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+    busy_qps: Annotated[float, Field(gt=0, le=100)] = 4.0
     session_ttl_s: Annotated[int, Field(ge=60)] = 7 * 86_400
     query_schedule_s: Annotated[tuple[int, ...], Field(min_length=1)] = (15, 15, 30, 60, 180, 600, 1800)
     order_ttl_s: Annotated[int, Field(ge=30)] = 900
     bind_window_s: Annotated[int, Field(ge=60)] = 1800
     refund_schedule_s: Annotated[tuple[int, ...], Field(min_length=1)] = (60, 60, 180, 600, 1800)
+    refund_tries: Annotated[int, Field(ge=1, le=10)] = 3
+    refund_calls_per_s: Annotated[int, Field(ge=1, le=10_000)] = 150
+    refund_errors_per_s: Annotated[int, Field(ge=1, le=10_000)] = 6
     invoice_schedule_s: Annotated[tuple[float, ...], Field(min_length=1)] = (2, 3, 5, 10, 30, 60, 300)
     invoice_tries: Annotated[int, Field(ge=1, le=4)] = 4
     stock_stale_s: Annotated[int, Field(ge=1)] = 60

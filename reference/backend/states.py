@@ -15,7 +15,8 @@ MOVES: Final[dict[str, frozenset[str]]] = {
     "PAYING": frozenset({"PAID", "PAYABLE", "CREATED", "CANCELLED", "CLOSED"}),
     # The end for postpay; for prepay the nozzle is now authorised.
     "PAID": frozenset({"AUTHORISED", "FUELLING", "COMPLETED", "REFUNDING"}),
-    "COMPLETED": frozenset(),
+    # An operator may give back more, also of what is over.
+    "COMPLETED": frozenset({"REFUNDING"}),
     "REFUNDING": frozenset({"REFUNDED", "COMPLETED"}),
     "REFUNDED": frozenset(),
     # Money that comes after the end is taken if it can be (the sale is still unpaid), else given back, once.

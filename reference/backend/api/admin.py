@@ -14,6 +14,7 @@ from reference.backend.core import Core
 from reference.backend.database import Transaction
 from reference.backend.errors import ApiError
 from reference.backend.models import AdminPage, Correction, Health
+from reference.backend.refund_schema import refund_requests
 from reference.backend.schema import (
     alarms,
     invoices,
@@ -38,6 +39,7 @@ _ORDERED = {
     "payments": (payments, (payments.c.created_us, payments.c.out_trade_no)),
     "invoices": (invoices, (invoices.c.requested_us, invoices.c.fapiao_apply_id)),
     "refunds": (refunds, (refunds.c.created_us, refunds.c.out_refund_no)),
+    "refund-requests": (refund_requests, (refund_requests.c.asked_us, refund_requests.c.out_refund_no)),
     "sales": (sales, (sales.c.ended_us, sales.c.sale_id)),
     "outbox": (outbox, (outbox.c.id,)),
     "alarms": (alarms, (alarms.c.id,)),

@@ -7,5 +7,5 @@ from __future__ import annotations
 
 __all__ = ["HEAD"]
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest revision; a store that has it is left alone."""

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from alembic import context
 
-from reference.backend import invoice_schema, member_schema  # noqa: F401 - their tables are part of the schema
+from reference.backend import (  # noqa: F401 - their tables are part of the schema
+    invoice_schema,
+    member_schema,
+    reconciliation_schema,
+    refund_schema,
+)
 from reference.backend.schema import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
