@@ -113,8 +113,10 @@ from protocols.wechatpay.validation import (
 )
 
 __all__ = [
+    "AUTH_CODE",
     "BEIJING",
     "CLOSE_FIELDS",
+    "CODEPAY_FIELDS",
     "MAX_SKEW_S",
     "NATIVE_FIELDS",
     "OUT_REFUND_NO",

@@ -29,11 +29,36 @@ class Endpoint(StrEnum):
     REFUND_QUERY = "refund-query"
     CERTIFICATES = "certificates"
     FAPIAO = "fapiao"
+    NATIVE = "native"
+    CODEPAY = "codepay"
+    REVERSE = "reverse"
+    CONTRACT = "contract"
+    DEBIT = "debit"
+    PARKING = "parking"
+    ABNORMAL_REFUND = "abnormal-refund"
+    TRADE_BILL = "trade-bill"
+    FUND_BILL = "fund-bill"
+    BILL_FILE = "bill-file"
+    COMBINE = "combine"
+    COMBINE_QUERY = "combine-query"
+    COMBINE_CLOSE = "combine-close"
 
     @property
     def is_trade(self) -> bool:
         """Whether the path is under ``/v3/pay/transactions``, where several refusals read differently (probed)."""
-        return self in {Endpoint.PREPAY, Endpoint.QUERY, Endpoint.CLOSE}
+        return self in _TRADE
+
+
+_TRADE = frozenset(
+    {
+        Endpoint.PREPAY,
+        Endpoint.NATIVE,
+        Endpoint.CODEPAY,
+        Endpoint.QUERY,
+        Endpoint.CLOSE,
+        Endpoint.REVERSE,
+    }
+)
 
 
 @dataclass(eq=False)
@@ -95,8 +120,11 @@ class RefusalRow:
     proof: str = "doc"
 
 
-_ORDER = (Endpoint.PREPAY, Endpoint.QUERY, Endpoint.CLOSE)
-_REFUND = (Endpoint.REFUND, Endpoint.REFUND_QUERY)
+_PREPAY = (Endpoint.PREPAY, Endpoint.NATIVE)
+_TOUCH = (Endpoint.QUERY, Endpoint.CLOSE, Endpoint.COMBINE_QUERY, Endpoint.COMBINE_CLOSE)
+_REFUND = (Endpoint.REFUND, Endpoint.REFUND_QUERY, Endpoint.ABNORMAL_REFUND)
+_BILL = (Endpoint.TRADE_BILL, Endpoint.FUND_BILL)
+_FRICTIONLESS = (Endpoint.CONTRACT, Endpoint.DEBIT, Endpoint.PARKING)
 
 
 def _rows(
@@ -112,15 +140,16 @@ REFUSALS: tuple[RefusalRow, ...] = (
     *_rows(Endpoint, "FREQUENCY_LIMITED", 429, "请求频率过高，请降低频率后重试"),
     *_rows(Endpoint, "SYSTEM_ERROR", 500, "系统异常，请用相同参数重新调用"),
     *_rows(Endpoint, "SERVICE_UNAVAILABLE", 503, "服务不可用，请稍后重试"),
-    RefusalRow(Endpoint.PREPAY, "APPID_MCHID_NOT_MATCH", 400, "appid和mch_id不匹配"),
-    *_rows(_ORDER, "MCH_NOT_EXISTS", 400, "商户号不存在"),
+    *_rows(_PREPAY, "APPID_MCHID_NOT_MATCH", 400, "appid和mch_id不匹配"),
+    *_rows((*_PREPAY, Endpoint.QUERY, Endpoint.CLOSE), "MCH_NOT_EXISTS", 400, "商户号不存在"),
     *_rows(_REFUND, "MCH_NOT_EXISTS", 404, "商户号不存在"),
-    RefusalRow(Endpoint.PREPAY, "NO_AUTH", 403, "商户无权限"),
-    RefusalRow(Endpoint.PREPAY, "OUT_TRADE_NO_USED", 403, "商户订单号重复"),
-    *_rows((Endpoint.QUERY, Endpoint.CLOSE), "RULE_LIMIT", 403, "业务规则限制"),
-    *_rows((Endpoint.QUERY, Endpoint.CLOSE), "TRADE_ERROR", 403, "交易错误"),
+    *_rows(_PREPAY, "NO_AUTH", 403, "商户无权限"),
+    *_rows(_PREPAY, "OUT_TRADE_NO_USED", 403, "商户订单号重复"),
+    *_rows(_TOUCH, "RULE_LIMIT", 403, "业务规则限制"),
+    *_rows(_TOUCH, "TRADE_ERROR", 403, "交易错误"),
     RefusalRow(Endpoint.QUERY, "ORDER_NOT_EXIST", 404, "订单不存在"),
     RefusalRow(Endpoint.CLOSE, "ORDER_NOT_EXIST", 404, "订单不存在", "unproven"),
+    RefusalRow(Endpoint.NATIVE, "ORDER_CLOSED", 400, "订单已关闭"),
     RefusalRow(Endpoint.PREPAY, "ORDER_CLOSED", 400, "订单已关闭", "unproven"),
     RefusalRow(Endpoint.CLOSE, "ORDER_CLOSED", 400, "订单已关闭", "unproven"),
     *_rows(_REFUND, "NOT_ENOUGH", 403, "基本账户余额不足，请充值后重新发起"),
@@ -133,6 +162,44 @@ REFUSALS: tuple[RefusalRow, ...] = (
         "RESOURCE_NOT_EXISTS",
         404,
         "无可用的平台证书，请在商户平台-API安全申请使用微信支付公钥。",
+    ),
+    # Pay codes: no public table of the v3 page; names and texts are those of v2 (WXDOC v2 4011937125), statuses a guess.
+    RefusalRow(
+        Endpoint.CODEPAY, "AUTH_CODE_INVALID", 400, "101 每个二维码仅限使用一次，请刷新再试", "unproven"
+    ),
+    RefusalRow(Endpoint.CODEPAY, "AUTHCODEEXPIRE", 400, "101 付款码已过期，请退出重试", "unproven"),
+    RefusalRow(
+        Endpoint.CODEPAY, "NOTENOUGH", 403, "用户帐号余额不足，请用户充值或更换支付卡后再支付", "unproven"
+    ),
+    RefusalRow(Endpoint.CODEPAY, "BANKERROR", 500, "银行系统异常，请立即查询订单结果", "unproven"),
+    RefusalRow(Endpoint.CODEPAY, "TRADE_ERROR", 403, "交易错误", "unproven"),
+    RefusalRow(Endpoint.CODEPAY, "ORDERREVERSED", 400, "当前订单已经被撤销", "unproven"),
+    RefusalRow(Endpoint.REVERSE, "USERPAYING", 403, "正在支付中不能发起撤销", "unproven"),
+    RefusalRow(Endpoint.REVERSE, "REVERSE_EXPIRE", 403, "订单超过7天，不能撤销", "unproven"),
+    RefusalRow(Endpoint.REVERSE, "ORDER_NOT_EXIST", 404, "订单不存在", "unproven"),
+    RefusalRow(Endpoint.REVERSE, "TRADE_ERROR", 403, "订单的支付场景不支持该请求", "unproven"),
+    *_rows((Endpoint.CODEPAY, Endpoint.COMBINE), "NO_AUTH", 403, "商户无权限", "unproven"),
+    *_rows((Endpoint.CODEPAY, Endpoint.COMBINE), "OUT_TRADE_NO_USED", 403, "商户订单号重复", "unproven"),
+    *_rows(
+        (Endpoint.CODEPAY, Endpoint.REVERSE, Endpoint.COMBINE, *_FRICTIONLESS),
+        "APPID_MCHID_NOT_MATCH",
+        400,
+        "appid和mch_id不匹配",
+        "unproven",
+    ),
+    # Contracts: the pages' tables are not public.
+    *_rows(_FRICTIONLESS, "NO_AUTH", 403, "商户无权限", "unproven"),
+    *_rows(_FRICTIONLESS, "RESOURCE_NOT_EXISTS", 404, "协议不存在", "unproven"),
+    *_rows((Endpoint.DEBIT, Endpoint.PARKING), "RULE_LIMIT", 403, "扣款金额超过限额", "unproven"),
+    *_rows((Endpoint.DEBIT, Endpoint.PARKING), "OUT_TRADE_NO_USED", 403, "商户订单号重复", "unproven"),
+    *_rows((Endpoint.DEBIT, Endpoint.PARKING), "ORDER_CLOSED", 400, "订单已关闭", "unproven"),
+    RefusalRow(Endpoint.PARKING, "ORDER_NOT_EXIST", 404, "订单不存在", "unproven"),
+    *_rows(_BILL, "NO_STATEMENT_EXIST", 400, "账单文件不存在"),
+    *_rows(_BILL, "STATEMENT_CREATING", 400, "账单生成中"),
+    RefusalRow(Endpoint.BILL_FILE, "NO_AUTH", 403, "下载账单的商户号与申请账单的商户号不一致"),
+    RefusalRow(Endpoint.COMBINE, "ORDER_CLOSED", 400, "订单已关闭", "unproven"),
+    *_rows(
+        (Endpoint.COMBINE_QUERY, Endpoint.COMBINE_CLOSE), "ORDER_NOT_EXIST", 404, "订单不存在", "unproven"
     ),
 )
 """(endpoint, code) → status, from the API pages (WXDOC, WX-OAPI); texts are defaults and may change at any time."""

@@ -24,7 +24,11 @@ __all__ = [
 
 
 class TradeState(StrEnum):
-    """``trade_state`` of an order (WX-OAPI). The last three belong to pay codes only."""
+    """``trade_state`` of an order (WX-OAPI).
+
+    USERPAYING, PAYERROR and REVOKED belong to pay codes; ACCEPTED and PAY_FAIL to debits by contract or plate, where
+    only the parking pages publish them (for entrusted debits they are *unproven*).
+    """
 
     NOTPAY = "NOTPAY"
     SUCCESS = "SUCCESS"
@@ -33,6 +37,8 @@ class TradeState(StrEnum):
     USERPAYING = "USERPAYING"
     PAYERROR = "PAYERROR"
     REVOKED = "REVOKED"
+    ACCEPTED = "ACCEPTED"
+    PAY_FAIL = "PAY_FAIL"
 
 
 class TradeEvent(StrEnum):
@@ -44,6 +50,8 @@ class TradeEvent(StrEnum):
     REFUND = "refund"
     FAIL = "fail"
     REVERSE = "reverse"
+    ASK = "ask"
+    ACCEPT = "accept"
 
 
 class RefundState(StrEnum):
@@ -61,6 +69,7 @@ class RefundEvent(StrEnum):
     SETTLE = "settle"
     CLOSE = "close"
     BOUNCE = "bounce"
+    APPLY = "apply"
 
 
 class IllegalMoveError(LocalProtocolError):
@@ -72,15 +81,26 @@ TRADE_MOVES: Final = MappingProxyType(
         (TradeState.NOTPAY, TradeEvent.PAY): TradeState.SUCCESS,
         (TradeState.NOTPAY, TradeEvent.CLOSE): TradeState.CLOSED,
         (TradeState.NOTPAY, TradeEvent.EXPIRE): TradeState.CLOSED,
+        (TradeState.NOTPAY, TradeEvent.ASK): TradeState.USERPAYING,
+        (TradeState.NOTPAY, TradeEvent.FAIL): TradeState.PAYERROR,
+        (TradeState.NOTPAY, TradeEvent.ACCEPT): TradeState.ACCEPTED,
         (TradeState.USERPAYING, TradeEvent.PAY): TradeState.SUCCESS,
         (TradeState.USERPAYING, TradeEvent.FAIL): TradeState.PAYERROR,
         (TradeState.USERPAYING, TradeEvent.REVERSE): TradeState.REVOKED,
+        (TradeState.USERPAYING, TradeEvent.EXPIRE): TradeState.REVOKED,
+        (TradeState.ACCEPTED, TradeEvent.PAY): TradeState.SUCCESS,
+        (TradeState.ACCEPTED, TradeEvent.FAIL): TradeState.PAY_FAIL,
+        (TradeState.PAY_FAIL, TradeEvent.ACCEPT): TradeState.ACCEPTED,
+        (TradeState.PAY_FAIL, TradeEvent.CLOSE): TradeState.CLOSED,
         (TradeState.SUCCESS, TradeEvent.REFUND): TradeState.REFUND,
         (TradeState.SUCCESS, TradeEvent.REVERSE): TradeState.REVOKED,
         (TradeState.REFUND, TradeEvent.REFUND): TradeState.REFUND,
     }
 )
-"""Legal moves of an order (WX-OAPI, WX-GO). Nothing leaves CLOSED or REVOKED: unproven, but no source shows a way out."""
+"""Legal moves of an order (WX-OAPI, WX-GO). Nothing leaves CLOSED or REVOKED: unproven, but no source shows a way out.
+
+ASK is the password box of a pay code; its box is shut from outside after 45 seconds (EXPIRE). A debit that failed may be
+asked for again under its own number (ACCEPT)."""
 
 REFUND_MOVES: Final = MappingProxyType(
     {
@@ -88,9 +108,11 @@ REFUND_MOVES: Final = MappingProxyType(
         (RefundState.PROCESSING, RefundEvent.CLOSE): RefundState.CLOSED,
         (RefundState.PROCESSING, RefundEvent.BOUNCE): RefundState.ABNORMAL,
         (RefundState.ABNORMAL, RefundEvent.SETTLE): RefundState.SUCCESS,
+        (RefundState.ABNORMAL, RefundEvent.APPLY): RefundState.PROCESSING,
     }
 )
-"""Legal moves of a refund. ABNORMAL (the payer's card is gone) is settled by the abnormal-refund call."""
+"""Legal moves of a refund. ABNORMAL (the payer's card is gone) goes on by the abnormal-refund call (APPLY), or is
+settled by hand in the merchant's console."""
 
 TRADE_STATE_TEXT: Final = MappingProxyType(
     {
@@ -101,6 +123,8 @@ TRADE_STATE_TEXT: Final = MappingProxyType(
         TradeState.USERPAYING: "用户支付中",
         TradeState.PAYERROR: "支付失败",
         TradeState.REVOKED: "订单已撤销",
+        TradeState.ACCEPTED: "已受理，等待扣款",
+        TradeState.PAY_FAIL: "支付失败，请重新下单支付",
     }
 )
 """``trade_state_desc``: for people; never branch on it."""

@@ -12,11 +12,15 @@ import msgspec
 from protocols.wechatpay.errors import ApiError
 
 __all__ = [
+    "AUTH_CODE",
     "CLOSE_FIELDS",
+    "CODEPAY_FIELDS",
+    "NATIVE_FIELDS",
     "OUT_REFUND_NO",
     "OUT_TRADE_NO",
     "PREPAY_FIELDS",
     "REFUND_FIELDS",
+    "REVERSE_FIELDS",
     "Field",
     "parse_body",
     "validate",
@@ -26,6 +30,8 @@ OUT_TRADE_NO = re.compile(r"[0-9A-Za-z_\-|*]{6,32}")
 """Merchant order number: 6 to 32 digits, letters, ``_ - | *`` (WX-OAPI)."""
 OUT_REFUND_NO = re.compile(r"[0-9A-Za-z_\-|*@]{1,64}")
 """Merchant refund number: at most 64 digits, letters, ``_ - | * @`` (WX-OAPI)."""
+AUTH_CODE = re.compile(r"1[0-5][0-9]{16}")
+"""What a payer's phone shows at the pump: 18 digits beginning with 10 to 15 (WXDOC v2 4011937125)."""
 _NOTIFY_URL = re.compile(r"https://[^\s?#]+")
 _MAX_FEN = 10_000_000_000  # 100 million yuan: a bound of this package, far above any order; the platform's is not published
 _MAX_BODY_BYTES = 64 * 1024  # a prepay with a long goods list is a few kilobytes
@@ -54,27 +60,69 @@ class Field:
     pattern: re.Pattern[str] | None = None
 
 
-PREPAY_FIELDS: tuple[Field, ...] = (
+_ORDER = (
     Field("/appid", "应用ID", required=True, high=32),
     Field("/mchid", "直连商户号", required=True, high=32),
     Field("/description", "商品描述", required=True, high=127),
     Field("/out_trade_no", "商户订单号", required=True, low=6, high=32, pattern=OUT_TRADE_NO),
-    Field("/notify_url", "通知地址", required=True, high=255, pattern=_NOTIFY_URL),
+)
+_NOTIFY = Field("/notify_url", "通知地址", required=True, high=255, pattern=_NOTIFY_URL)
+_AMOUNT = (
     Field("/amount", "订单金额", dict, required=True),
     Field("/amount/total", "总金额", int, required=True, low=1, high=_MAX_FEN),
     Field("/amount/currency", "货币类型", pattern=re.compile("CNY")),
-    Field("/payer", "支付者", dict, required=True),
-    Field("/payer/openid", "用户标识", required=True, high=128),
-    Field("/time_expire", "交易结束时间", high=64),
+)
+_TIME_EXPIRE = Field("/time_expire", "交易结束时间", high=64)
+_EXTRAS = (
     Field("/attach", "附加数据", low=0, high=128),
     Field("/goods_tag", "订单优惠标记", low=0, high=32),
     Field("/support_fapiao", "电子发票入口开放标识", bool),
     Field("/detail", "优惠功能", dict),
+)
+_SETTLE = (Field("/settle_info", "结算信息", dict), Field("/limit_pay", "指定支付方式", list))
+
+PREPAY_FIELDS: tuple[Field, ...] = (
+    *_ORDER,
+    _NOTIFY,
+    *_AMOUNT,
+    Field("/payer", "支付者", dict, required=True),
+    Field("/payer/openid", "用户标识", required=True, high=128),
+    _TIME_EXPIRE,
+    *_EXTRAS,
     Field("/scene_info", "场景信息", dict),
-    Field("/settle_info", "结算信息", dict),
-    Field("/limit_pay", "指定支付方式", list),
+    *_SETTLE,
 )
 """JSAPI prepay (WX-OAPI). ``notify_url`` is https and has no query string."""
+
+NATIVE_FIELDS: tuple[Field, ...] = (
+    *_ORDER,
+    _NOTIFY,
+    *_AMOUNT,
+    _TIME_EXPIRE,
+    *_EXTRAS,
+    Field("/scene_info", "场景信息", dict),
+    *_SETTLE,
+)
+"""Native prepay, a code for the payer to scan (WX-OAPI): JSAPI without a payer."""
+
+CODEPAY_FIELDS: tuple[Field, ...] = (
+    *_ORDER,
+    *_AMOUNT,
+    Field("/payer", "支付者", dict, required=True),
+    Field("/payer/auth_code", "授权码", required=True, high=32),
+    Field("/scene_info", "场景信息", dict, required=True),
+    Field("/scene_info/store_info", "商户门店信息", dict, required=True),
+    Field("/scene_info/store_info/id", "门店编号", high=32),
+    Field("/scene_info/store_info/out_id", "商家自定义编码", high=32),
+    Field("/scene_info/device_id", "商户端设备号", low=0, high=32),
+    Field("/scene_info/device_ip", "商户端设备IP", low=0, high=45),
+    *_EXTRAS,
+    _SETTLE[0],
+)
+"""Pay code (WX-OAPI): no ``notify_url``, for this product sends no notice; the store must have one of its two ids."""
+
+REVERSE_FIELDS: tuple[Field, ...] = _ORDER[:2]
+"""Reverse of a pay-code order (WX-OAPI)."""
 
 CLOSE_FIELDS: tuple[Field, ...] = (Field("/mchid", "直连商户号", required=True, high=32),)
 """Close (WX-OAPI)."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from sim.wechatpay.codepay import AuthCode, CodePay, PhonePlan
 from sim.wechatpay.faults import CONFIRM, FaultKind, Forgery, GatewayFault, WeChatPayFaults
 from sim.wechatpay.gate import RawRequest, RequestGate, read_request
 from sim.wechatpay.gateway import WeChatPayGateway
 from sim.wechatpay.ids import Ids
 from sim.wechatpay.ledger import Ledger, Order, PaymentRefusedError
+from sim.wechatpay.logins import LoginDesk
 from sim.wechatpay.material import (
     Merchant,
     MerchantAccount,
@@ -20,20 +22,25 @@ from sim.wechatpay.material import (
 )
 from sim.wechatpay.notifier import ANSWER_LIMIT_S, RETRY_LADDER_S, Notice, Notifier
 from sim.wechatpay.payer import PayerDesk
-from sim.wechatpay.profile import GatewayProfile, Switches
+from sim.wechatpay.profile import GatewayProfile
 from sim.wechatpay.refunds import RefundBook, RefundRecord
 from sim.wechatpay.replies import Replier, Signer
+from sim.wechatpay.switches import Switches
+from sim.wechatpay.wallets import Wallets
 
 __all__ = [
     "ANSWER_LIMIT_S",
     "CONFIRM",
     "RETRY_LADDER_S",
+    "AuthCode",
+    "CodePay",
     "FaultKind",
     "Forgery",
     "GatewayFault",
     "GatewayProfile",
     "Ids",
     "Ledger",
+    "LoginDesk",
     "Merchant",
     "MerchantAccount",
     "Notice",
@@ -41,6 +48,7 @@ __all__ = [
     "Order",
     "PayerDesk",
     "PaymentRefusedError",
+    "PhonePlan",
     "PlatformKey",
     "PlatformKeys",
     "RawRequest",
@@ -50,6 +58,7 @@ __all__ = [
     "RequestGate",
     "Signer",
     "Switches",
+    "Wallets",
     "WeChatPayFaults",
     "WeChatPayGateway",
     "generate_keys",

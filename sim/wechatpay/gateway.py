@@ -3,57 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from urllib.parse import parse_qs
 
 import httpx
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from protocols.wechatpay import (
-    CLOSE_FIELDS,
-    PREPAY_FIELDS,
-    REFUND_FIELDS,
-    ApiError,
-    Endpoint,
-    RefundEvent,
-    RefundState,
-    parse_body,
-    refusal,
-    validate,
-)
+from protocols.wechatpay import ApiError, Endpoint, RefundEvent, refusal
 from sim.kernel import Kernel
 from sim.latency import LatencyProfile
+from sim.wechatpay.calls import Commit, Done, Route, Router
+from sim.wechatpay.codepay import CodePay
 from sim.wechatpay.control import control_app
 from sim.wechatpay.faults import FaultKind, GatewayFault, WeChatPayFaults
 from sim.wechatpay.gate import RawRequest, RequestGate, read_request
 from sim.wechatpay.ids import Ids
 from sim.wechatpay.ledger import Ledger, Order
+from sim.wechatpay.logins import LoginDesk
 from sim.wechatpay.material import MerchantAccount, PlatformKeys
 from sim.wechatpay.notifier import Notifier
 from sim.wechatpay.payer import PayerDesk
-from sim.wechatpay.profile import GatewayProfile, Switches
+from sim.wechatpay.profile import GatewayProfile
+from sim.wechatpay.refund_calls import RefundCalls
 from sim.wechatpay.refunds import RefundBook, RefundRecord
 from sim.wechatpay.replies import Replier, Signer, certificate_list, empty
+from sim.wechatpay.switches import Switches
+from sim.wechatpay.trade_calls import TradeCalls
+from sim.wechatpay.wallets import Wallets
 
 __all__ = ["WeChatPayGateway"]
 
 _LIMITS_PER_S = {Endpoint.REFUND: 150, Endpoint.REFUND_QUERY: 300, Endpoint.CERTIFICATES: 1000}
 """Published rates for each merchant (WXDOC refund, refund query and certificate pages)."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """A committed request: what to answer (None: 204), and what must be over before the answer leaves."""
-
-    data: dict[str, object] | None
-    before_reply: asyncio.Event | None = None
-
-
-_Commit = Callable[[], _Done]
-_Prepare = Callable[[MerchantAccount, RawRequest, str], _Commit]
 
 
 class WeChatPayGateway:
@@ -75,6 +57,7 @@ class WeChatPayGateway:
         jscode_app: ``api.weixin.qq.com``'s ``/sns/jscode2session``.
         control_app: a look inside and faults by hand.
         ledger: orders. refunds: refunds. faults: counters. notifier: callbacks. gate: refused requests.
+        codepay: pay codes. wallets: what payers have.
     """
 
     def __init__(
@@ -110,24 +93,24 @@ class WeChatPayGateway:
             faults=self.faults,
             switches=self.switches,
         )
+        self.wallets = Wallets(self.switches)
+        codes = Ids(kernel.streams.get(entity, "auth-codes"))
+        self.codepay = CodePay(self.ledger, self.wallets, codes, self.switches)
         self.payers = PayerDesk(self)
         self.payer_app: ASGIApp = self.payers.app
-        self.jscode_app: ASGIApp = self.payers.jscode_app
+        self.logins = LoginDesk(self)
+        self.jscode_app: ASGIApp = self.logins.app
         self.control_app: ASGIApp = control_app(self)
         self.app: ASGIApp = self
         self._mounts: list[tuple[str, ASGIApp]] = []
         self._windows: dict[tuple[str, Endpoint], tuple[int, int]] = {}
-        transactions = r"/v3/pay/transactions"
-        refunds = r"/v3/refund/domestic/refunds"
-        number = r"out-trade-no/([^/]+)"
-        self._routes: tuple[tuple[re.Pattern[str], str, Endpoint, _Prepare], ...] = (
-            (re.compile(f"{transactions}/jsapi"), "POST", Endpoint.PREPAY, self._prepay),
-            (re.compile(f"{transactions}/{number}"), "GET", Endpoint.QUERY, self._query),
-            (re.compile(f"{transactions}/id/([^/]+)"), "GET", Endpoint.QUERY, self._query_paid),
-            (re.compile(f"{transactions}/{number}/close"), "POST", Endpoint.CLOSE, self._close),
-            (re.compile(refunds), "POST", Endpoint.REFUND, self._refund),
-            (re.compile(f"{refunds}/([^/]+)"), "GET", Endpoint.REFUND_QUERY, self._refund_query),
-            (re.compile("/v3/certificates"), "GET", Endpoint.CERTIFICATES, self._certificates),
+        self._refund_calls = RefundCalls(self)
+        self._router = Router(
+            (
+                *TradeCalls(self).routes(),
+                *self._refund_calls.routes(),
+                Route("/v3/certificates", "GET", Endpoint.CERTIFICATES, self._certificates),
+            )
         )
 
     def mount(self, prefix: str, app: ASGIApp) -> None:
@@ -159,12 +142,13 @@ class WeChatPayGateway:
         await response(scope, receive, send)
 
     async def _answer(self, request: RawRequest, path: str) -> Response:
-        found = [(route, match) for route in self._routes if (match := route[0].fullmatch(path))]
-        if not found:
+        found = self._router.find(path)
+        if found is None:
             return empty(404)
-        (_, method, endpoint, prepare), match = found[0]
-        if request.method != method:
+        route, argument = found
+        if request.method != route.method:
             return empty(405)
+        endpoint = route.endpoint
         try:
             account = self.gate.admit(request, endpoint, self.kernel.unix_us // 1_000_000)
         except ApiError as error:
@@ -174,8 +158,7 @@ class WeChatPayGateway:
         wanted = request.headers.get("wechatpay-serial", "")
         try:
             self._limit(account, endpoint)
-            argument = match[1] if match.groups() else ""
-            done = await self._work(endpoint, prepare(account, request, argument))
+            done = await self._work(endpoint, route.prepare(account, request, argument))
         except ApiError as error:
             self._trace_refusal(endpoint, error)
             return self.replier.refusal(
@@ -187,10 +170,13 @@ class WeChatPayGateway:
         if forged is not None:
             self.faults.land(forged, endpoint=str(endpoint))
         return self.replier.ok(
-            done.data, wanted_serial=wanted, forgery=forged.spec.forgery if forged is not None else None
+            done.data,
+            status=done.status,
+            wanted_serial=wanted,
+            forgery=forged.spec.forgery if forged is not None else None,
         )
 
-    async def _work(self, endpoint: Endpoint, commit: _Commit) -> _Done:
+    async def _work(self, endpoint: Endpoint, commit: Commit) -> Done:
         await self.pass_time(self.profile.of(endpoint), endpoint)
         refuse = self.faults.draw(FaultKind.REFUSE, place=endpoint)
         if refuse is not None:
@@ -225,75 +211,7 @@ class WeChatPayGateway:
         if count > limit:
             raise refusal(endpoint, "FREQUENCY_LIMITED")
 
-    def _prepay(self, account: MerchantAccount, request: RawRequest, _argument: str) -> _Commit:
-        body = parse_body(request.body)
-        validate(body, PREPAY_FIELDS)
-        self.gate.check_mchid(account, body["mchid"], Endpoint.PREPAY, "body")
-        openid = body["payer"]["openid"]
-        if self.switches.require_login and not self.payers.knows(openid):
-            detail: dict[str, object] = {
-                "field": "/payer/openid",
-                "issue": "无效的openid",
-                "location": "body",
-            }
-            raise refusal(Endpoint.PREPAY, "PARAM_ERROR", "无效的openid", detail=detail)
-
-        def commit() -> _Done:
-            order, prepay_id = self.ledger.prepay(account, body, self.kernel.unix_us)
-            early = self.faults.draw(FaultKind.CALLBACK_BEFORE_REPLY, place=Endpoint.PREPAY)
-            if early is None:
-                return _Done({"prepay_id": prepay_id})
-            self.faults.land(early, endpoint=str(Endpoint.PREPAY))
-            self.ledger.pay(prepay_id, order.openid, self.kernel.unix_us)
-            return _Done({"prepay_id": prepay_id}, self.announce_paid(order, at_once=True))
-
-        return commit
-
-    def _query_mchid(self, account: MerchantAccount, request: RawRequest) -> None:
-        query = parse_qs(request.target.partition("?")[2])
-        self.gate.check_mchid(account, query.get("mchid", [""])[0], Endpoint.QUERY, "query")
-
-    def _query(self, account: MerchantAccount, request: RawRequest, number: str) -> _Commit:
-        self._query_mchid(account, request)
-        return lambda: _Done(self.ledger.query(self.ledger.find(account.mchid, number, self.kernel.unix_us)))
-
-    def _query_paid(self, account: MerchantAccount, request: RawRequest, transaction_id: str) -> _Commit:
-        self._query_mchid(account, request)
-        return lambda: _Done(self.ledger.query(self.ledger.find_paid(account.mchid, transaction_id)))
-
-    def _close(self, account: MerchantAccount, request: RawRequest, number: str) -> _Commit:
-        body = parse_body(request.body)
-        validate(body, CLOSE_FIELDS)
-        self.gate.check_mchid(account, body["mchid"], Endpoint.CLOSE, "body")
-
-        def commit() -> _Done:
-            self.ledger.close(account.mchid, number, self.kernel.unix_us)
-            return _Done(None)
-
-        return commit
-
-    def _refund(self, account: MerchantAccount, request: RawRequest, _argument: str) -> _Commit:
-        body = parse_body(request.body)
-        validate(body, REFUND_FIELDS)
-
-        def commit() -> _Done:
-            record, is_new = self.refunds.request(account.mchid, body, self.kernel.unix_us)
-            shown = record.shown()
-            if not is_new:
-                return _Done(shown)
-            early = self.faults.draw(FaultKind.CALLBACK_BEFORE_REPLY, place=Endpoint.REFUND)
-            if early is None:
-                self.kernel.spawn(self._settle_later(record), f"refund-{record.refund_id}")
-                return _Done(shown)
-            self.faults.land(early, endpoint=str(Endpoint.REFUND))
-            return _Done(shown, self._settle(record))
-
-        return commit
-
-    def _refund_query(self, account: MerchantAccount, _request: RawRequest, number: str) -> _Commit:
-        return lambda: _Done(self.refunds.find(account.mchid, number).shown())
-
-    def _certificates(self, account: MerchantAccount, request: RawRequest, _argument: str) -> _Commit:
+    def _certificates(self, account: MerchantAccount, request: RawRequest, _argument: str) -> Commit:
         algorithm = parse_qs(request.target.partition("?")[2]).get("algorithm_type", ["RSA"])[0]
         if algorithm not in {"RSA", "ALL"}:
             detail: dict[str, object] = {
@@ -304,10 +222,12 @@ class WeChatPayGateway:
             raise refusal(Endpoint.CERTIFICATES, "PARAM_ERROR", "不支持的algorithm_type", detail=detail)
         if not account.has_platform_certificates:
             raise refusal(Endpoint.CERTIFICATES, "RESOURCE_NOT_EXISTS")
-        return lambda: _Done({"data": certificate_list(self.signer.keys, account, self.ids)})
+        return lambda: Done({"data": certificate_list(self.signer.keys, account, self.ids)})
 
     def announce_paid(self, order: Order, *, at_once: bool = False) -> asyncio.Event:
         """Start the callback of a paid order; the event is set after its first attempt."""
+        if order.notify_url is None:
+            raise ValueError(f"order {order.out_trade_no} has no notify URL: its product sends no notices")
         rng = self.kernel.streams.get(self.entity, "latency/confirm-to-callback")
         return self.notifier.announce(
             self.accounts[order.mchid],
@@ -320,23 +240,6 @@ class WeChatPayGateway:
             delay_us=0 if at_once else self.profile.confirm_to_callback.draw(rng),
         )
 
-    async def _settle_later(self, record: RefundRecord) -> None:
-        await self.pass_time(self.profile.refund_settle, "refund-settle")
-        self._settle(record)
-
-    def _settle(self, record: RefundRecord) -> asyncio.Event | None:
-        event, summary = RefundEvent.SETTLE, "退款成功"
-        for kind, other, text in (
-            (FaultKind.REFUND_CLOSED, RefundEvent.CLOSE, "退款关闭"),
-            (FaultKind.REFUND_ABNORMAL, RefundEvent.BOUNCE, "退款异常"),
-        ):
-            fault = self.faults.draw(kind)
-            if fault is not None:
-                self.faults.land(fault, subject=record.out_refund_no)
-                event, summary = other, text
-                break
-        return self.settle_refund(record, event, summary)
-
     def settle_refund(
         self, record: RefundRecord, event: RefundEvent = RefundEvent.SETTLE, summary: str = "退款成功"
     ) -> asyncio.Event | None:
@@ -345,18 +248,7 @@ class WeChatPayGateway:
         Raises:
             IllegalMoveError: the refund's state does not allow it.
         """
-        self.refunds.move(record, event, self.kernel.unix_us)
-        if record.notify_url is None or record.state is RefundState.PROCESSING:
-            return None
-        return self.notifier.announce(
-            self.accounts[record.order.mchid],
-            record.notify_url,
-            event_type=f"REFUND.{record.state}",
-            summary=summary,
-            resource=record.announced(),
-            subject=record.out_refund_no,
-            original_type="refund",
-        )
+        return self._refund_calls.settle(record, event, summary)
 
     def _trace_order(self, order: Order) -> None:
         self.kernel.trace.emit(

@@ -29,6 +29,14 @@ class Ids:
         """``wx`` + 14 digits of time + 20 characters: 36 in all."""
         return f"wx{self._china(unix_us, '%Y%m%d%H%M%S')}{self._rng.getrandbits(64):016x}0000"
 
+    def code_url(self) -> str:
+        """What a native order's QR code says."""
+        return f"weixin://wxpay/bizpayurl?pr={self.nonce(9)}"
+
+    def auth_code(self) -> str:
+        """What a phone shows at the pump: 18 digits beginning with 10 to 15."""
+        return f"1{self._rng.randrange(6)}{self._digits(16)}"
+
     def transaction_id(self, unix_us: int) -> str:
         """28 digits beginning 42."""
         return f"4200{self._digits(6)}{self._china(unix_us, '%Y%m%d')}{self._digits(10)}"

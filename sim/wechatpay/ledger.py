@@ -22,18 +22,22 @@ from protocols.wechatpay import (
 )
 from sim.wechatpay.ids import Ids
 from sim.wechatpay.material import MerchantAccount
-from sim.wechatpay.profile import Switches
+from sim.wechatpay.switches import Switches
 
 __all__ = ["Ledger", "Order", "PaymentRefusedError", "fingerprint"]
 
 _MAX_PREPAY_IDS = 64  # re-asked prepay ids kept per order; the oldest are forgotten, as if they had expired
 
 
+_EXPIRING = frozenset({TradeState.NOTPAY, TradeState.USERPAYING})
+
+
 class PaymentRefusedError(Exception):
     """The payer's phone shows that this cannot be paid.
 
     Attributes:
-        reason: ``unknown-prepay-id``, ``expired``, ``closed``, ``paid``, ``other-payer`` or ``pay-sign``.
+        reason: ``unknown-prepay-id``, ``expired``, ``closed``, ``paid``, ``other-payer``, ``balance`` or ``pay-sign``;
+            of a pay code ``unknown-code`` or ``not-asked`` as well.
     """
 
     def __init__(self, reason: str) -> None:
@@ -43,7 +47,11 @@ class PaymentRefusedError(Exception):
 
 @dataclass(slots=True, eq=False)
 class Order:
-    """One order. Money is fen, times are Unix microseconds."""
+    """One order. Money is fen, times are Unix microseconds.
+
+    ``openid`` is empty as long as anybody may pay (a code to scan); ``notify_url`` is None where no notice is sent (pay
+    codes). ``state_text`` says more than the state does, of a payment that failed.
+    """
 
     mchid: str
     appid: str
@@ -51,7 +59,7 @@ class Order:
     openid: str
     total_fen: int
     attach: str | None
-    notify_url: str
+    notify_url: str | None
     created_us: int
     expire_us: int
     fingerprint: bytes
@@ -61,6 +69,11 @@ class Order:
     prepay_ids: dict[str, int] = field(default_factory=dict)
     refunded_fen: int = 0
     refund_count: int = 0
+    trade_type: str = "JSAPI"
+    description: str = ""
+    device_id: str = ""
+    state_text: str | None = None
+    reversed_us: int | None = None
 
     def shown(self) -> dict[str, object]:
         """The order as query and notification show it; fields that do not apply yet are absent (WX-OAPI)."""
@@ -70,10 +83,10 @@ class Order:
             "appid": self.appid,
             "out_trade_no": self.out_trade_no,
             "trade_state": str(self.state),
-            "trade_state_desc": TRADE_STATE_TEXT[self.state],
+            "trade_state_desc": self.state_text or TRADE_STATE_TEXT[self.state],
             "amount": amount,
             "promotion_detail": [],
-            "scene_info": {"device_id": ""},
+            "scene_info": {"device_id": self.device_id},
         }
         if self.attach is not None:
             shown["attach"] = self.attach
@@ -81,7 +94,7 @@ class Order:
             amount |= {"payer_total": self.total_fen, "payer_currency": "CNY"}
             shown |= {
                 "transaction_id": self.transaction_id,
-                "trade_type": "JSAPI",
+                "trade_type": self.trade_type,
                 "bank_type": "OTHERS",
                 "success_time": rfc3339(self.success_us // 1_000_000),
                 "payer": {"openid": self.openid},
@@ -116,7 +129,18 @@ class Ledger:
         """All orders in the order they were made."""
         return tuple(self._orders.values())
 
-    def _move(self, order: Order, event: TradeEvent) -> None:
+    def add(self, order: Order) -> None:
+        """Enter a new order."""
+        self._orders[order.mchid, order.out_trade_no] = order
+        if self._on_move is not None:
+            self._on_move(order)
+
+    def move(self, order: Order, event: TradeEvent) -> None:
+        """Something happens to an order.
+
+        Raises:
+            IllegalMoveError: the state table does not allow it.
+        """
         before = order.state
         order.state = move_trade(before, event)
         if order.state is not before and self._on_move is not None:
@@ -124,8 +148,8 @@ class Ledger:
 
     def _expire(self, order: Order, unix_us: int) -> None:
         # Lazily: nobody can see an order between its expiry and the next touch.
-        if order.state is TradeState.NOTPAY and unix_us >= order.expire_us:
-            self._move(order, TradeEvent.EXPIRE)
+        if unix_us >= order.expire_us and order.state in _EXPIRING:
+            self.move(order, TradeEvent.EXPIRE)
 
     def find(self, mchid: str, out_trade_no: str, unix_us: int) -> Order | None:
         """An order by the merchant's number."""
@@ -138,15 +162,24 @@ class Ledger:
         """An order by the platform's number, which exists only after payment."""
         return self._by_transaction.get((mchid, transaction_id))
 
-    def prepay(self, account: MerchantAccount, body: Mapping[str, Any], unix_us: int) -> tuple[Order, str]:
+    def prepay(
+        self,
+        account: MerchantAccount,
+        body: Mapping[str, Any],
+        unix_us: int,
+        endpoint: Endpoint = Endpoint.PREPAY,
+    ) -> tuple[Order, str]:
         """Make an order, or re-enter one: same number and same parameters (but for ``time_expire``) give a new prepay_id.
+
+        For `Endpoint.NATIVE` it is a new ``code_url`` instead, for anybody to scan.
 
         Raises:
             ApiError: appid not bound, impossible ``time_expire``, number closed, changed or paid.
         """
+        is_native = endpoint is Endpoint.NATIVE
         if body["appid"] not in account.appids:
-            raise refusal(Endpoint.PREPAY, "APPID_MCHID_NOT_MATCH")
-        expire_us = self._expire_us(body, unix_us)
+            raise refusal(endpoint, "APPID_MCHID_NOT_MATCH")
+        expire_us = self.expire_us(body, unix_us, endpoint)
         print_ = fingerprint(body, without=("time_expire",))
         number = body["out_trade_no"]
         order = self.find(account.mchid, number, unix_us)
@@ -155,29 +188,34 @@ class Ledger:
                 mchid=account.mchid,
                 appid=body["appid"],
                 out_trade_no=number,
-                openid=body["payer"]["openid"],
+                openid="" if is_native else body["payer"]["openid"],
                 total_fen=body["amount"]["total"],
                 attach=body.get("attach"),
                 notify_url=body["notify_url"],
                 created_us=unix_us,
                 expire_us=expire_us,
                 fingerprint=print_,
+                trade_type="NATIVE" if is_native else "JSAPI",
+                description=body.get("description", ""),
             )
-            self._orders[account.mchid, number] = order
-            if self._on_move is not None:
-                self._on_move(order)
+            self.add(order)
         else:
-            self._check_reuse(order, print_)
+            self.check_reuse(order, print_, endpoint)
             order.expire_us = expire_us
-        prepay_id = self._ids.prepay_id(unix_us)
-        order.prepay_ids[prepay_id] = unix_us + self._switches.prepay_life_s * 1_000_000
-        self._by_prepay[prepay_id] = order
+        handle = self._ids.code_url() if is_native else self._ids.prepay_id(unix_us)
+        order.prepay_ids[handle] = unix_us + self._switches.prepay_life_s * 1_000_000
+        self._by_prepay[handle] = order
         if len(order.prepay_ids) > _MAX_PREPAY_IDS:
             oldest = next(iter(order.prepay_ids))
             del order.prepay_ids[oldest], self._by_prepay[oldest]
-        return order, prepay_id
+        return order, handle
 
-    def _expire_us(self, body: Mapping[str, Any], unix_us: int) -> int:
+    def expire_us(self, body: Mapping[str, Any], unix_us: int, endpoint: Endpoint) -> int:
+        """When an order that a request makes is over: its ``time_expire``, or the longest life.
+
+        Raises:
+            ApiError: 400 PARAM_ERROR: not a time, in the past or too far away.
+        """
         ceiling_us = unix_us + self._switches.unpaid_life_s * 1_000_000
         text = body.get("time_expire")
         if text is None:
@@ -187,21 +225,34 @@ class Ledger:
             expire_us = unix_s_of_rfc3339(text) * 1_000_000
         except (ValueError, OverflowError):
             detail["issue"] = "时间格式不符合rfc3339标准"
-            raise refusal(Endpoint.PREPAY, "PARAM_ERROR", "time_expire时间格式错误", detail=detail) from None
+            raise refusal(endpoint, "PARAM_ERROR", "time_expire时间格式错误", detail=detail) from None
         if not unix_us < expire_us <= ceiling_us:
             detail["issue"] = "时间超出允许范围"
-            raise refusal(Endpoint.PREPAY, "PARAM_ERROR", "time_expire时间过期", detail=detail)
+            raise refusal(endpoint, "PARAM_ERROR", "time_expire时间过期", detail=detail)
         return expire_us
 
-    def _check_reuse(self, order: Order, print_: bytes) -> None:
+    def check_reuse(self, order: Order, print_: bytes, endpoint: Endpoint) -> None:
+        """Whether a request may take up an order that has its number.
+
+        Raises:
+            ApiError: the number is closed, was used with other parameters, or is paid.
+        """
         if order.state is TradeState.CLOSED:
-            raise refusal(Endpoint.PREPAY, "ORDER_CLOSED")  # a closed number is dead
+            raise refusal(endpoint, "ORDER_CLOSED")  # a closed number is dead
+        self.check_same(order, print_, endpoint)
+        if order.state is not TradeState.NOTPAY:
+            raise refusal(endpoint, "INVALID_REQUEST", "该订单已支付")  # text and code unproven
+
+    def check_same(self, order: Order, print_: bytes, endpoint: Endpoint) -> None:
+        """Whether a request has the parameters that made the order.
+
+        Raises:
+            ApiError: it has others.
+        """
         if order.fingerprint != print_:
             if self._switches.reused_number == "INVALID_REQUEST":
-                raise refusal(Endpoint.PREPAY, "INVALID_REQUEST", "201 商户订单号重复")
-            raise refusal(Endpoint.PREPAY, "OUT_TRADE_NO_USED")
-        if order.state is not TradeState.NOTPAY:
-            raise refusal(Endpoint.PREPAY, "INVALID_REQUEST", "该订单已支付")  # text and code unproven
+                raise refusal(endpoint, "INVALID_REQUEST", "201 商户订单号重复")
+            raise refusal(endpoint, "OUT_TRADE_NO_USED")
 
     def payable(self, prepay_id: str, openid: str, unix_us: int) -> Order:
         """The order a phone is about to pay.
@@ -213,7 +264,7 @@ class Ledger:
         if order is None:
             raise PaymentRefusedError("unknown-prepay-id")
         self._expire(order, unix_us)
-        if order.openid != openid:
+        if order.openid not in {"", openid}:
             raise PaymentRefusedError("other-payer")
         if order.state is TradeState.CLOSED:
             raise PaymentRefusedError("closed")
@@ -223,6 +274,14 @@ class Ledger:
             raise PaymentRefusedError("expired")
         return order
 
+    def of_handle(self, handle: str) -> Order:
+        """The order of a ``prepay_id`` or ``code_url``.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._by_prepay[handle]
+
     def pay(self, prepay_id: str, openid: str, unix_us: int) -> Order:
         """The payer's money has moved.
 
@@ -230,11 +289,22 @@ class Ledger:
             PaymentRefusedError: it cannot; nothing has changed.
         """
         order = self.payable(prepay_id, openid, unix_us)
+        order.openid = openid
+        self.settle(order, unix_us)
+        return order
+
+    def settle(self, order: Order, unix_us: int) -> None:
+        """The payer's money has moved for this order, whatever its product.
+
+        Raises:
+            IllegalMoveError: it cannot be paid; nothing has changed.
+        """
+        move_trade(order.state, TradeEvent.PAY)
         order.transaction_id = self._ids.transaction_id(unix_us)
         order.success_us = unix_us
         self._by_transaction[order.mchid, order.transaction_id] = order
-        self._move(order, TradeEvent.PAY)
-        return order
+        order.state_text = None
+        self.move(order, TradeEvent.PAY)
 
     def query(self, order: Order | None) -> dict[str, object]:
         """The order as shown, or the refusal.
@@ -259,8 +329,12 @@ class Ledger:
             if self._switches.close_closed == "refuse":
                 raise refusal(Endpoint.CLOSE, "ORDER_CLOSED")
             return order
+        if (
+            order.trade_type == "MICROPAY"
+        ):  # WXDOC v2 4011937125: such an order is reversed, never closed; text unproven
+            raise refusal(Endpoint.CLOSE, "TRADE_ERROR", "付款码支付订单请使用撤销接口")
         try:
-            self._move(order, TradeEvent.CLOSE)
+            self.move(order, TradeEvent.CLOSE)
         except IllegalMoveError:
             # The endpoint's table has TRADE_ERROR; that a paid order gives just this code is unproven.
             raise refusal(Endpoint.CLOSE, "TRADE_ERROR", "订单已支付，不能关闭") from None
@@ -273,6 +347,6 @@ class Ledger:
             ApiError: the order is not paid (403 or 400 in reality is unproven).
         """
         try:
-            self._move(order, TradeEvent.REFUND)
+            self.move(order, TradeEvent.REFUND)
         except IllegalMoveError:
             raise ApiError(400, "INVALID_REQUEST", "订单未支付，不能退款") from None

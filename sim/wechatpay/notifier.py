@@ -16,8 +16,8 @@ from sim.kernel import Kernel
 from sim.wechatpay.faults import FaultKind, Forgery, GatewayFault, WeChatPayFaults
 from sim.wechatpay.ids import Ids
 from sim.wechatpay.material import MerchantAccount
-from sim.wechatpay.profile import Switches
 from sim.wechatpay.replies import Signer
+from sim.wechatpay.switches import Switches
 
 __all__ = ["ANSWER_LIMIT_S", "RETRY_LADDER_S", "Notice", "Notifier"]
 

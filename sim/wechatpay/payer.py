@@ -1,10 +1,8 @@
-"""The payer's phone: it logs in, and it confirms, cancels or dawdles over the password box."""
+"""The payer's phone: it confirms, cancels or dawdles over the password box, and shows its pay code at the pump."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +12,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from protocols.wechatpay import encode_json, verify_pay_sign
+from protocols.wechatpay import encode_json
+from sim.wechatpay.codepay import AuthCode, PhonePlan
 from sim.wechatpay.faults import CONFIRM, FaultKind
-from sim.wechatpay.ledger import Order, PaymentRefusedError
+from sim.wechatpay.ledger import PaymentRefusedError
+from sim.wechatpay.payable import Payable, find_payable
 
 if TYPE_CHECKING:
     from sim.wechatpay.gateway import WeChatPayGateway
@@ -26,116 +26,135 @@ __all__ = ["PayerDesk"]
 _OK = "requestPayment:ok"
 _CANCEL = "requestPayment:fail cancel"
 _MAX_DAWDLE_US = 86_400 * 1_000_000
-_JS_CODE = re.compile(r"js-([A-Za-z0-9_-]{1,64})(?:\.[A-Za-z0-9]{1,16})?")
-_CODES_PER_MINUTE = 100
+_MAX_FEN = 10_000_000_000
 _ACTIONS = ("confirm", "cancel", "dawdle")
+_THEN = ("confirm", "cancel", "nothing")
+
+
+class _BadRequestError(Exception):
+    """What the caller of the phone got wrong, for the answer."""
 
 
 class PayerDesk:
     """All payers of one gateway.
 
-    ``app`` takes ``POST /payers/{openid}/confirm|cancel|dawdle`` with ``{"prepay_id": …}`` and optionally
-    ``"pay_sign"``: the six fields the mini-program hands to ``wx.requestPayment``; they are checked with the merchant's
-    certificate as the real phone does. The answer is what the phone's callback shows, ``{"err_msg":
-    "requestPayment:ok"}``, 409 with ``requestPayment:fail (…)`` and a ``reason``, or 202 for ``dawdle``, which
-    goes on by itself: ``{"delay_us": …, "then": "confirm"|"cancel"|"nothing"}``. An ok on the phone proves nothing to
-    the merchant.
+    ``app`` takes ``POST /payers/{openid}/confirm|cancel|dawdle`` with one of ``{"prepay_id": …}`` (the mini-program's
+    payment call), ``{"code_url": …}`` (a code that was scanned) and ``{"auth_code": …}`` (the password box that a charge
+    of this phone's code has opened). With a ``prepay_id`` there may be ``"pay_sign"``: the six fields the mini-program
+    hands to ``wx.requestPayment``; they are checked with the merchant's certificate as the real phone does. The answer is
+    what the phone's callback shows, ``{"err_msg": "requestPayment:ok"}``, 409 with ``requestPayment:fail (…)`` and a
+    ``reason``, or 202 for ``dawdle``, which goes on by itself: ``{"delay_us": …, "then": "confirm"|"cancel"|"nothing"}``.
+    An ok on the phone proves nothing to the merchant. Cancelling a pay code shuts its password box, so the charge has
+    failed; cancelling the others leaves the order as it was.
 
-    ``jscode_app`` answers ``GET /sns/jscode2session`` (developers.weixin.qq.com): a ``js_code`` reads
-    ``js-<openid>``, or ``js-<openid>.<anything>`` for a further login, and works once. It also gives out what
-    ``GET /cgi-bin/token`` does, since common clients (wechatpy) ask for an access token before their first call.
+    ``POST /payers/{openid}/code`` shows a pay code: ``{"auth_code": …, "life_us": …}``. It may say beforehand what the
+    payer does if a password is wanted, ``{"then": …, "delay_us": …}``, and that one is wanted in any case,
+    ``{"password": true}``.
+
+    ``POST /payers/{openid}/balance`` with ``{"balance_fen": …}`` says what a payer has; null: enough, as at first.
     """
 
     def __init__(self, gateway: WeChatPayGateway) -> None:
         self._gateway = gateway
-        self._used_codes: set[str] = set()  # only ever asked for membership, never iterated
-        self._logins: dict[str, list[int]] = {}
-        route = Route("/payers/{openid}/{action}", self._act, methods=["POST"])
-        self.app = Starlette(routes=[route])
-        self.jscode_app = Starlette(
+        self.app = Starlette(
             routes=[
-                Route("/sns/jscode2session", self._jscode2session, methods=["GET"]),
-                Route("/cgi-bin/token", self._token, methods=["GET"]),
+                Route("/payers/{openid}/code", self._code, methods=["POST"]),
+                Route("/payers/{openid}/balance", self._balance, methods=["POST"]),
+                Route("/payers/{openid}/{action}", self._act, methods=["POST"]),
             ]
         )
-
-    def knows(self, openid: str) -> bool:
-        """Whether this openid has logged in."""
-        return openid in self._logins
 
     async def _act(self, request: Request) -> Response:
         openid, action = request.path_params["openid"], request.path_params["action"]
         if action not in _ACTIONS:
             return _bad(404, f"a payer can {', '.join(_ACTIONS)}, not {action[:40]!r}")
         try:
-            body = msgspec.json.decode(await request.body())
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return _bad(400, "the body is not JSON")
-        if not isinstance(body, dict) or not isinstance(body.get("prepay_id"), str):
-            return _bad(400, "prepay_id is missing")
-        prepay_id: str = body["prepay_id"]
+            body = await _body(request)
+            payable = find_payable(self._gateway, openid, body)
+            if payable is None:
+                return _bad(400, "prepay_id, code_url or auth_code is missing")
+            plan = _plan(body) if action == "dawdle" else PhonePlan()
+        except _BadRequestError as error:
+            return _bad(400, str(error))
         try:
-            order = self._look(openid, prepay_id, body.get("pay_sign"))
+            payable.look(self._gateway.kernel.unix_us, body.get("pay_sign"))
         except PaymentRefusedError as refused:
             return self._failed(openid, refused.reason)
         if action == "cancel":
-            self._trace(openid, order.out_trade_no, "cancel")
-            return _answer({"err_msg": _CANCEL})
+            return self._cancel(openid, payable)
         if action == "dawdle":
-            return self._dawdle(openid, prepay_id, order, body)
-        return await self._confirm(openid, prepay_id)
+            return self._dawdle(openid, payable, plan)
+        return await self._confirm(openid, payable)
 
-    def _look(self, openid: str, prepay_id: str, pay_sign: object) -> Order:
-        gateway = self._gateway
-        order = gateway.ledger.payable(prepay_id, openid, gateway.kernel.unix_us)
-        if pay_sign is None and not gateway.switches.require_pay_sign:
-            return order
-        account = gateway.accounts[order.mchid]
-        if (
-            not isinstance(pay_sign, Mapping)
-            or pay_sign.get("appId") != order.appid
-            or pay_sign.get("package") != f"prepay_id={prepay_id}"
-            or not all(isinstance(value, str) for value in pay_sign.values())
-            or not any(verify_pay_sign(key, pay_sign) for key in account.certificates.values())
-        ):
-            raise PaymentRefusedError("pay-sign")
-        return order
+    def _cancel(self, openid: str, payable: Payable) -> Response:
+        try:
+            payable.cancel(self._gateway.kernel.unix_us)
+        except PaymentRefusedError as refused:
+            return self._failed(openid, refused.reason)
+        self._trace(openid, payable.subject, "cancel")
+        return _answer({"err_msg": _CANCEL})
 
-    async def _confirm(self, openid: str, prepay_id: str) -> Response:
+    async def _confirm(self, openid: str, payable: Payable) -> Response:
         gateway = self._gateway
         await gateway.pass_time(gateway.profile.confirm, CONFIRM)
         try:
-            order = gateway.ledger.pay(prepay_id, openid, gateway.kernel.unix_us)
+            payable.pay(gateway.kernel.unix_us)
         except PaymentRefusedError as refused:
             return self._failed(openid, refused.reason)
-        self._trace(openid, order.out_trade_no, "confirm")
-        early = gateway.faults.draw(FaultKind.CALLBACK_BEFORE_REPLY, place=CONFIRM)
-        if early is None:
-            gateway.announce_paid(order)
-        else:
-            gateway.faults.land(early, endpoint=CONFIRM)
-            await gateway.announce_paid(order, at_once=True).wait()
+        self._trace(openid, payable.subject, "confirm")
+        if payable.is_announced:
+            early = gateway.faults.draw(FaultKind.CALLBACK_BEFORE_REPLY, place=CONFIRM)
+            if early is None:
+                payable.announce(at_once=False)
+            else:
+                gateway.faults.land(early, endpoint=CONFIRM)
+                await payable.announce(at_once=True).wait()
         return _answer({"err_msg": _OK})
 
-    def _dawdle(self, openid: str, prepay_id: str, order: Order, body: Mapping[str, Any]) -> Response:
-        delay_us, then = body.get("delay_us", 0), body.get("then", "nothing")
-        if not isinstance(delay_us, int) or isinstance(delay_us, bool) or not 0 <= delay_us <= _MAX_DAWDLE_US:
-            return _bad(400, f"delay_us must be a whole number from 0 to {_MAX_DAWDLE_US}")
-        if then not in {"confirm", "cancel", "nothing"}:
-            return _bad(400, "then must be confirm, cancel or nothing")
-        self._trace(openid, order.out_trade_no, "dawdle", delay_us=delay_us)
-        if then != "nothing":
-            self._gateway.kernel.spawn(
-                self._dawdle_on(openid, prepay_id, order, delay_us, then), f"dawdle-{prepay_id}"
-            )
-        return _answer({"err_msg": None, "waiting_us": delay_us}, 202)
+    def _dawdle(self, openid: str, payable: Payable, plan: PhonePlan) -> Response:
+        self._trace(openid, payable.subject, "dawdle", delay_us=plan.delay_us)
+        self._go_on(openid, payable, plan)
+        return _answer({"err_msg": None, "waiting_us": plan.delay_us}, 202)
 
-    async def _dawdle_on(self, openid: str, prepay_id: str, order: Order, delay_us: int, then: str) -> None:
-        await asyncio.sleep(delay_us / 1_000_000)
-        if then == "cancel":
-            self._trace(openid, order.out_trade_no, "cancel")
+    def _go_on(self, openid: str, payable: Payable, plan: PhonePlan) -> None:
+        if plan.then != "nothing":
+            self._gateway.kernel.spawn(self._later(openid, payable, plan), f"dawdle-{payable.handle}")
+
+    async def _later(self, openid: str, payable: Payable, plan: PhonePlan) -> None:
+        await asyncio.sleep(plan.delay_us / 1_000_000)
+        if plan.then == "cancel":
+            self._cancel(openid, payable)
         else:
-            await self._confirm(openid, prepay_id)
+            await self._confirm(openid, payable)
+
+    def open_box(self, code: AuthCode) -> None:
+        """A charge has opened the password box on a phone: the payer does what was said when the code was shown."""
+        payable = find_payable(self._gateway, code.openid, {"auth_code": code.code})
+        assert payable is not None  # noqa: S101 - the body has a code
+        self._trace(code.openid, payable.subject, "asked")
+        self._go_on(code.openid, payable, code.plan)
+
+    async def _code(self, request: Request) -> Response:
+        openid = request.path_params["openid"]
+        try:
+            body = await _body(request)
+            plan = _plan(body)
+        except _BadRequestError as error:
+            return _bad(400, str(error))
+        gateway = self._gateway
+        code = gateway.codepay.show(openid, gateway.kernel.unix_us, plan)
+        self._trace(openid, None, "code")
+        return _answer({"auth_code": code.code, "life_us": gateway.switches.auth_code_life_s * 1_000_000})
+
+    async def _balance(self, request: Request) -> Response:
+        try:
+            fen = (await _body(request)).get("balance_fen")
+        except _BadRequestError as error:
+            return _bad(400, str(error))
+        if fen is not None and (type(fen) is not int or not 0 <= fen <= _MAX_FEN):
+            return _bad(400, f"balance_fen must be null or a whole number from 0 to {_MAX_FEN}")
+        self._gateway.wallets.limit(request.path_params["openid"], fen)
+        return Response(status_code=204)
 
     def _failed(self, openid: str, reason: str) -> Response:
         self._trace(openid, None, "failed", reason=reason)
@@ -151,54 +170,31 @@ class PayerDesk:
             **fields,
         )
 
-    def _stranger(self, query: Mapping[str, str]) -> Response | None:
-        """The refusal of a mini-program that is none of ours, or None."""
-        accounts = [a for a in self._gateway.accounts.values() if query["appid"] in a.appids]
-        if not accounts:
-            return self._wx_error(40013, "invalid appid")
-        if query["secret"] not in {account.app_secret for account in accounts}:
-            return self._wx_error(40125, "invalid appsecret")
-        return None
 
-    async def _token(self, request: Request) -> Response:
-        query = request.query_params
-        if query.get("grant_type") != "client_credential":
-            return self._wx_error(40002, "invalid grant_type")
-        for name, errcode in (("appid", 41002), ("secret", 41004)):
-            if not query.get(name):
-                return self._wx_error(errcode, f"{name} missing")
-        # Nothing here asks for the token again: jscode2session goes by the secret.
-        return self._stranger(query) or _answer(
-            {"access_token": self._gateway.ids.nonce(136), "expires_in": 7200}
-        )
+async def _body(request: Request) -> Mapping[str, Any]:
+    raw = await request.body()
+    try:
+        body = msgspec.json.decode(raw or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _BadRequestError("the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise _BadRequestError("the body is not a JSON object")
+    return body
 
-    async def _jscode2session(self, request: Request) -> Response:
-        query = request.query_params
-        gateway = self._gateway
-        for name, errcode in (("appid", 41002), ("secret", 41004), ("js_code", 41008)):
-            if not query.get(name):
-                return self._wx_error(errcode, f"{name} missing")
-        if (refused := self._stranger(query)) is not None:
-            return refused
-        code = query["js_code"]
-        match = _JS_CODE.fullmatch(code)
-        if match is None or code in self._used_codes:
-            return self._wx_error(40029, "invalid code")
-        openid = match[1]
-        now_us = gateway.kernel.now_us
-        recent = [at_us for at_us in self._logins.get(openid, []) if now_us - at_us < 60_000_000]
-        if len(recent) >= _CODES_PER_MINUTE:
-            return self._wx_error(45011, "api minute-quota reach limit  mustslower  retry next minute")
-        self._used_codes.add(code)
-        self._logins[openid] = [*recent, now_us]
-        session_key = base64.b64encode(gateway.ids.key_bytes(16)).decode("ascii")
-        # No errcode on success, as the platform mostly answers.
-        return _answer({"session_key": session_key, "openid": openid})
 
-    def _wx_error(self, errcode: int, text: str) -> Response:
-        # The platform answers errors with 200 as well; errmsg ends with the request's id.
-        rid = self._gateway.ids.nonce(8).lower()
-        return _answer({"errcode": errcode, "errmsg": f"{text}, rid: {rid}"})
+def _plan(body: Mapping[str, Any]) -> PhonePlan:
+    asks, then, delay_us = (
+        body.get("password", False),
+        body.get("then", "nothing"),
+        body.get("delay_us", 0),
+    )
+    if type(delay_us) is not int or not 0 <= delay_us <= _MAX_DAWDLE_US:
+        raise _BadRequestError(f"delay_us must be a whole number from 0 to {_MAX_DAWDLE_US}")
+    if then not in _THEN:
+        raise _BadRequestError("then must be confirm, cancel or nothing")
+    if type(asks) is not bool:
+        raise _BadRequestError("password must be true or false")
+    return PhonePlan(asks, then, delay_us)
 
 
 def _answer(data: dict[str, object], status: int = 200) -> Response:

@@ -1,20 +1,31 @@
-"""How fast the gateway is, and how it decides what public sources leave open."""
+"""How fast the gateway is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
 
 from protocols.wechatpay import Endpoint
 from sim.latency import LatencyProfile
 
-__all__ = ["GatewayProfile", "Switches"]
-
+__all__ = ["GatewayProfile"]
 
 _REFERENCE = LatencyProfile.lognormal(80_000, 200_000)
 _READ = LatencyProfile.lognormal(40_000, 120_000)
 _CONFIRM = LatencyProfile.lognormal(120_000, 400_000)
 _SETTLE = LatencyProfile.lognormal(2_000_000, 10_000_000)
+
+
+_NAMES = {
+    Endpoint.PREPAY: "prepay",
+    Endpoint.NATIVE: "prepay",
+    Endpoint.CODEPAY: "codepay",
+    Endpoint.REVERSE: "reverse",
+    Endpoint.QUERY: "query",
+    Endpoint.CLOSE: "close",
+    Endpoint.REFUND: "refund",
+    Endpoint.REFUND_QUERY: "refund_query",
+    Endpoint.CERTIFICATES: "certificates",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +36,9 @@ class GatewayProfile:
     for reads. They are assumptions: the platform publishes no figures.
 
     Attributes:
-        prepay: request complete → order committed.
+        prepay: request complete → order committed; combined orders and codes to scan as well.
+        codepay: pay code read → paid, or the password box is open.
+        reverse: request complete → reversed.
         query: both queries of orders.
         close: close.
         refund: request complete → refund accepted.
@@ -42,6 +55,8 @@ class GatewayProfile:
     refund: LatencyProfile = _REFERENCE
     refund_query: LatencyProfile = _READ
     certificates: LatencyProfile = _READ
+    codepay: LatencyProfile = _CONFIRM
+    reverse: LatencyProfile = _REFERENCE
     confirm: LatencyProfile = _CONFIRM
     confirm_to_callback: LatencyProfile = _REFERENCE
     refund_settle: LatencyProfile = _SETTLE
@@ -50,17 +65,7 @@ class GatewayProfile:
     def instant(cls) -> GatewayProfile:
         """No delay anywhere: for tests of behaviour."""
         zero = LatencyProfile.constant(0)
-        return cls(
-            prepay=zero,
-            query=zero,
-            close=zero,
-            refund=zero,
-            refund_query=zero,
-            certificates=zero,
-            confirm=zero,
-            confirm_to_callback=zero,
-            refund_settle=zero,
-        )
+        return cls(**{field.name: zero for field in fields(cls)})
 
     def of(self, endpoint: Endpoint) -> LatencyProfile:
         """The profile of one call.
@@ -68,52 +73,8 @@ class GatewayProfile:
         Raises:
             ValueError: this gateway does not serve the endpoint itself.
         """
-        profile = {
-            Endpoint.PREPAY: self.prepay,
-            Endpoint.QUERY: self.query,
-            Endpoint.CLOSE: self.close,
-            Endpoint.REFUND: self.refund,
-            Endpoint.REFUND_QUERY: self.refund_query,
-            Endpoint.CERTIFICATES: self.certificates,
-        }.get(endpoint)
-        if profile is None:
+        name = _NAMES.get(endpoint)
+        if name is None:
             raise ValueError(f"no latency for {endpoint}")
+        profile: LatencyProfile = getattr(self, name)
         return profile
-
-
-@dataclass(frozen=True, kw_only=True)
-class Switches:
-    """Behaviours no public source settles, or on which sources contradict each other. Every default is *unproven*.
-
-    Attributes:
-        sign_business_errors: whether business 4xx carry signature headers. Only unauthenticated refusals were probed
-            (unsigned), while the documentation says "all replies".
-        reused_number: an order number used again with other parameters: 403 OUT_TRADE_NO_USED (API pages) or
-            400 INVALID_REQUEST ``201 商户订单号重复`` (FAQ and user reports).
-        close_closed: closing a closed order: ``accept`` (204 again) or ``refuse`` (400 ORDER_CLOSED).
-        unpaid_life_s: an order nobody pays is closed after this (documents differ: 7 or 15 days); it is also the
-            latest allowed ``time_expire``.
-        prepay_life_s: life of a prepay_id (2 h, documented).
-        require_pay_sign: the payer's phone refuses a payment call without a valid ``paySign``. The real phone always
-            does; off, it checks the signature only when the caller passes one.
-        require_login: prepay refuses an openid that never logged in through ``jscode2session``.
-        rate_limits: enforce the published limits (refund 150/s, refund query 300/s, certificates 1000/s, per merchant).
-        callback_public_key_permille: share of callbacks signed with the public key instead of the certificate; the
-            documented switch-over goes 1, 10, 50, 100, 200, 500, 1000 within 7 days (WXDOC 4012154180).
-    """
-
-    sign_business_errors: bool = False
-    reused_number: Literal["OUT_TRADE_NO_USED", "INVALID_REQUEST"] = "OUT_TRADE_NO_USED"
-    close_closed: Literal["accept", "refuse"] = "accept"
-    unpaid_life_s: int = 7 * 86_400
-    prepay_life_s: int = 7_200
-    require_pay_sign: bool = False
-    require_login: bool = False
-    rate_limits: bool = True
-    callback_public_key_permille: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.callback_public_key_permille <= 1000:
-            raise ValueError("callback_public_key_permille must be between 0 and 1000")
-        if self.unpaid_life_s <= 0 or self.prepay_life_s <= 0:
-            raise ValueError("unpaid_life_s and prepay_life_s must be positive")

@@ -183,6 +183,41 @@ class World:
     ) -> httpx.Response:
         return await self.phone.post(f"/payers/{openid}/{action}", json={"prepay_id": prepay_id, **more})
 
+    async def show_code(self, openid: str = OPENID, **plan: Any) -> str:
+        reply = await self.phone.post(f"/payers/{openid}/code", json=plan)
+        assert reply.status_code == 200, reply.text
+        code: str = reply.json()["auth_code"]
+        return code
+
+    def codepay_body(
+        self, auth_code: str, number: str = "CODE000001", total: int = 20_000, **more: Any
+    ) -> dict[str, Any]:
+        own = self.merchant.credentials
+        return {
+            "appid": own.appid,
+            "mchid": own.mchid,
+            "description": "KM01 3号枪 92#",
+            "out_trade_no": number,
+            "amount": {"total": total, "currency": "CNY"},
+            "payer": {"auth_code": auth_code},
+            "scene_info": {"store_info": {"id": "KM01"}},
+            **more,
+        }
+
+    async def codepay(
+        self, auth_code: str, number: str = "CODE000001", total: int = 20_000, **more: Any
+    ) -> httpx.Response:
+        body = self.codepay_body(auth_code, number, total, **more)
+        return await self.call("POST", "/v3/pay/transactions/codepay", body)
+
+    async def reverse(self, number: str = "CODE000001", **change: Any) -> httpx.Response:
+        own = self.merchant.credentials
+        body = {"appid": own.appid, "mchid": own.mchid, **change}
+        return await self.call("POST", f"/v3/pay/transactions/out-trade-no/{number}/reverse", body)
+
+    async def at_phone(self, action: str, openid: str = OPENID, **body: Any) -> httpx.Response:
+        return await self.phone.post(f"/payers/{openid}/{action}", json=body)
+
     async def query(self, number: str = "ORDER00001") -> httpx.Response:
         return await self.call(
             "GET", f"/v3/pay/transactions/out-trade-no/{number}?mchid={self.merchant.credentials.mchid}"

@@ -98,7 +98,8 @@ def test_accept_and_user_agent_come_first_but_not_on_trade_paths(make_world, mis
     ("method", "target", "status"),
     [
         ("GET", "/", 404),
-        ("GET", "/v3/pay/transactions/native", 404),
+        ("GET", "/v3/pay/transactions/app", 404),
+        ("GET", "/v3/pay/transactions/native", 405),
         ("GET", "/v3/certificates/", 404),
         ("GET", "/v3/pay/transactions/jsapi", 405),
         ("DELETE", "/v3/certificates", 405),
