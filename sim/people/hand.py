@@ -104,6 +104,8 @@ class DispenserHand:
         point, _ = self._place[nozzle]
         event = self._kernel.env.event()
         self._waiting[point.number].stopped = event
+        # Nobody squeezes a nozzle that has stopped: should the pump be authorised anew, nothing more flows.
+        event.callbacks.append(lambda _stopped: point.release(self._kernel.now_us))
         point.set_tank_capacity(full_ml)
         point.squeeze(self._kernel.now_us, flow_ml_per_min)
         if point.state not in _MAY_DELIVER and not event.triggered:

@@ -94,6 +94,18 @@ def test_a_preset_stops_the_flow_before_the_tank_is_full(make) -> None:
     assert delivered.volume_ml == 10_000
 
 
+def test_once_it_has_stopped_nobody_squeezes_any_more(make) -> None:
+    pump = make(preset_ml=10_000)
+    # The mains fail for a second while the full tank's nozzle is still out, and the controller authorises it anew.
+    pump.kernel.call_later(28 * S, lambda: pump.point.fail(pump.kernel.now_us, "power-failure"))
+    pump.kernel.call_later(29 * S, lambda: pump.point.recover(pump.kernel.now_us))
+    pump.kernel.call_later(29 * S + 1, pump.authorise)
+    pump.run(full_ml=60_000)
+    _, stopped_us = pump.log[1]
+    assert stopped_us < 28 * S < 30 * S < stopped_us + 5 * S, "it has stopped, and is not hung up yet"
+    assert [record.volume_ml for record in pump.point.journal if record.volume_ml] == [10_000]
+
+
 def test_a_driver_who_never_gets_fuel_hangs_up_with_nothing(make) -> None:
     assert make(authorise_after_us=None).run(full_ml=1_000, give_up=True) == [None]
 
