@@ -272,7 +272,7 @@ def test_what_cannot_be_reversed_or_closed(make_world) -> None:
 
 def test_a_charge_that_was_not_answered_is_found_by_asking(make_world) -> None:
     hold = GatewayFault(kind="timeout", name="hold", at=("codepay",), after_commit=True, limit=1)
-    lost = GatewayFault(kind="timeout", name="lost", at=("codepay",), after_commit=False, skip=1, limit=1)
+    lost = GatewayFault(kind="timeout", name="lost", at=("codepay",), after_commit=False, limit=1)
     world = make_world(hold, lost)
 
     async def story() -> None:
