@@ -17,6 +17,7 @@ from protocols.escpos.receipt import (
     mask_phone,
     read_receipt,
     receipt_bytes,
+    receipt_sections,
 )
 from protocols.escpos.status import (
     STATUS_REPLY_BYTES,
@@ -65,6 +66,7 @@ __all__ = [
     "mask_phone",
     "read_receipt",
     "receipt_bytes",
+    "receipt_sections",
     "status_query",
     "symbology_of",
     "text_columns",

@@ -23,10 +23,12 @@ __all__ = [
     "mask_phone",
     "read_receipt",
     "receipt_bytes",
+    "receipt_sections",
 ]
 
 _CHINA: Final = timezone(timedelta(hours=8))
 _GRADES: Final = {"92": "92#汽油", "95": "95#汽油", "98": "98#汽油", "diesel": "0#柴油"}
+PAID_LABEL: Final = "实付(元)"
 _LONG_NUMBER: Final = re.compile(r"\d{11,}")
 
 
@@ -112,6 +114,37 @@ def _litres(ml: int) -> str:
     return f"{ml // 1000}.{ml % 1000 // 10:02d}" if ml % 10 == 0 else f"{ml // 1000}.{ml % 1000:03d}"
 
 
+def receipt_sections(content: ReceiptContent) -> tuple[tuple[tuple[str, str], ...], ...]:
+    """The rows of a receipt as (label, value): the delivery, the money, the payment. Every kind of printer prints these."""
+    when = datetime.fromtimestamp(content.ended_us // 1_000_000, UTC).astimezone(_CHINA)
+    delivery = (
+        ("站号", content.station),
+        ("油枪", f"{content.nozzle}号枪"),
+        ("油品", _GRADES.get(content.grade, content.grade)),
+        ("流水号", str(content.sequence)),
+        ("时间", f"{when:%Y-%m-%d %H:%M:%S}"),
+    )
+    money = (
+        ("数量(升)", _litres(content.volume_ml)),
+        ("单价(元/升)", _yuan(content.price_fen_per_l)),
+        ("金额(元)", _yuan(content.amount_fen)),
+        ("优惠(元)", "-" + _yuan(content.discount_fen) if content.discount_fen else ""),
+        (PAID_LABEL, _yuan(content.paid_fen)),
+    )
+    payment = (
+        ("支付方式", content.pay_method),
+        ("卡号", content.card_masked),
+        ("手机", content.phone_masked),
+        ("订单号", content.order),
+    )
+    # An empty way of payment still has its row; the others are left out.
+    return (
+        delivery,
+        tuple(row for row in money if row[1]),
+        payment[:1] + tuple(row for row in payment[1:] if row[1]),
+    )
+
+
 def receipt_bytes(
     content: ReceiptContent,
     reprint: int = 0,
@@ -141,21 +174,14 @@ def receipt_bytes(
     mark = f"*** 补打 REPRINT {reprint} ***"
     if reprint:
         out.size(1, 2).bold().line(mark).bold(False).size()
-    out.align(Align.LEFT).rule()
-    when = datetime.fromtimestamp(content.ended_us // 1_000_000, UTC).astimezone(_CHINA)
-    out.columns("站号", content.station).columns("油枪", f"{content.nozzle}号枪")
-    out.columns("油品", _GRADES.get(content.grade, content.grade))
-    out.columns("流水号", str(content.sequence)).columns("时间", f"{when:%Y-%m-%d %H:%M:%S}").rule()
-    out.columns("数量(升)", _litres(content.volume_ml)).columns("单价(元/升)", _yuan(content.price_fen_per_l))
-    out.columns("金额(元)", _yuan(content.amount_fen))
-    if content.discount_fen:
-        out.columns("优惠(元)", "-" + _yuan(content.discount_fen))
-    out.bold().columns("实付(元)", _yuan(content.paid_fen)).bold(False).rule()
-    optional = (("卡号", content.card_masked), ("手机", content.phone_masked), ("订单号", content.order))
-    out.columns("支付方式", content.pay_method)
-    for label, value in optional:
-        if value:
-            out.columns(label, value)
+    out.align(Align.LEFT)
+    for section in receipt_sections(content):
+        out.rule()
+        for label, value in section:
+            if label == PAID_LABEL:
+                out.bold().columns(label, value).bold(False)
+            else:
+                out.columns(label, value)
     out.align(Align.CENTRE)
     if content.qr_text:
         out.feed(1).qr(content.qr_text).feed(1).line("扫码开具电子发票")
@@ -184,6 +210,8 @@ class PrintedFacts:
     pay_method: str | None
     order: str | None
     reprint: int
+    card: str | None = None
+    phone: str | None = None
 
 
 def read_receipt(text: str) -> PrintedFacts:
@@ -223,6 +251,8 @@ def read_receipt(text: str) -> PrintedFacts:
         pay_method=fields.get("支付方式"),
         order=fields.get("订单号"),
         reprint=reprint,
+        card=fields.get("卡号"),
+        phone=fields.get("手机"),
     )
 
 
@@ -240,6 +270,8 @@ _LABELS: Final = frozenset(
         "实付(元)",
         "支付方式",
         "订单号",
+        "卡号",
+        "手机",
     )
 )
 

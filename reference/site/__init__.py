@@ -9,7 +9,7 @@ from reference.site.driver import PointStatus, PumpDriver, SaleNotStored
 from reference.site.drivers import make_driver
 from reference.site.events import DriverEvent, PointState
 from reference.site.journal import Journal, JournalError, Sale
-from reference.site.receipts import ReceiptSpooler
+from reference.site.spooler import ReceiptSpooler
 
 __all__ = [
     "ConfigError",

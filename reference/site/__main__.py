@@ -81,8 +81,7 @@ async def _run(site: SiteController) -> None:
         _line_host(line, driver, f"{index}:{line.name or line.protocol}")
         for index, (line, driver) in enumerate(zip(site.config.lines, site.drivers, strict=True))
     ]
-    if site.printer is not None and site.config.printer is not None and site.config.printer.tcp is not None:
-        hosts.append(tcp_host(site.printer, site.config.printer.tcp, name="printer"))
+    hosts += printer_hosts(site)
     if site.gauge is not None:
         hosts += gauge_hosts(site.gauge.reader)
     await site.start()
@@ -110,6 +109,18 @@ def _line_host(line: LineConfig, driver: PumpDriver, name: str) -> MachineHost |
     loop = line.protocol == "twowire" and line.baud in LOOP_BAUDS
     parity = "E" if loop else _PARITY[line.protocol]
     return serial_host(driver, line.serial, line.baud, parity=parity, name=name)
+
+
+def printer_hosts(site: SiteController) -> list[MachineHost]:
+    """The host of the receipt printer, if it hangs on a wire that is named."""
+    config = site.config.printer
+    if site.printer is None or config is None:
+        return []
+    if config.tcp is not None:
+        return [tcp_host(site.printer, config.tcp, name="printer")]
+    if config.serial is not None:
+        return [serial_host(site.printer, config.serial, config.baud, parity="N", name="printer")]
+    return []
 
 
 def gauge_hosts(reader: GaugeReader) -> list[MachineHost]:

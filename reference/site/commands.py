@@ -128,17 +128,9 @@ class CommandHandler:
     # -- print and settled --------------------------------------------------------------------------------------
 
     def _print(self, command_id: int, command: dict[str, Any]) -> tuple[bool, str] | None:
-        site = self._site
-        if site.printer is None:
+        if self._site.receipts is None:
             return False, "no printer"
-        receipt = command["receipt"]
-        if not isinstance(receipt, dict):
-            raise TypeError("receipt is missing")
-        if site.printer.is_full:
-            return False, "printer queue is full"
-        site.printer.check(receipt)
-        site.printer.add(site.journal.add_print_job(command_id, receipt))
-        return None
+        return self._site.receipts.take(command_id, command["receipt"])
 
     def _settled(self, _command_id: int, command: dict[str, Any]) -> tuple[bool, str]:
         self._site.journal.settle(int(command["nozzle"]), int(command["sale"]["sequence"]))

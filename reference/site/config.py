@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from reference.site.feie_config import FeieConfig
 from reference.site.gauge_config import GaugeConfig
 
 __all__ = [
@@ -172,11 +173,25 @@ class LineConfig(_Part):
 
 
 class PrinterConfig(_Part):
-    """The receipt printer: raw TCP, usually port 9100."""
+    """The receipt printer: raw TCP, usually port 9100; a serial line; or, with ``feie``, one in Feie's cloud.
+
+    ``confirm`` is how a receipt on paper is proved: ``status`` (GS r, every printer) or ``process-id`` (GS ( H, Epson's kind).
+    """
 
     tcp: str | None = None
+    serial: str | None = None
+    baud: Annotated[int, Field(ge=1200, le=1_000_000)] = 9600
+    feie: FeieConfig | None = None
     columns: Annotated[int, Field(ge=16, le=64)] = 32
+    codepage: Literal["gb18030", "gbk", "gb2312"] = "gb18030"
+    confirm: Literal["status", "process-id"] = "status"
     queue_limit: Annotated[int, Field(ge=1, le=10_000)] = 200
+
+    @model_validator(mode="after")
+    def _one_far_end(self) -> Self:
+        if sum(end is not None for end in (self.tcp, self.serial, self.feie)) > 1:
+            raise ValueError("a printer has one of tcp, serial and feie")
+        return self
 
     @field_validator("tcp")
     @classmethod

@@ -33,7 +33,7 @@ from reference.site.events import (
 from reference.site.gauge_desk import GaugeDesk
 from reference.site.journal import Authorisation, Journal, JournalError, Sale
 from reference.site.presenting import LiveReadings, snapshot, station_setup
-from reference.site.receipts import ReceiptSpooler
+from reference.site.printing import ReceiptDesk
 from reference.site.shifts import ShiftDesk
 from reference.site.uplink import Uplink
 
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 class SiteController(AuthorisationDesk):
     """The controller of one station.
 
-    Wire each of ``drivers`` and ``printer`` (`protocols.sansio.Machine`) to its line, and ``await start()`` on the
+    Wire each of ``drivers`` and ``printer`` (`protocols.sansio.Machine`; None without a printer on a wire) to its line, and ``await start()`` on the
     event loop that is to carry the uplink.
 
     Args:
@@ -90,14 +90,8 @@ class SiteController(AuthorisationDesk):
         self._timers: dict[int, asyncio.TimerHandle] = {}
         for line, driver in zip(config.lines, self.drivers, strict=True):
             self._add_line(line, driver)
-        self.printer: ReceiptSpooler | None = None
-        if config.printer is not None:
-            self.printer = ReceiptSpooler(
-                columns=config.printer.columns,
-                limit=config.printer.queue_limit,
-                on_attempt=self._on_print_attempt,
-                on_done=self._on_printed,
-            )
+        self.receipts = ReceiptDesk.of(self, http_transport)
+        self.printer = None if self.receipts is None else self.receipts.wired
         self.uplink = Uplink(
             station=config.station,
             key=station_key,
@@ -149,9 +143,8 @@ class SiteController(AuthorisationDesk):
             if held.nozzle in self.nozzles:
                 self.held[held.nozzle] = held
                 self._arm(held)
-        if self.printer is not None:
-            for job in self.journal.open_print_jobs():
-                self.printer.add(job)
+        if self.receipts is not None:
+            self.receipts.start()
         self.uplink.start()
         self.shifts.start()
 
@@ -161,6 +154,8 @@ class SiteController(AuthorisationDesk):
             timer.cancel()
         self._timers.clear()
         await self.shifts.stop()
+        if self.receipts is not None:
+            await self.receipts.stop()
         await self.uplink.stop()
         self.journal.close()
 
@@ -318,23 +313,7 @@ class SiteController(AuthorisationDesk):
             for fuelling_point in list(self.lifted):
                 self.consider(fuelling_point)
 
-    # -- receipts and alarms ------------------------------------------------------------------------------------
-
-    def _on_print_attempt(self, job_id: int) -> bool:
-        try:
-            self.journal.print_attempt(job_id)
-        except JournalError as error:
-            self.alarm(str(error))
-            return False
-        return True
-
-    def _on_printed(self, job_id: int) -> None:
-        try:
-            command_id = self.journal.print_done(job_id)
-            if command_id is not None:
-                self.commands.finish(command_id, ok=True, reason="printed")
-        except JournalError as error:
-            self.alarm(str(error))  # after a restart it is printed once more, marked
+    # -- alarms -------------------------------------------------------------------------------------------------
 
     def alarm(self, text: str) -> None:
         """Something a person should know."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from reference.site.witness import Witness
 
-__all__ = ["Authorisation", "Journal", "JournalError", "PrintJob", "Sale"]
+__all__ = ["Authorisation", "Journal", "JournalError", "Sale", "put_result"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sales (
@@ -49,10 +49,6 @@ CREATE TABLE IF NOT EXISTS refusals (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS settled (
     nozzle INTEGER NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (nozzle, sequence)
-) STRICT;
-CREATE TABLE IF NOT EXISTS print_jobs (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, command_id INTEGER UNIQUE, receipt TEXT NOT NULL,
-    attempts INTEGER NOT NULL, done INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS pointers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 """
@@ -118,14 +114,13 @@ class Authorisation:
     live: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PrintJob:
-    """One receipt. ``attempts`` counts how often its bytes began to go out; 0 means no original exists yet."""
-
-    job_id: int
-    command_id: int | None
-    receipt: Mapping[str, Any]
-    attempts: int
+def put_result(db: sqlite3.Connection, command_id: int, *, ok: bool, reason: str) -> None:
+    """Store a command's result for posting, inside a transaction. A later result replaces an earlier one."""
+    db.execute(
+        "INSERT INTO results VALUES (?,?,?,1,0) ON CONFLICT (command_id) DO UPDATE SET"
+        " ok = excluded.ok, reason = excluded.reason, version = version + 1, posted = 0",
+        (command_id, int(ok), reason),
+    )
 
 
 class Journal:
@@ -322,11 +317,7 @@ class Journal:
     def finish_command(self, command_id: int, *, ok: bool, reason: str) -> None:
         """Store a command's result for posting. A later result (an order that expired) replaces an earlier one."""
         with self.transaction() as db:
-            db.execute(
-                "INSERT INTO results VALUES (?,?,?,1,0) ON CONFLICT (command_id) DO UPDATE SET"
-                " ok = excluded.ok, reason = excluded.reason, version = version + 1, posted = 0",
-                (command_id, int(ok), reason),
-            )
+            put_result(db, command_id, ok=ok, reason=reason)
 
     def unposted_results(self) -> list[tuple[int, bool, str, int]]:
         """(command id, ok, reason, version) that the backend has not taken yet, oldest first."""
@@ -342,42 +333,6 @@ class Journal:
             db.execute(
                 "UPDATE results SET posted = 1 WHERE command_id = ? AND version = ?", (command_id, version)
             )
-
-    # -- receipts ---------------------------------------------------------------------------------------------
-
-    def add_print_job(self, command_id: int | None, receipt: Mapping[str, Any]) -> PrintJob:
-        """Store a receipt to print. One per command, however often the command arrives."""
-        with self.transaction() as db:
-            db.execute(
-                "INSERT OR IGNORE INTO print_jobs (command_id, receipt, attempts, done) VALUES (?,?,0,0)",
-                (command_id, json.dumps(receipt, ensure_ascii=False)),
-            )
-            if command_id is None:
-                row = db.execute("SELECT max(id), attempts FROM print_jobs").fetchone()
-            else:
-                row = db.execute(
-                    "SELECT id, attempts FROM print_jobs WHERE command_id = ?", (command_id,)
-                ).fetchone()
-        return PrintJob(row[0], command_id, receipt, row[1])
-
-    def print_attempt(self, job_id: int) -> None:
-        """The bytes of this receipt are about to go out; after a crash it can only be a marked reprint."""
-        with self.transaction() as db:
-            db.execute("UPDATE print_jobs SET attempts = attempts + 1 WHERE id = ?", (job_id,))
-
-    def print_done(self, job_id: int) -> int | None:
-        """The printer confirmed the receipt. Returns the command that asked for it."""
-        with self.transaction() as db:
-            db.execute("UPDATE print_jobs SET done = 1 WHERE id = ?", (job_id,))
-            row = db.execute("SELECT command_id FROM print_jobs WHERE id = ?", (job_id,)).fetchone()
-        return None if row is None else row[0]
-
-    def open_print_jobs(self) -> list[PrintJob]:
-        """Receipts not yet confirmed, oldest first."""
-        rows = self.rows(
-            "SELECT id, command_id, receipt, attempts FROM print_jobs WHERE done = 0 ORDER BY id"
-        )
-        return [PrintJob(row[0], row[1], json.loads(row[2]), row[3]) for row in rows]
 
     # -- pointers ---------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ def snapshot(site: SiteController) -> dict[str, Any]:
                 "missed_polls": status.missed_polls,
             }
         )
-    printer = site.printer
+    printer = None if site.receipts is None else site.receipts.printer
     return {
         "station": site.config.station,
         "backend_up": site.backend_up,
@@ -39,7 +39,12 @@ def snapshot(site: SiteController) -> dict[str, Any]:
         "gauge": None if site.gauge is None else site.gauge.snapshot(),
         "printer": None
         if printer is None
-        else {"state": printer.state, "waiting": len(printer), "problems": list(printer.problems)},
+        else {
+            "state": printer.state,
+            "waiting": len(printer),
+            "problems": list(printer.problems),
+            "near_end": printer.near_end,
+        },
         "fuelling_points": points,
     }
 

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from reference.site.journal import Authorisation, Journal, JournalError, Sale
+from reference.site.print_journal import PrintJournal
 from reference.site.witness import UNREAD, Filling, Totals, Witness, judge
 
 SALE = Sale(7, 0, 3, "95", 20_000, 15_000, 750, 1, 2, 30_000, 22_500, "o1", ("recovered",))
@@ -94,13 +95,18 @@ def test_a_command_is_new_then_open_then_finished():
 
 def test_one_receipt_per_command_and_authorisations_return():
     journal = Journal(":memory:")
-    first = journal.add_print_job(9, {"a": 1})
-    journal.print_attempt(first.job_id)
-    again = journal.add_print_job(9, {"a": 1})
-    assert (again.job_id, again.attempts) == (first.job_id, 1)
-    assert [job.attempts for job in journal.open_print_jobs()] == [1]
-    assert journal.print_done(first.job_id) == 9
-    assert journal.open_print_jobs() == []
+    jobs = PrintJournal(journal)
+    sale = {"station": "KM01", "nozzle": 3, "sequence": 7}
+    first = jobs.add(9, sale)
+    assert (jobs.knows(9), jobs.knows(8), jobs.begin(first)) == (True, False, 0)
+    again = jobs.add(9, sale)
+    assert (again.job_id, again.attempts, again.done) == (first.job_id, 1, False)
+    assert [job.attempts for job in jobs.to_do()] == [1]
+    jobs.finish(first)
+    assert jobs.to_do() == []
+    assert jobs.add(9, sale).done
+    assert journal.unposted_results() == [(9, True, "printed", 1)], "answered in the same commit"
+    assert jobs.begin(jobs.add(10, sale)) == 1, "copies are counted by sale, whoever asks"
     held = Authorisation(7, 9, "o1", 10_000, None, 123, live=True)
     journal.put_authorisation(held)
     assert journal.authorisations() == [held]

@@ -4,77 +4,9 @@ import random
 
 import pytest
 
-from protocols.escpos import read_receipt
-from reference.site.journal import Journal
-from reference.site.receipts import ReceiptSpooler, receipt_content
-from sim.printer import CHINESE_80MM, Printer
+from reference.site.receipts import receipt_content
 
-S = 1_000_000
-
-
-def receipt(sequence=1, **changes):
-    return {
-        "station": "KM01", "station_name": "昆明一站", "sale_id": f"s{sequence}", "sequence": sequence,
-        "fuelling_point": 1, "nozzle": 3, "grade": "95", "volume_ml": 20_000, "amount_fen": 15_000,
-        "price_fen_per_l": 750, "ended_us": 1_790_000_000 * S, "tender": "wechatpay", "paid_fen": 15_000,
-        "out_trade_no": None,
-    } | changes  # fmt: skip
-
-
-class Desk:
-    """Spooler and simulated printer, face to face; bytes take 2 ms."""
-
-    def __init__(self, limit=10):
-        self.printer = Printer(CHINESE_80MM)
-        self.journal = Journal(":memory:")
-        self.done = []
-        self.spooler = self.make(limit)
-        self.now_us = 0
-        self.cable = True
-        self.flight = []
-
-    def make(self, limit=10):
-        def attempt(job_id):
-            self.journal.print_attempt(job_id)
-            return True
-
-        def done(job_id):
-            self.journal.print_done(job_id)
-            self.done.append((self.now_us, job_id))
-
-        return ReceiptSpooler(columns=48, limit=limit, on_attempt=attempt, on_done=done)
-
-    def add(self, sequence=1, **changes):
-        return self.spooler.add(self.journal.add_print_job(None, receipt(sequence, **changes)))
-
-    def pump(self):
-        for machine, other in ((self.spooler, "printer"), (self.printer, "spooler")):
-            for out in machine.data_to_send(self.now_us):
-                self.flight.append((max(self.now_us, out.not_before_us) + 2_000, other, out.data))
-
-    def run(self, seconds):
-        end_us = self.now_us + round(seconds * S)
-        while True:
-            self.pump()
-            self.flight.sort(key=lambda item: item[0])
-            times = [t for t in (self.spooler.next_timer(), self.printer.next_timer()) if t is not None]
-            times += [self.flight[0][0]] if self.flight else []
-            if not times or min(times) > end_us:
-                break
-            self.now_us = max(self.now_us, min(times))
-            if self.flight and self.flight[0][0] <= self.now_us:
-                _, other, data = self.flight.pop(0)
-                if self.cable:
-                    getattr(self, other).receive_data(data, self.now_us)
-                continue
-            for machine in (self.spooler, self.printer):
-                timer = machine.next_timer()
-                if timer is not None and timer <= self.now_us:
-                    machine.handle_timer(self.now_us)
-        self.now_us = end_us
-
-    def papers(self):
-        return [read_receipt(paper.text) for paper in self.printer.receipts]
+from .spooler_rig import Desk, receipt
 
 
 @pytest.fixture
@@ -95,7 +27,7 @@ def test_receipts_come_out_in_order_with_the_figures_of_the_sale(desk):
     assert (first.station, first.nozzle, first.grade, first.volume_ml) == ("KM01", 3, "95", 20_000)
     assert (first.price_fen_per_l, first.amount_fen, first.pay_method) == (750, 15_000, "微信支付")
     assert [job for _, job in desk.done] == [1, 2, 3]
-    assert desk.journal.open_print_jobs() == []
+    assert desk.jobs.to_do() == []
 
 
 @pytest.mark.requirement("prn.status-read-before-printing")
@@ -110,7 +42,7 @@ def test_a_printer_that_is_not_ready_gets_no_receipt_and_the_job_waits(desk, fau
     desk.run(30)
     assert desk.papers() == []
     assert any(word in problem for problem in desk.spooler.problems)
-    assert desk.journal.open_print_jobs()[0].attempts == 0
+    assert desk.jobs.to_do()[0].attempts == 0
     getattr(desk.printer, mend)(now_us=desk.now_us)
     if fault == "paper_out":
         desk.printer.close_cover(now_us=desk.now_us)
@@ -164,12 +96,10 @@ def test_a_restart_in_the_middle_reprints_with_the_mark(desk):
     while desk.spooler.state != "printing":
         desk.run(0.001)
     desk.run(0.2)
-    desk.spooler = desk.make()  # the process was killed; the journal knows
-    for job in desk.journal.open_print_jobs():
-        desk.spooler.add(job)
+    desk.restart()
     desk.run(60)
     assert [p.reprint for p in desk.papers()] == [0, 1]
-    assert desk.journal.open_print_jobs() == []
+    assert desk.jobs.to_do() == []
 
 
 @pytest.mark.requirement("prn.queue-is-bounded-and-fuel-flows")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 
 from protocols.escpos import read_receipt
-from reference.site.journal import PrintJob
-from reference.site.receipts import ReceiptSpooler
+from reference.site.print_journal import PrintJob
+from reference.site.spooler import ReceiptSpooler
 from sim.kernel import VirtualKernel
 from sim.printer import Printer
 from sim.wires import VirtualLink
@@ -42,7 +43,13 @@ def test_a_fault_at_any_moment_leaves_one_confirmed_receipt_and_one_original_at_
 ) -> None:
     kernel = VirtualKernel("spooler", epoch_us=0)
     confirmed: list[int] = []
-    spooler = ReceiptSpooler(columns=48, limit=10, on_attempt=lambda _job: True, on_done=confirmed.append)
+    copies = count()
+    spooler = ReceiptSpooler(
+        columns=48,
+        limit=10,
+        on_begin=lambda _job: next(copies),
+        on_done=lambda job: confirmed.append(job.job_id),
+    )
     printer = Printer()
     VirtualLink(kernel, "printer", spooler, printer, latency_us=1_000)
     spooler.add(PrintJob(1, None, RECEIPT, 0))
