@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from reference.backend.announcer import Announcer
 from reference.backend.api import admin_routes, notify_routes, phone_routes, site_routes
 from reference.backend.api.admin import health_routes
 from reference.backend.api.ahead import Application, LivePosts, SiteAhead
@@ -40,6 +41,7 @@ from reference.backend.settings import BackendSettings, SettingsError
 from reference.backend.shifts import Shifts
 from reference.backend.stations import Stations
 from reference.backend.tanks import Tanks
+from reference.backend.voice_channels import MqttPublisher, VoicePublisher, Voices
 from reference.backend.wechat import IDLE_S, WeChatClient
 
 __all__ = ["Backend", "create_backend", "open_database"]
@@ -79,6 +81,7 @@ class Backend:
         self.core.db.hub.wake_all()
         await self.core.outbox.stop()
         self.core.live.close()
+        await self.core.announcer.voices.aclose()
         await self._transport.aclose()
         await self.core.db.stop()
 
@@ -113,6 +116,7 @@ def create_backend(
     http: Callable[[str], httpx.AsyncBaseTransport] | None = None,
     instance: str | None = None,
     gateway: Gateway | None = None,
+    voice: VoicePublisher | None = None,
 ) -> Backend:
     """Put an instance together. Nothing runs before `Backend.start`.
 
@@ -124,6 +128,7 @@ def create_backend(
         http: gives the transport for a client name (the instance); None opens real connections.
         instance: a name for the ledger and the logs.
         gateway: in the place of WeChat Pay's client (drills).
+        voice: in the place of a connection to the broker that ``settings.mqtt_url`` names.
 
     Raises:
         SettingsError: the settings cannot be used.
@@ -150,6 +155,12 @@ def create_backend(
     core.tanks = Tanks(core)
     core.shifts = Shifts(core)
     core.proving = Proving(core)
+    publisher = voice
+    if publisher is None and settings.mqtt_url is not None:
+        publisher = MqttPublisher(settings.mqtt_url, name, settings.call_timeout_s)
+    core.announcer = Announcer(
+        core, Voices(transport, settings.speaker_url, publisher, settings.call_timeout_s)
+    )
     return Backend(core, _application(core, Sessions(core, wechat)), transport)
 
 

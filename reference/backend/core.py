@@ -18,6 +18,7 @@ from reference.backend.settings import BackendSettings
 from reference.backend.trade_number import TradeNumbers
 
 if TYPE_CHECKING:
+    from reference.backend.announcer import Announcer
     from reference.backend.commands import Commands
     from reference.backend.invoices import Invoices
     from reference.backend.orders import Orders
@@ -51,6 +52,7 @@ class Core:
     tanks: Tanks
     shifts: Shifts
     proving: Proving
+    announcer: Announcer
 
     def __init__(
         self,

@@ -137,6 +137,8 @@ class Orders:
         row = await tx.first(statement, {"wanted": order.order_id, **changes})
         assert row is not None  # noqa: S101 - the caller holds the row's lock
         tx.notify(f"order/{order.order_id}")
+        if state == "PAID" and order.state != "PAID":
+            await self.core.announcer.paid(tx, row)
         return row
 
     # What phones do

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraint
 
 from protocols.wechatpay.trust import MerchantCredentials
 from reference.backend.tank_account import Limits
+from reference.backend.voice_settings import LoudspeakerSettings
 
 __all__ = ["BackendSettings", "SettingsError"]
 
@@ -48,6 +49,9 @@ class BackendSettings(BaseModel):
         tank_high_percent, tank_overfill_percent: pre-alarm and alarm of a tank's level (GB 50156).
         tank_reference_mdeg: temperature that the gauges correct volumes to; shown beside them.
         tank_limits: when a tank's account shows a delivery, a loss, a drift.
+        loudspeakers: of the stations that have one.
+        speaker_url: where their maker's HTTP interface answers.
+        mqtt_url: the broker that loudspeakers listen to, ``mqtt://[user:password@]host[:port]``.
         lease_s: a task of a killed worker is taken up again after this.
     """
 
@@ -82,6 +86,11 @@ class BackendSettings(BaseModel):
     tank_overfill_percent: Annotated[int, Field(ge=1, le=100)] = 95
     tank_reference_mdeg: int = 20_000
     tank_limits: Limits = Limits()
+    loudspeakers: dict[_StationId, LoudspeakerSettings] = Field(default_factory=dict)
+    speaker_url: str = "https://speaker.17laimai.cn"
+    mqtt_url: Annotated[str, StringConstraints(pattern=r"^mqtts?://[^/\s]+/?$")] | None = Field(
+        default=None, repr=False
+    )
     lease_s: Annotated[float, Field(ge=1)] = 15.0
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     pool_size: Annotated[int, Field(ge=2, le=100)] = 10

@@ -9,6 +9,7 @@ from reference.backend import (  # noqa: F401 - their tables are part of the sch
     member_schema,
     reconciliation_schema,
     refund_schema,
+    voice_schema,
 )
 from reference.backend.schema import metadata
 
