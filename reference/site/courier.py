@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import httpx
 import msgspec
@@ -27,6 +27,9 @@ class _Carrier(Protocol):
         self, method: str, url: httpx.URL, headers: list[tuple[bytes, bytes]], body: bytes, whole_s: float
     ) -> tuple[int, bytes]:
         """Status and body of the reply, within ``whole_s``. Host and Content-Length are its business."""
+
+
+_URLS_KEPT: Final = 64
 
 
 class Answer:
@@ -67,12 +70,13 @@ class Courier:
         self._urls: dict[str, httpx.URL] = {}
 
     def _url(self, base: str, path: str) -> httpx.URL:
-        # Few paths come again and again; those with a number in them are not worth keeping.
-        url = self._urls.get(base + path)
+        # Few paths come again and again, the question for commands above all; the oldest make room.
+        key = base + path
+        url = self._urls.get(key)
         if url is None:
-            url = httpx.URL(base + path)
-            if len(self._urls) < 64:
-                self._urls[base + path] = url
+            if len(self._urls) >= _URLS_KEPT:
+                del self._urls[next(iter(self._urls))]
+            url = self._urls[key] = httpx.URL(key)
         return url
 
     async def request(self, method: str, base: str, path: str, body: Any, *, timeout_s: float) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,16 +15,16 @@ __all__ = ["Trace", "hash_trace_file"]
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
-def _check_finite(value: Any) -> None:
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{value} is not JSON compliant")
-    elif isinstance(value, dict):
-        for part in value.values():
-            _check_finite(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            _check_finite(part)
+def _check_finite(values: Iterable[Any]) -> None:
+    for value in values:
+        kind = type(value)
+        if kind is float:
+            if not math.isfinite(value):
+                raise ValueError(f"{value} is not JSON compliant")
+        elif kind is dict:
+            _check_finite(value.values())
+        elif kind is list or kind is tuple:
+            _check_finite(value)
 
 
 class Trace:
@@ -66,7 +66,7 @@ class Trace:
         event = {"t_us": self._now_us(), "kind": kind, "entity": entity, **fields}
         line = _encode(event)
         if b"null" in line:
-            _check_finite(event)  # the encoder writes null for what is no number
+            _check_finite(event.values())  # the encoder writes null for what is no number
         line += b"\n"
         self._hash.update(line)
         self.count += 1

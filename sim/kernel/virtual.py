@@ -17,6 +17,9 @@ __all__ = ["VirtualKernel"]
 _GC_PERIOD_US = 1_200 * 1_000_000
 """Virtual time between garbage collections of a run: often enough for memory, rare enough for speed."""
 
+_WHOLE_COLLECTION_EACH = 12
+"""Of so many collections one goes through everything, the first included."""
+
 
 class VirtualKernel(Kernel):
     """Runs as fast as the processor allows, and twice the same.
@@ -36,6 +39,7 @@ class VirtualKernel(Kernel):
         self.env = simpy.Environment(initial_time=0)
         self.loop: GuestLoop = GuestLoop(self.env)
         self._next_collection_us = _GC_PERIOD_US
+        self._collections = 0
         self._frozen = False
 
     @property
@@ -79,7 +83,9 @@ class VirtualKernel(Kernel):
         Not at the start of a run: most runs are shorter than a period, and a process that makes many of them would go through
         all it has for each.
         """
-        gc.collect()
+        self._collections += 1
+        # What is young holds most of the garbage; to go through all that a long run has kept each time would cost more than the run.
+        gc.collect(2 if self._collections % _WHOLE_COLLECTION_EACH == 1 else 1)
         if not self._frozen:
             self._frozen = True
             gc.freeze()
