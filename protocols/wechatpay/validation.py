@@ -15,12 +15,14 @@ __all__ = [
     "AUTH_CODE",
     "CLOSE_FIELDS",
     "CODEPAY_FIELDS",
+    "DEBIT_FIELDS",
     "NATIVE_FIELDS",
     "OUT_REFUND_NO",
     "OUT_TRADE_NO",
     "PREPAY_FIELDS",
     "REFUND_FIELDS",
     "REVERSE_FIELDS",
+    "TERMINATE_FIELDS",
     "Field",
     "parse_body",
     "validate",
@@ -123,6 +125,21 @@ CODEPAY_FIELDS: tuple[Field, ...] = (
 
 REVERSE_FIELDS: tuple[Field, ...] = _ORDER[:2]
 """Reverse of a pay-code order (WX-OAPI)."""
+
+DEBIT_FIELDS: tuple[Field, ...] = (
+    _ORDER[0],
+    *_ORDER[2:],
+    Field("/transaction_notify_url", "通知地址", required=True, high=255, pattern=_NOTIFY_URL),
+    Field("/contract_id", "委托代扣协议ID", required=True, high=32),
+    *_AMOUNT,
+    *_EXTRAS[:2],
+)
+"""Debit by a contract (WX-OAPI); the merchant is the signer, its number is not in the body."""
+
+TERMINATE_FIELDS: tuple[Field, ...] = (
+    Field("/contract_termination_remark", "解约备注", required=True, high=256),
+)
+"""End of a contract by the merchant (WX-OAPI)."""
 
 CLOSE_FIELDS: tuple[Field, ...] = (Field("/mchid", "直连商户号", required=True, high=32),)
 """Close (WX-OAPI)."""

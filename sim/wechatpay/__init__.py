@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sim.wechatpay.codepay import AuthCode, CodePay, PhonePlan
+from sim.wechatpay.contracts import Contract, ContractBook
 from sim.wechatpay.faults import CONFIRM, FaultKind, Forgery, GatewayFault, WeChatPayFaults
 from sim.wechatpay.gate import RawRequest, RequestGate, read_request
 from sim.wechatpay.gateway import WeChatPayGateway
@@ -34,6 +35,8 @@ __all__ = [
     "RETRY_LADDER_S",
     "AuthCode",
     "CodePay",
+    "Contract",
+    "ContractBook",
     "FaultKind",
     "Forgery",
     "GatewayFault",

@@ -32,6 +32,7 @@ class FaultKind(StrEnum):
     CALLBACK_SIGNATURE = "callback-signature"
     REFUND_CLOSED = "refund-closed"
     REFUND_ABNORMAL = "refund-abnormal"
+    DEBIT_FAILED = "debit-failed"
     PASSWORD_ASKED = "password-asked"  # noqa: S105 - a kind of fault
 
 

@@ -15,6 +15,8 @@ from sim.kernel import Kernel
 from sim.latency import LatencyProfile
 from sim.wechatpay.calls import Commit, Done, Route, Router
 from sim.wechatpay.codepay import CodePay
+from sim.wechatpay.contract_calls import ContractCalls
+from sim.wechatpay.contracts import ContractBook
 from sim.wechatpay.control import control_app
 from sim.wechatpay.faults import FaultKind, GatewayFault, WeChatPayFaults
 from sim.wechatpay.gate import RawRequest, RequestGate, read_request
@@ -57,7 +59,7 @@ class WeChatPayGateway:
         jscode_app: ``api.weixin.qq.com``'s ``/sns/jscode2session``.
         control_app: a look inside and faults by hand.
         ledger: orders. refunds: refunds. faults: counters. notifier: callbacks. gate: refused requests.
-        codepay: pay codes. wallets: what payers have.
+        codepay: pay codes. contracts: debits without asking. wallets: what payers have.
     """
 
     def __init__(
@@ -96,6 +98,8 @@ class WeChatPayGateway:
         self.wallets = Wallets(self.switches)
         codes = Ids(kernel.streams.get(entity, "auth-codes"))
         self.codepay = CodePay(self.ledger, self.wallets, codes, self.switches)
+        signed = Ids(kernel.streams.get(entity, "contracts"))
+        self.contracts = ContractBook(self.ledger, self.wallets, signed, self.switches)
         self.payers = PayerDesk(self)
         self.payer_app: ASGIApp = self.payers.app
         self.logins = LoginDesk(self)
@@ -109,6 +113,7 @@ class WeChatPayGateway:
             (
                 *TradeCalls(self).routes(),
                 *self._refund_calls.routes(),
+                *ContractCalls(self).routes(),
                 Route("/v3/certificates", "GET", Endpoint.CERTIFICATES, self._certificates),
             )
         )
@@ -226,14 +231,21 @@ class WeChatPayGateway:
 
     def announce_paid(self, order: Order, *, at_once: bool = False) -> asyncio.Event:
         """Start the callback of a paid order; the event is set after its first attempt."""
+        return self._announce(order, "TRANSACTION.SUCCESS", "支付成功", at_once=at_once)
+
+    def announce_failed(self, order: Order) -> asyncio.Event:
+        """Start the callback of a debit that failed; the event is set after its first attempt."""
+        return self._announce(order, "TRANSACTION.FAIL", "支付失败", at_once=False)
+
+    def _announce(self, order: Order, event_type: str, summary: str, *, at_once: bool) -> asyncio.Event:
         if order.notify_url is None:
             raise ValueError(f"order {order.out_trade_no} has no notify URL: its product sends no notices")
         rng = self.kernel.streams.get(self.entity, "latency/confirm-to-callback")
         return self.notifier.announce(
             self.accounts[order.mchid],
             order.notify_url,
-            event_type="TRANSACTION.SUCCESS",
-            summary="支付成功",
+            event_type=event_type,
+            summary=summary,
             resource=order.shown(),
             subject=order.out_trade_no,
             original_type="transaction",

@@ -37,6 +37,10 @@ class Ids:
         """What a phone shows at the pump: 18 digits beginning with 10 to 15."""
         return f"1{self._rng.randrange(6)}{self._digits(16)}"
 
+    def contract_id(self, unix_us: int) -> str:
+        """18 digits, as in the documentation's samples."""
+        return f"{self._china(unix_us, '%Y%m%d')}{self._digits(10)}"
+
     def transaction_id(self, unix_us: int) -> str:
         """28 digits beginning 42."""
         return f"4200{self._digits(6)}{self._china(unix_us, '%Y%m%d')}{self._digits(10)}"

@@ -337,7 +337,8 @@ class Ledger:
             self.move(order, TradeEvent.CLOSE)
         except IllegalMoveError:
             # The endpoint's table has TRADE_ERROR; that a paid order gives just this code is unproven.
-            raise refusal(Endpoint.CLOSE, "TRADE_ERROR", "订单已支付，不能关闭") from None
+            text = "订单支付中，不能关闭" if order.transaction_id is None else "订单已支付，不能关闭"
+            raise refusal(Endpoint.CLOSE, "TRADE_ERROR", text) from None
         return order
 
     def mark_refunded(self, order: Order) -> None:

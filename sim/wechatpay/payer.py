@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from starlette.routing import Route
 
 from protocols.wechatpay import encode_json
 from sim.wechatpay.codepay import AuthCode, PhonePlan
+from sim.wechatpay.contracts import ContractError
 from sim.wechatpay.faults import CONFIRM, FaultKind
 from sim.wechatpay.ledger import PaymentRefusedError
 from sim.wechatpay.payable import Payable, find_payable
@@ -28,6 +30,7 @@ _CANCEL = "requestPayment:fail cancel"
 _MAX_DAWDLE_US = 86_400 * 1_000_000
 _MAX_FEN = 10_000_000_000
 _ACTIONS = ("confirm", "cancel", "dawdle")
+_CONTRACT_CODE = re.compile(r"[0-9A-Za-z_-]{1,32}")
 _THEN = ("confirm", "cancel", "nothing")
 
 
@@ -51,6 +54,9 @@ class PayerDesk:
     payer does if a password is wanted, ``{"then": …, "delay_us": …}``, and that one is wanted in any case,
     ``{"password": true}``.
 
+    ``POST /payers/{openid}/contracts`` with ``{"plan_id": …, "out_contract_code": …, "limit_fen": …}``, optionally
+    ``"day_limit_fen"`` and ``"mchid"``, signs a contract and answers with it; ``DELETE …/contracts/{contract_id}`` ends it.
+
     ``POST /payers/{openid}/balance`` with ``{"balance_fen": …}`` says what a payer has; null: enough, as at first.
     """
 
@@ -60,6 +66,8 @@ class PayerDesk:
             routes=[
                 Route("/payers/{openid}/code", self._code, methods=["POST"]),
                 Route("/payers/{openid}/balance", self._balance, methods=["POST"]),
+                Route("/payers/{openid}/contracts", self._sign, methods=["POST"]),
+                Route("/payers/{openid}/contracts/{contract_id}", self._end, methods=["DELETE"]),
                 Route("/payers/{openid}/{action}", self._act, methods=["POST"]),
             ]
         )
@@ -156,6 +164,39 @@ class PayerDesk:
         self._gateway.wallets.limit(request.path_params["openid"], fen)
         return Response(status_code=204)
 
+    async def _sign(self, request: Request) -> Response:
+        gateway = self._gateway
+        try:
+            body = await _body(request)
+            account = gateway.accounts.get(str(body.get("mchid", next(iter(gateway.accounts)))))
+            if account is None:
+                raise _BadRequestError("mchid is no merchant of this gateway")  # noqa: TRY301 - one way out
+            code = body.get("out_contract_code")
+            if not isinstance(code, str) or _CONTRACT_CODE.fullmatch(code) is None:
+                raise _BadRequestError("out_contract_code must be 1 to 32 letters, digits, _ or -")  # noqa: TRY301
+            contract = gateway.contracts.sign(
+                account,
+                request.path_params["openid"],
+                plan_id=_whole(body, "plan_id", 1, 10**15),
+                out_contract_code=code,
+                limit_fen=_whole(body, "limit_fen", 1, _MAX_FEN),
+                day_limit_fen=_whole(body, "day_limit_fen", 1, _MAX_FEN) if "day_limit_fen" in body else None,
+                unix_us=gateway.kernel.unix_us,
+            )
+        except (_BadRequestError, ContractError) as error:
+            return _bad(400, str(error))
+        self._trace(contract.openid, None, "sign")
+        return _answer(contract.shown(), 201)
+
+    async def _end(self, request: Request) -> Response:
+        gateway, names = self._gateway, request.path_params
+        contract = gateway.contracts.find_own(names["openid"], names["contract_id"])
+        if contract is None:
+            return _bad(404, "this payer has no such contract")
+        gateway.contracts.terminate(contract, "USER_TERMINATE", "用户解约", gateway.kernel.unix_us)
+        self._trace(contract.openid, None, "end-contract")
+        return Response(status_code=204)
+
     def _failed(self, openid: str, reason: str) -> Response:
         self._trace(openid, None, "failed", reason=reason)
         return _answer({"err_msg": f"requestPayment:fail ({reason})", "reason": reason}, 409)
@@ -180,6 +221,13 @@ async def _body(request: Request) -> Mapping[str, Any]:
     if not isinstance(body, dict):
         raise _BadRequestError("the body is not a JSON object")
     return body
+
+
+def _whole(body: Mapping[str, Any], name: str, low: int, high: int) -> int:
+    value = body.get(name)
+    if type(value) is not int or not low <= value <= high:
+        raise _BadRequestError(f"{name} must be a whole number from {low} to {high}")
+    return value
 
 
 def _plan(body: Mapping[str, Any]) -> PhonePlan:

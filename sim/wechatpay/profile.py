@@ -20,6 +20,8 @@ _NAMES = {
     Endpoint.NATIVE: "prepay",
     Endpoint.CODEPAY: "codepay",
     Endpoint.REVERSE: "reverse",
+    Endpoint.CONTRACT: "contract",
+    Endpoint.DEBIT: "debit",
     Endpoint.QUERY: "query",
     Endpoint.CLOSE: "close",
     Endpoint.REFUND: "refund",
@@ -44,6 +46,9 @@ class GatewayProfile:
         refund: request complete → refund accepted.
         refund_query: query of a refund.
         certificates: certificate list.
+        contract: contracts looked up or ended.
+        debit: request complete → debit accepted.
+        debit_settle: debit accepted → decided and announced.
         confirm: the payer's finger → order paid and the phone's ``requestPayment:ok``; no password and no bank in it.
         confirm_to_callback: order paid → first callback leaves.
         refund_settle: refund accepted → money back and REFUND.SUCCESS. Minutes to days in reality.
@@ -57,6 +62,9 @@ class GatewayProfile:
     certificates: LatencyProfile = _READ
     codepay: LatencyProfile = _CONFIRM
     reverse: LatencyProfile = _REFERENCE
+    contract: LatencyProfile = _READ
+    debit: LatencyProfile = _REFERENCE
+    debit_settle: LatencyProfile = _SETTLE
     confirm: LatencyProfile = _CONFIRM
     confirm_to_callback: LatencyProfile = _REFERENCE
     refund_settle: LatencyProfile = _SETTLE

@@ -37,6 +37,9 @@ class Switches:
             `reverse_wait_s` of the charge (the cashier is told to wait as long), ``always`` refuses, ``accept`` revokes.
         reverse_wait_s: 15 s.
         reverse_life_s: a paid order can be reversed for 7 days (v2's rule).
+        debit_over_limit: a debit above its contract's limit: ``refuse`` (403 RULE_LIMIT at once) or ``fail`` (accepted,
+            then PAY_FAIL).
+        announce_failed_debits: whether a failed debit is announced (``TRANSACTION.FAIL``, as the parking pages have it).
         codepay_codes: other names for the codes of the pay-code page; ours are v2's, for want of a public table.
     """
 
@@ -56,6 +59,8 @@ class Switches:
     reverse_userpaying: Literal["early", "always", "accept"] = "early"
     reverse_wait_s: int = 15
     reverse_life_s: int = 7 * 86_400
+    debit_over_limit: Literal["refuse", "fail"] = "refuse"
+    announce_failed_debits: bool = True
     codepay_codes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -218,6 +218,27 @@ class World:
     async def at_phone(self, action: str, openid: str = OPENID, **body: Any) -> httpx.Response:
         return await self.phone.post(f"/payers/{openid}/{action}", json=body)
 
+    async def sign(self, limit_fen: int = 50_000, openid: str = OPENID, **more: Any) -> dict[str, Any]:
+        body = {"plan_id": 12535, "out_contract_code": "KMCONTRACT1", "limit_fen": limit_fen, **more}
+        reply = await self.phone.post(f"/payers/{openid}/contracts", json=body)
+        assert reply.status_code == 201, reply.text
+        contract: dict[str, Any] = reply.json()
+        return contract
+
+    async def debit(
+        self, contract_id: str, number: str = "DEBIT00001", total: int = 20_000, **more: Any
+    ) -> httpx.Response:
+        body = {
+            "appid": self.merchant.credentials.appid,
+            "out_trade_no": number,
+            "description": "KM01 3号枪 92#",
+            "transaction_notify_url": NOTIFY_URL,
+            "contract_id": contract_id,
+            "amount": {"total": total, "currency": "CNY"},
+            **more,
+        }
+        return await self.call("POST", "/v3/papay/pay/transactions/apply", body)
+
     async def query(self, number: str = "ORDER00001") -> httpx.Response:
         return await self.call(
             "GET", f"/v3/pay/transactions/out-trade-no/{number}?mchid={self.merchant.credentials.mchid}"
