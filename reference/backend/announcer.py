@@ -40,11 +40,10 @@ _TOPIC: Final = "voice.speak"
 _PAYERS: Final = {"wechatpay": "微信", "unionpay": "银联"}
 """What is said of a channel, by the first word of its name."""
 
-_WAITS: Final = announcements.c.state.in_(["queued", "sending"])
 _CHANNEL = select(payments.c.channel).where(payments.c.out_trade_no == bindparam("number"))
 _HEAD = (
     select(announcements)
-    .where(announcements.c.station == bindparam("of_station"), _WAITS)
+    .where(announcements.c.station == bindparam("of_station"), announcements.c.waits == 1)
     .order_by(announcements.c.id)
     .limit(1)
 )
@@ -62,12 +61,12 @@ _TRY = (
 _SENT = (
     update(announcements)
     .where(announcements.c.id == bindparam("number"), announcements.c.state == "sending")
-    .values(state="sent", sent_us=bindparam("now_us"), updated_us=bindparam("now_us"))
+    .values(state="sent", waits=None, sent_us=bindparam("now_us"), updated_us=bindparam("now_us"))
 )
 _DROP = (
     update(announcements)
-    .where(announcements.c.id == bindparam("number"), _WAITS)
-    .values(state="dropped", reason=bindparam("why"), updated_us=bindparam("now_us"))
+    .where(announcements.c.id == bindparam("number"), announcements.c.waits == 1)
+    .values(state="dropped", waits=None, reason=bindparam("why"), updated_us=bindparam("now_us"))
 )
 
 
@@ -109,6 +108,7 @@ class Announcer:
                 "amount_fen": amount_fen,
                 "proved_us": now_us,
                 "state": "queued",
+                "waits": 1,
                 "attempts": 0,
                 "updated_us": now_us,
             },

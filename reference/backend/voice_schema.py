@@ -22,12 +22,14 @@ announcements = Table(
     Column("proved_us", BigInteger, nullable=False),
     # queued -> sending (its outcome may be unknown) -> sent | dropped
     Column("state", String(16), nullable=False),
+    # 1 until it is sent or dropped, else NULL.
+    Column("waits", Integer, nullable=True),
     Column("attempts", BigInteger, nullable=False),
     Column("sent_us", BigInteger, nullable=True),
     Column("reason", String(200), nullable=True),
     Column("updated_us", BigInteger, nullable=False),
     UniqueConstraint("request_id"),
-    Index("ix_announcements_station", "station", "state", "id"),
+    Index("ix_announcements_station", "station", "waits", "id"),
 )
 
 voice_lines = Table(

@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("amount_fen", sa.BigInteger(), nullable=False),
         sa.Column("proved_us", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("waits", sa.Integer(), nullable=True),
         sa.Column("attempts", sa.BigInteger(), nullable=False),
         sa.Column("sent_us", sa.BigInteger(), nullable=True),
         sa.Column("reason", sa.String(length=200), nullable=True),
@@ -31,7 +32,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_announcements")),
         sa.UniqueConstraint("request_id", name=op.f("uq_announcements_request_id")),
     )
-    op.create_index("ix_announcements_station", "announcements", ["station", "state", "id"], unique=False)
+    op.create_index("ix_announcements_station", "announcements", ["station", "waits", "id"], unique=False)
     op.create_table(
         "voice_lines",
         sa.Column("station", sa.String(length=16), nullable=False),
