@@ -98,6 +98,7 @@ from protocols.wechatpay.states import (
 )
 from protocols.wechatpay.trust import MerchantCredentials, PlatformTrust
 from protocols.wechatpay.validation import (
+    ABNORMAL_REFUND_FIELDS,
     AUTH_CODE,
     CLOSE_FIELDS,
     CODEPAY_FIELDS,
@@ -115,6 +116,7 @@ from protocols.wechatpay.validation import (
 )
 
 __all__ = [
+    "ABNORMAL_REFUND_FIELDS",
     "AUTH_CODE",
     "BEIJING",
     "CLOSE_FIELDS",

@@ -12,6 +12,7 @@ import msgspec
 from protocols.wechatpay.errors import ApiError
 
 __all__ = [
+    "ABNORMAL_REFUND_FIELDS",
     "AUTH_CODE",
     "CLOSE_FIELDS",
     "CODEPAY_FIELDS",
@@ -158,6 +159,21 @@ REFUND_FIELDS: tuple[Field, ...] = (
     Field("/goods_detail", "退款商品", list),
 )
 """Refund (WX-OAPI); one of ``transaction_id`` and ``out_trade_no`` must be there as well."""
+
+ABNORMAL_REFUND_FIELDS: tuple[Field, ...] = (
+    Field("/out_refund_no", "商户退款单号", required=True, high=64, pattern=OUT_REFUND_NO),
+    Field(
+        "/type",
+        "异常退款处理方式",
+        required=True,
+        high=32,
+        pattern=re.compile("USER_BANK_CARD|MERCHANT_BANK_CARD"),
+    ),
+    Field("/bank_type", "开户银行", high=16, pattern=re.compile(r"[A-Z]{2,10}_DEBIT")),
+    Field("/bank_account", "收款银行卡号", high=1024),
+    Field("/real_name", "收款用户姓名", high=1024),
+)
+"""Abnormal refund (WX-OAPI); the last three must be there for ``USER_BANK_CARD``, the last two encrypted."""
 
 _KIND_TEXT = {str: "字符串", int: "数值", bool: "布尔", dict: "对象", list: "数组"}
 

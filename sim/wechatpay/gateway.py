@@ -27,6 +27,7 @@ from sim.wechatpay.material import MerchantAccount, PlatformKeys
 from sim.wechatpay.notifier import Notifier
 from sim.wechatpay.payer import PayerDesk
 from sim.wechatpay.profile import GatewayProfile
+from sim.wechatpay.rates import RateLimits
 from sim.wechatpay.refund_calls import RefundCalls
 from sim.wechatpay.refunds import RefundBook, RefundRecord
 from sim.wechatpay.replies import Replier, Signer, certificate_list, empty
@@ -35,9 +36,6 @@ from sim.wechatpay.trade_calls import TradeCalls
 from sim.wechatpay.wallets import Wallets
 
 __all__ = ["WeChatPayGateway"]
-
-_LIMITS_PER_S = {Endpoint.REFUND: 150, Endpoint.REFUND_QUERY: 300, Endpoint.CERTIFICATES: 1000}
-"""Published rates for each merchant (WXDOC refund, refund query and certificate pages)."""
 
 
 class WeChatPayGateway:
@@ -85,7 +83,7 @@ class WeChatPayGateway:
         self.replier = Replier(self.signer, self.ids)
         self.gate = RequestGate(self.accounts)
         self.ledger = Ledger(self.ids, self.switches, self._trace_order)
-        self.refunds = RefundBook(self.ledger, self.ids, self._trace_refund)
+        self.refunds = RefundBook(self.ledger, self.ids, self._trace_refund, gap_s=self.switches.refund_gap_s)
         self.notifier = Notifier(
             kernel,
             entity,
@@ -107,7 +105,7 @@ class WeChatPayGateway:
         self.control_app: ASGIApp = control_app(self)
         self.app: ASGIApp = self
         self._mounts: list[tuple[str, ASGIApp]] = []
-        self._windows: dict[tuple[str, Endpoint], tuple[int, int]] = {}
+        self.rates = RateLimits(is_on=self.switches.rate_limits)
         self._refund_calls = RefundCalls(self)
         self._router = Router(
             (
@@ -162,9 +160,10 @@ class WeChatPayGateway:
             return self.replier.refusal(error, with_id=not (endpoint.is_trade and error.status == 401))
         wanted = request.headers.get("wechatpay-serial", "")
         try:
-            self._limit(account, endpoint)
+            self.rates.admit(account.mchid, endpoint, self.kernel.unix_us // 1_000_000)
             done = await self._work(endpoint, route.prepare(account, request, argument))
         except ApiError as error:
+            self.rates.count_error(account.mchid, endpoint, self.kernel.unix_us // 1_000_000)
             self._trace_refusal(endpoint, error)
             return self.replier.refusal(
                 error, signed_for=wanted if self.switches.sign_business_errors else None
@@ -204,17 +203,6 @@ class WeChatPayGateway:
         delay_us = latency.draw(self.kernel.streams.get(self.entity, f"latency/{purpose}"))
         if delay_us:
             await asyncio.sleep(delay_us / 1_000_000)
-
-    def _limit(self, account: MerchantAccount, endpoint: Endpoint) -> None:
-        limit = _LIMITS_PER_S.get(endpoint)
-        if limit is None or not self.switches.rate_limits:
-            return
-        second = self.kernel.unix_us // 1_000_000
-        begun, count = self._windows.get((account.mchid, endpoint), (second, 0))
-        count = count + 1 if begun == second else 1
-        self._windows[account.mchid, endpoint] = (second, count)
-        if count > limit:
-            raise refusal(endpoint, "FREQUENCY_LIMITED")
 
     def _certificates(self, account: MerchantAccount, request: RawRequest, _argument: str) -> Commit:
         algorithm = parse_qs(request.target.partition("?")[2]).get("algorithm_type", ["RSA"])[0]

@@ -25,6 +25,7 @@ _NAMES = {
     Endpoint.QUERY: "query",
     Endpoint.CLOSE: "close",
     Endpoint.REFUND: "refund",
+    Endpoint.ABNORMAL_REFUND: "refund",
     Endpoint.REFUND_QUERY: "refund_query",
     Endpoint.CERTIFICATES: "certificates",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from protocols.wechatpay import Endpoint, RefundEvent, RefundState, TradeState, move_refund, refusal, rfc3339
@@ -19,7 +19,13 @@ _ACCOUNT = "支付用户零钱"
 
 @dataclass(slots=True, eq=False)
 class RefundRecord:
-    """One refund. Money is fen, times are Unix microseconds."""
+    """One refund. Money is fen, times are Unix microseconds.
+
+    Attributes:
+        history: when it came into which state, from PROCESSING on.
+        channel: ORIGINAL, or OTHER_BANKCARD after an abnormal refund was sent on.
+        received_account: where the money goes, as people read it; never a whole card number.
+    """
 
     order: Order
     out_refund_no: str
@@ -29,6 +35,10 @@ class RefundRecord:
     created_us: int
     state: RefundState = RefundState.PROCESSING
     success_us: int | None = None
+    history: list[tuple[int, RefundState]] = field(default_factory=list)
+    channel: str = "ORIGINAL"
+    received_account: str = _ACCOUNT
+    reason: str = ""
 
     def asks_the_same(self, body: Mapping[str, Any]) -> bool:
         """Whether a request under this refund's number names the same order and the same money."""
@@ -40,13 +50,18 @@ class RefundRecord:
             and body.get("out_trade_no") in {None, order.out_trade_no}
         )
 
+    def state_at(self, unix_us: int) -> RefundState:
+        """Its state at an instant (PROCESSING before there was any)."""
+        states = [state for at_us, state in self.history if at_us <= unix_us]
+        return states[-1] if states else RefundState.PROCESSING
+
     def _common(self) -> dict[str, object]:
         shown: dict[str, object] = {
             "out_refund_no": self.out_refund_no,
             "refund_id": self.refund_id,
             "out_trade_no": self.order.out_trade_no,
             "transaction_id": self.order.transaction_id,
-            "user_received_account": _ACCOUNT,
+            "user_received_account": self.received_account,
         }
         if self.success_us is not None:
             shown["success_time"] = rfc3339(self.success_us // 1_000_000)
@@ -57,7 +72,7 @@ class RefundRecord:
         total_fen, refund_fen = self.order.total_fen, self.refund_fen
         return {
             **self._common(),
-            "channel": "ORIGINAL",
+            "channel": self.channel,
             "create_time": rfc3339(self.created_us // 1_000_000),
             "status": str(self.state),
             "funds_account": "AVAILABLE",
@@ -96,15 +111,24 @@ class RefundBook:
         ledger: the orders.
         ids: where numbers come from.
         on_move: called with each refund whose state has just changed.
+        gap_s: least time between two refunds of one order.
     """
 
     def __init__(
-        self, ledger: Ledger, ids: Ids, on_move: Callable[[RefundRecord], None] | None = None
+        self,
+        ledger: Ledger,
+        ids: Ids,
+        on_move: Callable[[RefundRecord], None] | None = None,
+        *,
+        gap_s: int = 0,
     ) -> None:
+        self._gap_us = gap_s * 1_000_000
         self._ledger = ledger
         self._ids = ids
         self._on_move = on_move
         self._refunds: dict[tuple[str, str], RefundRecord] = {}
+        self._by_id: dict[tuple[str, str], RefundRecord] = {}
+        self._last_us: dict[tuple[str, str], int] = {}
 
     @property
     def refunds(self) -> tuple[RefundRecord, ...]:
@@ -118,7 +142,7 @@ class RefundBook:
 
         Raises:
             ApiError: no such order, not paid, more than 50 refunds, more money than is left, older than a year,
-                or the number was used with other amounts. Codes of those beyond the endpoint's table are unproven.
+                too soon after the last one, or the number was used with other amounts. Codes of those beyond the endpoint's table are unproven.
         """
         known = self._refunds.get((mchid, body["out_refund_no"]))
         if known is not None:
@@ -137,10 +161,14 @@ class RefundBook:
             refund_fen=body["amount"]["refund"],
             notify_url=body.get("notify_url"),
             created_us=unix_us,
+            reason=body.get("reason", ""),
         )
+        record.history.append((unix_us, record.state))
+        self._last_us[mchid, order.out_trade_no] = unix_us
         order.refunded_fen += record.refund_fen
         order.refund_count += 1
         self._refunds[mchid, record.out_refund_no] = record
+        self._by_id[mchid, record.refund_id] = record
         if self._on_move is not None:
             self._on_move(record)
         return record, True
@@ -181,6 +209,9 @@ class RefundBook:
             raise refusal(Endpoint.REFUND, "INVALID_REQUEST", "申请退款金额超过订单可退金额")
         if order.refund_count >= _MAX_REFUNDS:
             raise refusal(Endpoint.REFUND, "INVALID_REQUEST", "同一笔订单最多支持50次部分退款")
+        last_us = self._last_us.get((order.mchid, order.out_trade_no))
+        if last_us is not None and unix_us < last_us + self._gap_us:
+            raise refusal(Endpoint.REFUND, "FREQUENCY_LIMITED", "同一笔订单多次退款需间隔1分钟，请稍后再试")
 
     def find(self, mchid: str, out_refund_no: str) -> RefundRecord:
         """A refund by the merchant's number.
@@ -193,6 +224,29 @@ class RefundBook:
             raise refusal(Endpoint.REFUND_QUERY, "RESOURCE_NOT_EXISTS", "退款单不存在")
         return record
 
+    def apply(
+        self, mchid: str, refund_id: str, out_refund_no: str, received_account: str, unix_us: int
+    ) -> tuple[RefundRecord, bool]:
+        """The merchant sends an abnormal refund on, to a card; True beside it when it moves by this call.
+
+        Asked again while the bank is at it, the answer is the refund as it stands.
+
+        Raises:
+            ApiError: no such refund, another merchant's number, or it is not abnormal (that code is unproven).
+        """
+        record = self._by_id.get((mchid, refund_id))
+        if record is None:
+            raise refusal(Endpoint.ABNORMAL_REFUND, "RESOURCE_NOT_EXISTS", "退款单不存在")
+        if record.out_refund_no != out_refund_no:
+            raise refusal(Endpoint.ABNORMAL_REFUND, "INVALID_REQUEST", "商户退款单号与微信退款单号不一致")
+        if record.state is not RefundState.ABNORMAL:
+            if record.channel == "ORIGINAL":
+                raise refusal(Endpoint.ABNORMAL_REFUND, "INVALID_REQUEST", "退款单状态不是退款异常")
+            return record, False
+        record.channel, record.received_account = "OTHER_BANKCARD", received_account
+        self.move(record, RefundEvent.APPLY, unix_us)
+        return record, True
+
     def move(self, record: RefundRecord, event: RefundEvent, unix_us: int) -> None:
         """The bank's answer has come.
 
@@ -200,6 +254,7 @@ class RefundBook:
             IllegalMoveError: the state table does not allow it.
         """
         record.state = move_refund(record.state, event)
+        record.history.append((unix_us, record.state))
         if record.state is RefundState.SUCCESS:
             record.success_us = unix_us
         elif record.state is RefundState.CLOSED:

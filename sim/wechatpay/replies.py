@@ -59,6 +59,14 @@ class Signer:
                 return
         raise ValueError(f"no platform certificate has the serial {serial[:64]}")
 
+    def key(self, serial: str) -> PlatformKey | None:
+        """One of the platform's keys by its serial or public-key id; None if there is none."""
+        public = self.keys.public
+        if public is not None and serial == public.serial:
+            return public
+        wanted = serial.upper()
+        return next((key for key in self.keys.certificates if key.serial == wanted), None)
+
     def pick(
         self, wanted: str | None, public_permille: int = 0, rng: random.Random | None = None
     ) -> PlatformKey:

@@ -25,8 +25,8 @@ class Switches:
         require_pay_sign: the payer's phone refuses a payment call without a valid ``paySign``. The real phone always
             does; off, it checks the signature only when the caller passes one.
         require_login: prepay refuses an openid that never logged in through ``jscode2session``.
-        rate_limits: enforce the published limits (refund 150/s, refund query 300/s, certificates 1000/s, fund bill 3/s,
-            per merchant).
+        rate_limits: enforce the published limits (refund 150/s and 6 wrong ones/s, refund query 300/s, certificates 1000/s,
+            fund bill 3/s, per merchant).
         callback_public_key_permille: share of callbacks signed with the public key instead of the certificate; the
             documented switch-over goes 1, 10, 50, 100, 200, 500, 1000 within 7 days (WXDOC 4012154180).
         auth_code_life_s: life of the code a phone shows (about a minute).
@@ -37,6 +37,8 @@ class Switches:
             `reverse_wait_s` of the charge (the cashier is told to wait as long), ``always`` refuses, ``accept`` revokes.
         reverse_wait_s: 15 s.
         reverse_life_s: a paid order can be reversed for 7 days (v2's rule).
+        refund_gap_s: refunds of one order must be so far apart (the pages say a minute); what a hasty one is answered is
+            not stated, here 429 FREQUENCY_LIMITED. 0 lets it pass.
         debit_over_limit: a debit above its contract's limit: ``refuse`` (403 RULE_LIMIT at once) or ``fail`` (accepted,
             then PAY_FAIL).
         announce_failed_debits: whether a failed debit is announced (``TRANSACTION.FAIL``, as the parking pages have it).
@@ -59,6 +61,7 @@ class Switches:
     reverse_userpaying: Literal["early", "always", "accept"] = "early"
     reverse_wait_s: int = 15
     reverse_life_s: int = 7 * 86_400
+    refund_gap_s: int = 60
     debit_over_limit: Literal["refuse", "fail"] = "refuse"
     announce_failed_debits: bool = True
     codepay_codes: Mapping[str, str] = field(default_factory=dict)
@@ -75,6 +78,6 @@ class Switches:
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive")
-        for name in ("password_above_fen", "free_payments_a_day", "reverse_wait_s"):
+        for name in ("password_above_fen", "free_payments_a_day", "reverse_wait_s", "refund_gap_s"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")
