@@ -67,6 +67,8 @@ _SENT = (
 # What the gateway may say; PROCESSING is not an end, and ABNORMAL not always.
 _HEARD: Final = frozenset({"PROCESSING", "SUCCESS", "CLOSED", "ABNORMAL"})
 _END: Final = frozenset({"SUCCESS", "CLOSED"})
+# What the payer is told, by whose refund it is.
+_TOLD: Final = {"rest": "未加油部分退款", "duplicate": "重复支付退款"}
 _QUIET: Final = _END | {"ABNORMAL", "HELD"}
 
 
@@ -190,7 +192,7 @@ class Refunds:
                     out_refund_no=row.out_refund_no,
                     amount_fen=row.amount_fen,
                     total_fen=row.total_fen,
-                    reason="未加油部分退款",
+                    reason=_TOLD.get(_word(row).partition("~")[0], "门店退款"),
                 )
         except GatewayRefusedError as error:
             await self.limits.failed()

@@ -1,0 +1,289 @@
+"""A day's bill against our own books: every row finds its counterpart or stands in the list of differences.
+
+Pure: what is compared comes as arguments. A row is matched by our own number; what it says besides (the platform's
+number, the money, the state, and the ledger's entry on our side) must then agree. What our books say happened that day
+must be in the bill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from protocols.wechatpay import (
+    BadRow,
+    Bill,
+    FundRow,
+    FundTotals,
+    TradeRow,
+    TradeTotals,
+    fund_totals,
+    trade_totals,
+)
+
+__all__ = ["KINDS", "Finding", "Ours", "match_funds", "match_trades"]
+
+KINDS: Final = (
+    "matched",
+    "missing_here",
+    "missing_there",
+    "amount_differs",
+    "state_differs",
+    "number_differs",
+    "ledger_differs",
+    "duplicated",
+    "foreign",
+    "unreadable",
+    "totals_differ",
+)
+"""What may be said of a row; all but the first are differences."""
+
+Key = tuple[str, str]
+"""(payment | refund, our number of it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """A payment or a refund in our books.
+
+    Attributes:
+        number: `out_trade_no` or `out_refund_no`.
+        theirs: `transaction_id` or `refund_id`, as far as we know it.
+        state: SUCCESS, or what else became of it.
+        booked_fen: what the ledger says of it.
+        of: the payment's `out_trade_no`, for a refund.
+    """
+
+    subject: str
+    number: str
+    theirs: str | None
+    amount_fen: int
+    state: str
+    booked_fen: int
+    of: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """Its key."""
+        return self.subject, self.number
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the result. ``line`` is the bill's; None for what is missing there."""
+
+    kind: str
+    subject: str
+    number: str
+    line: int | None
+    ours_fen: int | None
+    theirs_fen: int | None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Theirs:
+    """What a row says, whichever bill it stands in."""
+
+    line: int
+    subject: str
+    number: str
+    theirs: str
+    amount_fen: int
+    state: str
+    of: str | None = None
+
+
+class _Matcher:
+    def __init__(
+        self, find: Callable[[str, str], Ours | None], days: Mapping[Key, str], expected: Collection[Ours]
+    ) -> None:
+        self._find = find
+        self._days = days
+        self._expected = expected
+        self.lines: dict[Key, int] = {}
+
+    def row(
+        self, row: _Theirs, *, may_be_undone: bool = False, check_state: bool = True
+    ) -> Iterator[Finding]:
+        key = (row.subject, row.number)
+        ours = self._find(*key)
+
+        def found(kind: str, detail: str = "") -> Finding:
+            known_fen = ours.amount_fen if ours is not None else None
+            return Finding(kind, row.subject, row.number[:64], row.line, known_fen, row.amount_fen, detail)
+
+        if key in self.lines:
+            yield found("duplicated", f"also on line {self.lines[key]}")
+            return
+        self.lines[key] = row.line
+        if key in self._days:
+            yield found("duplicated", f"also in the bill of {self._days[key]}")
+            return
+        if ours is None:
+            yield found("missing_here", f"no {row.subject} of ours has this number")
+            return
+        differences = list(_differences(ours, row, may_be_undone=may_be_undone, check_state=check_state))
+        for kind, detail in differences or [("matched", "")]:
+            yield found(kind, detail)
+
+    def missing(self) -> Iterator[Finding]:
+        for ours in self._expected:
+            if ours.key not in self.lines and ours.key not in self._days:
+                detail = f"{ours.theirs or 'no number of the platform'}: not in the bill"
+                yield Finding("missing_there", ours.subject, ours.number, None, ours.amount_fen, None, detail)
+
+
+def _differences(
+    ours: Ours, row: _Theirs, *, may_be_undone: bool, check_state: bool
+) -> Iterator[tuple[str, str]]:
+    if ours.theirs is not None and ours.theirs != row.theirs:
+        yield "number_differs", f"the platform's number is {row.theirs}, ours is {ours.theirs}"
+    elif row.of is not None and ours.of != row.of:
+        yield "number_differs", f"of payment {row.of}, ours is of {ours.of}"
+    if ours.amount_fen != row.amount_fen:
+        yield "amount_differs", f"{row.amount_fen} fen there, {ours.amount_fen} here"
+    if check_state and not may_be_undone and not _agree(ours, row.state):
+        yield "state_differs", f"{row.state or 'no state'} there, {ours.state} here"
+    elif ours.state == "SUCCESS" and ours.booked_fen != ours.amount_fen:
+        yield "ledger_differs", f"{ours.booked_fen} fen in the ledger"
+
+
+def _agree(ours: Ours, state: str) -> bool:
+    """The bill is older than our books: what was under way there may have ended here."""
+    if ours.subject == "payment":
+        return ours.state == state
+    if state == "PROCESSING":
+        return ours.state in {"PENDING", "PROCESSING", "SUCCESS", "ABNORMAL", "CLOSED"}
+    return ours.state == {"CHANGE": "ABNORMAL", "FAIL": "ABNORMAL"}.get(state, state)
+
+
+def match_trades(
+    bill: Bill[TradeRow, TradeTotals],
+    *,
+    mchid: str,
+    appid: str,
+    find: Callable[[str, str], Ours | None],
+    days: Mapping[Key, str],
+    expected: Collection[Ours],
+) -> list[Finding]:
+    """Compare a trade bill with our books.
+
+    Args:
+        bill: as it was read.
+        mchid: ours; a row that names another merchant is foreign.
+        appid: ours, likewise.
+        find: what we know under (subject, number).
+        days: of what stands in another day's bill already, that day.
+        expected: what must be in this bill (or in another day's).
+    """
+    found = [_unreadable(bad) for bad in bill.bad]
+    matcher = _Matcher(find, days, expected)
+    reversed_ = {row.out_trade_no for _, row in bill.rows if row.trade_state == "REVOKED"}
+    for line, row in bill.rows:
+        subject, number, theirs, fen = _trade_key(row)
+        if (row.mchid, row.appid, row.currency) != (mchid, appid, "CNY"):
+            matcher.lines.setdefault((subject, number), line)
+            detail = f"of {row.mchid} and {row.appid} in {row.currency}"
+            found.append(Finding("foreign", subject, number[:64], line, None, fen, detail))
+        elif row.trade_state == "REVOKED":
+            found.append(_reversal(row, line, find("payment", row.out_trade_no)))
+        else:
+            told = _Theirs(
+                line,
+                subject,
+                number,
+                theirs,
+                fen,
+                row.refund_state if row.is_refund else "SUCCESS",
+                row.out_trade_no if row.is_refund else None,
+            )
+            undone = not row.is_refund and row.out_trade_no in reversed_
+            found += matcher.row(told, may_be_undone=undone)
+    if not bill.bad:
+        found += _totals(bill.totals, trade_totals(row for _, row in bill.rows))
+    found += matcher.missing()
+    return found
+
+
+def _trade_key(row: TradeRow) -> tuple[str, str, str, int]:
+    if row.trade_state == "REFUND":
+        return "refund", row.out_refund_no, row.refund_id, row.refund_fen
+    fen = row.refund_fen if row.trade_state == "REVOKED" else row.total_fen
+    return "payment", row.out_trade_no, row.transaction_id, fen
+
+
+def _reversal(row: TradeRow, line: int, ours: Ours | None) -> Finding:
+    """A pay code that was reversed after it was paid: we may not have kept it."""
+    kind, detail = "matched", "reversed"
+    if ours is None:
+        kind, detail = "missing_here", "reversed there; no payment of ours has this number"
+    elif ours.state == "SUCCESS":
+        kind, detail = "state_differs", "REVOKED there, SUCCESS here"
+    known_fen = ours.amount_fen if ours is not None else None
+    return Finding(kind, "payment", row.out_trade_no[:64], line, known_fen, row.refund_fen, detail)
+
+
+def match_funds(
+    bill: Bill[FundRow, FundTotals],
+    *,
+    find: Callable[[str, str], Ours | None],
+    days: Mapping[Key, str],
+    expected: Collection[Ours],
+) -> list[Finding]:
+    """Compare a fund bill with our books: what came in for a payment, and what went out for a refund.
+
+    Args:
+        bill: as it was read.
+        find: what we know under (subject, the platform's number).
+        days: of what stands in another day's bill already (by our number), that day.
+        expected: what must be in this bill (or in another day's).
+    """
+    found = [_unreadable(bad) for bad in bill.bad]
+    matcher = _Matcher(lambda subject, number: by_number.get((subject, number)), days, expected)
+    by_number: dict[Key, Ours] = {}
+    for line, row in bill.rows:
+        subject = "payment" if row.is_income else "refund"
+        ours = find(subject, row.business_no)
+        if "手续费" in row.kind:
+            # A fee is taken for a payment, and given back for a refund.
+            if ours is None and find("payment", row.business_no) is None:
+                detail = "a fee for nothing of ours"
+                found.append(
+                    Finding("missing_here", "fund", row.business_no[:64], line, None, row.amount_fen, detail)
+                )
+            else:
+                found.append(
+                    Finding("matched", "fund", row.business_no[:64], line, None, row.amount_fen, "fee")
+                )
+            continue
+        if ours is None:
+            detail = f"{row.name} {row.kind}: no {subject} of ours has this number of the platform's"
+            found.append(
+                Finding("missing_here", "fund", row.business_no[:64], line, None, row.amount_fen, detail)
+            )
+            continue
+        by_number[ours.key] = ours
+        told = _Theirs(line, subject, ours.number, row.business_no, row.amount_fen, "SUCCESS")
+        # When money moves for a refund that is still under way is not documented, so states are the trade bill's matter.
+        found += matcher.row(told, check_state=False)
+    if not bill.bad:
+        found += _totals(bill.totals, fund_totals(row for _, row in bill.rows))
+    found += matcher.missing()
+    return found
+
+
+def _unreadable(bad: BadRow) -> Finding:
+    where = f"{bad.field}: " if bad.field else ""
+    return Finding("unreadable", "bill", "", bad.line, None, None, f"{where}{bad.problem}")
+
+
+def _totals(theirs: TradeTotals | FundTotals | None, true: TradeTotals | FundTotals) -> Iterator[Finding]:
+    if theirs is not None and theirs != true:
+        wrong = [
+            f"{name} {getattr(theirs, name)}, its rows make {getattr(true, name)}"
+            for name in true.__dataclass_fields__
+            if getattr(theirs, name) != getattr(true, name)
+        ]
+        yield Finding("totals_differ", "bill", "", None, None, None, "; ".join(wrong))
