@@ -135,7 +135,7 @@ def _print_places(house: GatewayHouse) -> None:
     table = Table(title="gateways", title_justify="left", title_style="bold")
     for column in ("what", "where", "more"):
         table.add_column(column, overflow="fold")
-    rows = [("proxy", house.proxy_url, "CONNECT only; refuses every other host")]
+    rows = [("proxy", house.proxy_url, "refuses every other host")]
     rows += [
         ("control", house.control_url, "payers, users, faults and states, each below its service's name")
     ]

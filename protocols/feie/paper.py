@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
 from protocols.escpos import Align, ReceiptBuilder
@@ -26,12 +27,10 @@ class _Sheet:
         if isinstance(piece, TextPiece):
             self._text(piece)
         elif isinstance(piece, QrPiece):
-            self.end_line()
-            self.out.align(_ALIGN[piece.align]).qr(piece.text)
-            self._is_cut = False
+            self._qr(piece)
         elif piece is Mark.BREAK:
             self.out.line()
-            self._at_start = True
+            self._at_start, self._is_cut = True, False
         elif piece is Mark.CUT:
             self.cut()
         elif piece is Mark.PLUGIN:
@@ -48,6 +47,12 @@ class _Sheet:
         self.out.text(piece.text)
         self._style, self._at_start, self._is_cut = style, False, False
 
+    def _qr(self, piece: QrPiece) -> None:
+        self.end_line()
+        with contextlib.suppress(ValueError):  # empty, or more than any code holds: nothing is printed
+            self.out.align(_ALIGN[piece.align]).qr(piece.text)
+            self._is_cut = False
+
     def end_line(self) -> None:
         if not self._at_start:
             self.out.line()
@@ -61,11 +66,7 @@ class _Sheet:
 
 
 def order_bytes(content: str, *, width_columns: int = 32) -> bytes:
-    """One copy of an order as ESC/POS, fed out and cut at its end whether or not it says so.
-
-    Raises:
-        ValueError: a QR code that no QR code can hold.
-    """
+    """One copy of an order as ESC/POS, fed out and cut at its end whether or not it says so. Takes any content."""
     sheet = _Sheet(width_columns)
     for piece in parse_markup(content):
         sheet.put(piece)

@@ -69,7 +69,7 @@ class GatewayFolder:
 
 
 def environment(proxy_url: str, authority: Path) -> dict[str, str]:
-    """The variables that send a client's HTTPS through the proxy and make it trust the test authority.
+    """The variables that send a client's HTTPS and HTTP through the proxy and make it trust the test authority.
 
     ``REQUESTS_CA_BUNDLE`` is Requests', ``SSL_CERT_FILE`` OpenSSL's (httpx, urllib) and Go's, ``CURL_CA_BUNDLE`` curl's,
     ``NODE_EXTRA_CA_CERTS`` Node's, which takes ``HTTPS_PROXY`` from the environment only when told to (from 22.21 and 24 on).
@@ -80,6 +80,8 @@ def environment(proxy_url: str, authority: Path) -> dict[str, str]:
     return {
         "HTTPS_PROXY": proxy_url,
         "https_proxy": proxy_url,
+        "HTTP_PROXY": proxy_url,
+        "http_proxy": proxy_url,
         "NO_PROXY": local,
         "no_proxy": local,
         "SSL_CERT_FILE": bundle,

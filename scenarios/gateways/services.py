@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from protocols.rsa_keys import private_pem
@@ -14,6 +15,7 @@ from scenarios.gateways.context import GatewayContext, HostedService, with_payer
 from scenarios.gateways.tax_control import tax_control
 from sim import unionpay
 from sim.amap import Amap
+from sim.feie import CloudPrinter, Feie, FeieAccount
 from sim.latency import LatencyProfile
 from sim.taxplatform import BaiwangApp, BaiwangPlatform, NuonuoApp, NuonuoPlatform
 from sim.wechatserver import MiniProgram, Template, WeChatServer, orders_of
@@ -166,6 +168,31 @@ def _baiwang(context: GatewayContext) -> HostedService:
     )
 
 
+def _feie(context: GatewayContext) -> HostedService:
+    """Its own demo code and PyPI's feie-print-sdk speak plain HTTP, others HTTPS."""
+    account = FeieAccount("forecourt@example.com", secrets.token_hex(8), ("932500001",))
+    printer = CloudPrinter(context.kernel, account.printers[0], secrets.token_hex(4))
+    key = generate_private_key(public_exponent=65537, key_size=2048)
+    feie = Feie(
+        context.kernel,
+        [account],
+        [printer],
+        callback_key=key,
+        notify_client=context.notify_client,
+        latency=context.latency(_READ),
+    )
+    settings = {
+        "user": account.user,
+        "ukey": account.ukey,
+        "sn": printer.sn,
+        "key": printer.key,
+        "callback_key_file": "feie_public_key.pem",
+    }
+    files = {"feie_public_key.pem": public_pem(key.public_key())}
+    title = "Feie: cloud receipt printers"
+    return HostedService("feie", title, {"api.feieyun.cn": feie.app}, feie.control_app, settings, files)
+
+
 def _tax(context: GatewayContext) -> HostedService:
     """No host of its own: the bureau behind WeChat's, Nuonuo's and Baiwang's invoices."""
     control = tax_control(context.invoices, context.wechat_fapiao)
@@ -180,5 +207,6 @@ SERVICES: Final[tuple[Build, ...]] = (
     _unionpay,
     _nuonuo,
     _baiwang,
+    _feie,
     _tax,
 )

@@ -2,7 +2,8 @@
 
 A client needs two settings it has anyway: ``HTTPS_PROXY=http://127.0.0.1:PORT`` and the test authority's certificate
 (``REQUESTS_CA_BUNDLE``, ``SSL_CERT_FILE``, ``NODE_EXTRA_CA_CERTS``). It then talks to ``https://api.mch.weixin.qq.com`` as ever.
-Nothing leaves the machine: hosts that are not registered are refused, and targets must be loopback addresses.
+A platform whose clients still speak plain HTTP (``http://api.feieyun.cn``) is served to requests in absolute form as well, for
+which ``HTTP_PROXY`` has to be set. Nothing leaves the machine: hosts that are not registered are refused, and targets must be loopback addresses.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import ipaddress
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -79,7 +81,7 @@ class ConnectProxy:
             ``(ip, port)`` of a plain HTTP server that runs already.
 
     Attributes:
-        tunnels: how many tunnels each host got.
+        tunnels: how many tunnels each host got; a request in plain HTTP counts as one.
         refused: hosts that were asked for and are not registered, with counts.
     """
 
@@ -221,10 +223,11 @@ class ConnectProxy:
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, OSError):
             return
         words = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
-        if len(words) != 3 or words[0] != "CONNECT":
-            await _refuse(writer, 405, "this proxy takes CONNECT only")
+        is_plain = len(words) == 3 and words[1].lower().startswith("http://")
+        if len(words) != 3 or not (is_plain or words[0] == "CONNECT"):
+            await _refuse(writer, 405, "this proxy takes CONNECT, and requests for http:// addresses")
             return
-        name = words[1].rpartition(":")[0].strip("[]").lower()
+        name = _plain_host(words[1]) if is_plain else words[1].rpartition(":")[0].strip("[]").lower()
         route = self._routes.get(name)
         if route is None or route.address is None:
             if name in self.refused or len(self.refused) < _MAX_REFUSED_NAMES:
@@ -232,6 +235,9 @@ class ConnectProxy:
             await _refuse(writer, 502, f"no simulated service answers for {name[:253]}")
             return
         self.tunnels[name] = self.tunnels.get(name, 0) + 1
+        if is_plain:
+            await self._join(reader, writer, route.address, _origin_form(head))
+            return
         writer.write(b"HTTP/1.1 200 Connection Established\r\n\r\n")
         try:
             # TLS ends here, in the handler that owns the connection: a failed or cut handshake has somebody to tidy up.
@@ -247,12 +253,17 @@ class ConnectProxy:
         await self._join(reader, writer, route.address)
 
     async def _join(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: tuple[str, int]
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        address: tuple[str, int],
+        head: bytes = b"",
     ) -> None:
         try:
             upstream_reader, upstream_writer = await asyncio.open_connection(*address, limit=_CHUNK)
         except OSError:
             return
+        upstream_writer.write(head)
         # Both ways until either side is done: HTTP needs no half-open connections.
         pipes = [
             asyncio.ensure_future(_pipe(reader, upstream_writer)),
@@ -285,6 +296,28 @@ class ConnectProxy:
         if server is not None:
             await server.wait_closed()
         await asyncio.sleep(0)  # aborted transports close their sockets in the loop's next turn
+
+
+def _plain_host(target: str) -> str:
+    """The host of an absolute-form target; empty if there is none."""
+    try:
+        return (urlsplit(target).hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _origin_form(head: bytes) -> bytes:
+    """The head of a request in absolute form as the server itself takes it.
+
+    One request only: the next one on this connection may be for another host, so the server is told to close.
+    """
+    first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    method, target, version = first.split(b" ")
+    rest = target.split(b"/", 3)[3:]
+    hop = (b"proxy-connection", b"connection", b"keep-alive", b"proxy-authorization")
+    kept = [line for line in lines if line.split(b":", 1)[0].strip().lower() not in hop]
+    path = b"/" + b"".join(rest)
+    return b"\r\n".join([b" ".join((method, path, version)), *kept, b"Connection: close", b"", b""])
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

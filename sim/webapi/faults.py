@@ -54,7 +54,7 @@ class CallFault(CountedFault):
         object.__setattr__(self, "at", tuple(at))  # a scenario file gives a list
         for name in ("skip", "delay_us"):
             need_int(self.label, name, getattr(self, name), 0)
-        need_int(self.label, "code", self.code, -1)
+        need_int(self.label, "code", self.code, -9_999)
         if not isinstance(self.after_work, bool):
             raise FaultError(f"{self.label}: after_work must be true or false, not {self.after_work!r}")
 

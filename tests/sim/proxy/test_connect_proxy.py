@@ -95,13 +95,11 @@ def test_a_server_that_runs_already(ca: CertificateAuthority) -> None:
     run(ca, story, **{"a.test": app_saying("a")})
 
 
-def test_unknown_hosts_and_other_methods_are_refused(ca: CertificateAuthority) -> None:
+def test_unknown_hosts_are_refused(ca: CertificateAuthority) -> None:
     async def story(proxy: ConnectProxy) -> None:
         async with client(ca, proxy) as http:
             with pytest.raises(httpx.ProxyError, match="502"):
                 await http.get("https://example.com/")
-            reply = await http.get("http://a.test/")
-        assert reply.status_code == 405
         assert proxy.refused == {"example.com": 1}
 
     run(ca, story, **{"a.test": app_saying("a")})
@@ -215,3 +213,46 @@ def test_the_body_of_a_reply_does_not_wait_behind_its_head(ca: CertificateAuthor
 
     run(ca, story)
     assert seen == [True]
+
+
+def test_a_request_for_plain_http_reaches_its_host_and_only_a_known_one(ca: CertificateAuthority) -> None:
+    async def story(proxy: ConnectProxy) -> list[tuple[int, str]]:
+        answers = []
+        async with httpx.AsyncClient(proxy=proxy.url, trust_env=False, timeout=20) as http:
+            for method, url, body in (
+                ("GET", "http://a.test/path?x=1", b""),
+                ("POST", "http://A.TEST:80/Api/Open/", b"y" * 100_000),
+                ("GET", "http://b.test", b""),
+                ("GET", "http://elsewhere.test/", b""),
+            ):
+                answer = await http.request(method, url, content=body)
+                answers.append((answer.status_code, answer.text))
+        assert (proxy.tunnels, proxy.refused) == ({"a.test": 2, "b.test": 1}, {"elsewhere.test": 1})
+        return answers
+
+    assert run(ca, story, **{"a.test": app_saying("A"), "b.test": app_saying("B")}) == [
+        (200, "A a.test /path 0"),
+        (200, "A a.test /Api/Open/ 100000"),
+        (200, "B b.test / 0"),
+        (502, "no simulated service answers for elsewhere.test"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"GET / HTTP/1.1", 405),
+        (b"GET http:// HTTP/1.1", 502),
+        (b"GET http://[ HTTP/1.1", 502),
+        (b"GET http://a.test/ x y", 405),
+    ],
+)
+def test_a_strange_request_line_is_refused(ca: CertificateAuthority, line: bytes, status: int) -> None:
+    async def story(proxy: ConnectProxy) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        writer.write(line + b"\r\nHost: a.test\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    assert run(ca, story, **{"a.test": app_saying("A")}).startswith(f"HTTP/1.1 {status} ".encode())
