@@ -143,6 +143,30 @@ _CHECKS = (
         "invoice, no receipt. The litres that came back into the tanks stand in the stock book as returned.",
     ),
     CheckInfo(
+        "voice.exactly-once",
+        "MUST",
+        "Each verified payment is said aloud once, with its amount and nozzle",
+        "What the loudspeaker said is understood word by word and compared with the payments of backend and gateway: each once, "
+        "never before its proof, nothing that no payment is behind. What was dropped because it had grown old must stand in "
+        "the backend's record; what a fault of the loudspeaker itself spoilt is counted and set aside.",
+    ),
+    CheckInfo(
+        "voice.in-time",
+        "MUST",
+        "Announcements in order, within two seconds, none that is old",
+        "Each begins within the limit of its proof, or of the end of the announcement before it; they come in the order of the "
+        "proofs; none is said that is older than the limit. Announcements that met a fault are set aside.",
+        {"within_us": 2_000_000, "oldest_us": 30_000_000},
+    ),
+    CheckInfo(
+        "voice.error-rate",
+        "MUST",
+        "Announcements that are missing, doubled or wrong",
+        "The share of announcements with an error, whoever is to blame, by its exact upper bound (Clopper and Pearson) at 95 % "
+        "confidence. Fewer than 2,995 announcements prove nothing about one in a thousand: then the check is INCONCLUSIVE.",
+        {"errors_per_million": 1_000},
+    ),
+    CheckInfo(
         "liveness.settled",
         "MUST",
         "After the faults heal, everything settles in time",

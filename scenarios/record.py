@@ -13,6 +13,7 @@ from typing import Literal
 
 from scenarios.shift_record import HandoverWitness, MoneyEntry, ReturnedFuel, ShiftReport
 from scenarios.verdicts import Clock
+from scenarios.voice_record import VoiceRecord
 
 __all__ = [
     "SEGMENTS",
@@ -336,6 +337,8 @@ class RunRecord:
     money: tuple[MoneyEntry, ...] = ()
     """Of a run with handovers; so are the two before."""
     returned: tuple[ReturnedFuel, ...] = ()
+    voice: VoiceRecord | None = None
+    """Of a station with a loudspeaker."""
     live: tuple[LiveObservation, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     faults: tuple[FaultLanding, ...] = ()

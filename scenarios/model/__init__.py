@@ -23,6 +23,7 @@ from scenarios.model.services import (
     Fault,
     GatewayFault,
     HttpFault,
+    LoudspeakerFault,
     NetworkLegs,
     PrinterFault,
     Services,
@@ -53,6 +54,7 @@ from scenarios.model.values import (
     StepTime,
     Uniform,
 )
+from scenarios.model.voice import Loudspeaker
 
 __all__ = [
     "BackendKill",
@@ -81,6 +83,8 @@ __all__ = [
     "Line",
     "LinePoint",
     "LogNormal",
+    "Loudspeaker",
+    "LoudspeakerFault",
     "Make",
     "NetworkLegs",
     "Nozzle",

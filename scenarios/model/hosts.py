@@ -11,12 +11,18 @@ GATEWAY: Final = "api.mch.weixin.qq.com"
 
 PLATFORM: Final = "api.weixin.qq.com"
 PAYER: Final = "payer.sim"
+SPEAKERS: Final = "speaker.17laimai.cn"
+"""The loudspeaker maker's platform, where a station has a loudspeaker that listens to it."""
+
 CALLBACKS: Final = "backend.station"
 """The balancer before the backend instances, where gateway and tax platform deliver what they have to tell."""
 
 
-def http_routes(instances: int) -> dict[str, tuple[str, ...]]:
-    """Clients by name, each with the hosts that it calls, for so many backend instances."""
+def http_routes(instances: int, *, speakers: bool = False) -> dict[str, tuple[str, ...]]:
+    """Clients by name, each with the hosts that it calls, for so many backend instances.
+
+    ``speakers``: whether the backends call the loudspeaker maker's platform.
+    """
     names = [f"backend-{chr(ord('a') + number)}" for number in range(instances)]
     backends = tuple(f"{name}.station" for name in names)
     return {
@@ -25,5 +31,5 @@ def http_routes(instances: int) -> dict[str, tuple[str, ...]]:
         "phone": (*backends, PAYER),
         "gateway": (CALLBACKS,),
         "balancer": backends,
-        **dict.fromkeys(names, (GATEWAY, PLATFORM)),
+        **dict.fromkeys(names, (GATEWAY, PLATFORM, *((SPEAKERS,) if speakers else ()))),
     }

@@ -16,6 +16,7 @@ from scenarios.model.services import (
     DispenserFault,
     Fault,
     HttpFault,
+    LoudspeakerFault,
     Services,
     Swarm,
     WireFault,
@@ -134,6 +135,7 @@ class Scenario(Part):
         problems = [
             *self._demand_problems(),
             *self._fault_problems(),
+            *self._voice_problems(),
             *self._tank_problems(),
             *self._price_problems(),
             *self._staff_problems(),
@@ -199,9 +201,25 @@ class Scenario(Part):
                     f"faults[{number}] sets in {again}at {fault.last_at_s} s, after the run has ended",
                 )
 
+    def _voice_problems(self) -> Iterator[tuple[Place, str]]:
+        box = self.services.loudspeaker
+        if box is None and self.swarm is not None and "loudspeaker" in self.swarm.targets:
+            problem = "the swarm strikes a loudspeaker, but services.loudspeaker is not there"
+            yield ("swarm", "targets"), problem
+        for number, fault in enumerate(self.faults):
+            if not isinstance(fault, LoudspeakerFault):
+                continue
+            if box is None:
+                problem = "strikes a loudspeaker, but services.loudspeaker is not there"
+                yield ("faults", number, "target"), f"faults[{number}] {problem}"
+            elif fault.kind == ("refused" if box.is_mqtt else "ack_lost"):
+                problem = f"never strikes: a loudspeaker of the kind {box.kind!r} has no {fault.kind!r}"
+                yield ("faults", number, "kind"), f"faults[{number}] {problem}"
+
     def _route_problems(self, fault: HttpFault) -> Iterator[tuple[str, str]]:
         """Names that nobody has here, and hosts that a client never calls."""
-        routes = http_routes(self.backend.instances)
+        box = self.services.loudspeaker
+        routes = http_routes(self.backend.instances, speakers=box is not None and not box.is_mqtt)
         hosts = sorted({host for called in routes.values() for host in called})
         if fault.client not in routes:
             there = f"{suggest(fault.client, routes)} (there are: {', '.join(routes)})"

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from scenarios.model.values import Impossible, Latency, Part, Place, Share
+from scenarios.model.voice import Loudspeaker
 
 __all__ = [
     "BackendKill",
@@ -15,6 +16,7 @@ __all__ = [
     "Fault",
     "GatewayFault",
     "HttpFault",
+    "LoudspeakerFault",
     "NetworkLegs",
     "PrinterFault",
     "Repeat",
@@ -50,6 +52,8 @@ class Services(Part):
     backend_processing: Latency
     """What one request costs the backend in virtual time; on the wall clock it is measured instead."""
     network: NetworkLegs
+    loudspeaker: Loudspeaker | None = None
+    """Says each verified payment on the forecourt."""
 
 
 class BackendSetup(Part):
@@ -188,6 +192,26 @@ class PrinterFault(_Window):
     kind: Literal["paper_out", "cover_open", "power_off"]
 
 
+class LoudspeakerFault(_Window):
+    """Trouble with the loudspeaker, or on the way to it. ``offline`` is its radio, for the whole window."""
+
+    target: Literal["loudspeaker"]
+    kind: Literal[
+        "offline", "lost", "late", "duplicate", "ack_lost", "refused", "queue_full", "forgets", "muted",
+        "clip_missing", "wrong_clip",
+    ]  # fmt: skip
+    share: Share = 1.0
+    """Of the announcements inside the window, how many are hit."""
+    delay_ms: Annotated[int, Field(ge=1, le=600_000)] = 3_000
+    """Of ``late``, and of ``duplicate``: how much later the message comes (again)."""
+
+    @model_validator(mode="after")
+    def _lasts(self) -> LoudspeakerFault:
+        if self.kind == "offline" and not self.for_s:
+            raise Impossible([(("for_s",), "a loudspeaker is offline for some time: give for_s, 1 or more")])
+        return self
+
+
 class DispenserFault(_Window):
     """A dispenser loses its mains for the whole window."""
 
@@ -206,7 +230,14 @@ class BackendKill(_Window):
 
 
 Fault = Annotated[
-    WireFault | HttpFault | GatewayFault | TaxFault | PrinterFault | DispenserFault | BackendKill,
+    WireFault
+    | HttpFault
+    | GatewayFault
+    | TaxFault
+    | PrinterFault
+    | LoudspeakerFault
+    | DispenserFault
+    | BackendKill,
     Field(discriminator="target"),
 ]
 """One entry of the fault schedule."""
@@ -216,7 +247,9 @@ class Swarm(Part):
     """Faults drawn from the seed: each run takes a subset of the kinds, as a swarm test does."""
 
     targets: Annotated[
-        tuple[Literal["wire", "http", "gateway", "tax", "printer", "dispenser", "backend"], ...],
+        tuple[
+            Literal["wire", "http", "gateway", "tax", "printer", "loudspeaker", "dispenser", "backend"], ...
+        ],
         Field(min_length=1),
     ]
     """``dispenser`` cuts a dispenser's mains; ``backend`` kills an instance and revives it at the end of the window."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from scenarios.checks import REGISTRY, UnknownCheckError, suggest
-from scenarios.oracles import conservation, latency, liveness, repetition, sales, shifts, tanks
+from scenarios.oracles import conservation, latency, liveness, repetition, sales, shifts, tanks, voice
 from scenarios.oracles.answer import Oracle
 from scenarios.record import RunRecord
 from scenarios.verdicts import CheckResult
@@ -28,6 +28,9 @@ ORACLES: Mapping[str, Oracle] = MappingProxyType(
         "shift.sales-add-up": shifts.sales_add_up,
         "shift.litres-agree": shifts.litres_agree,
         "test.not-sold": shifts.not_sold,
+        "voice.exactly-once": voice.exactly_once,
+        "voice.in-time": voice.in_time,
+        "voice.error-rate": voice.error_rate,
         "liveness.settled": liveness.settled,
         "faults.landed": liveness.faults_landed,
         "operations.succeeded": liveness.operations_succeeded,

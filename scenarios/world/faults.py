@@ -14,6 +14,7 @@ from scenarios.model import (
     GatewayFault,
     HttpFault,
     Line,
+    LoudspeakerFault,
     PrinterFault,
     Scenario,
     Swarm,
@@ -22,6 +23,7 @@ from scenarios.model import (
 )
 from scenarios.record import FaultLanding
 from sim.faults import ArmedFault
+from sim.loudspeaker import SpeakerFault, SpeakerFaultKind
 from sim.net import HttpFault as SimHttpFault
 from sim.wechatpay import GatewayFault as SimGatewayFault
 from sim.wires import WireFault as SimWireFault
@@ -34,7 +36,15 @@ CONTROLLER: Final = "site"
 """What the site controller is called on every pump line."""
 
 FaultT = TypeVar(
-    "FaultT", WireFault, HttpFault, GatewayFault, TaxFault, PrinterFault, DispenserFault, BackendKill
+    "FaultT",
+    WireFault,
+    HttpFault,
+    GatewayFault,
+    TaxFault,
+    PrinterFault,
+    LoudspeakerFault,
+    DispenserFault,
+    BackendKill,
 )
 
 _WIRE_KINDS: Final = {"flip_bits": "flip", "cut": "down", "cut_short": "cut"}
@@ -129,6 +139,15 @@ class FaultPlan:
     def printer(self) -> list[tuple[PlannedFault, PrinterFault]]:
         """The faults of the receipt printer."""
         return self._of(PrinterFault)
+
+    def loudspeaker(self) -> list[SpeakerFault]:
+        """The faults of the loudspeaker."""
+        return [
+            SpeakerFault(
+                kind=fault.kind.replace("_", "-"), delay_us=fault.delay_ms * 1_000, **_common(planned)
+            )
+            for planned, fault in self._of(LoudspeakerFault)
+        ]
 
     def dispensers(self) -> list[tuple[PlannedFault, DispenserFault]]:
         """Dispensers that lose their mains."""
@@ -227,7 +246,7 @@ def _draw_swarm(scenario: Scenario, swarm: Swarm, rng: random.Random) -> list[Fa
     last_s = max(1, scenario.demand.duration_s - swarm.heal_before_end_s - swarm.longest_s)
     drawn: list[Fault] = []
     for _ in range(swarm.faults):
-        window = {"at_s": rng.randrange(last_s), "for_s": rng.randint(1, swarm.longest_s)}
+        window: Any = {"at_s": rng.randrange(last_s), "for_s": rng.randint(1, swarm.longest_s)}
         target = rng.choice(swarm.targets)
         share = rng.choice([0.05, 0.2, 0.5, 1.0])
         if target == "wire":
@@ -257,6 +276,12 @@ def _draw_swarm(scenario: Scenario, swarm: Swarm, rng: random.Random) -> list[Fa
                     target="printer", kind=rng.choice(["paper_out", "cover_open", "power_off"]), **window
                 )
             )
+        elif target == "loudspeaker":
+            kinds = [
+                one.replace("-", "_") for one in SpeakerFaultKind if one not in _LEFT_OUT[_is_mqtt(scenario)]
+            ]
+            aimed = {"target": "loudspeaker", "kind": rng.choice(kinds), "share": share, **window}
+            drawn.append(LoudspeakerFault.model_validate(aimed))
         elif target == "dispenser":
             name = rng.choice([dispenser.name for dispenser in scenario.station.dispensers])
             drawn.append(DispenserFault(target="dispenser", dispenser=name, kind="power_cut", **window))
@@ -264,6 +289,15 @@ def _draw_swarm(scenario: Scenario, swarm: Swarm, rng: random.Random) -> list[Fa
             instance = chr(ord("a") + rng.randrange(scenario.backend.instances))
             drawn.append(BackendKill(target="backend", instance=instance, **window))
     return drawn
+
+
+_LEFT_OUT: Final = {True: {SpeakerFaultKind.REFUSED}, False: {SpeakerFaultKind.ACK_LOST}}
+"""What a loudspeaker behind a broker (True), or behind a maker's platform, does not have."""
+
+
+def _is_mqtt(scenario: Scenario) -> bool:
+    box = scenario.services.loudspeaker
+    return box is None or box.is_mqtt
 
 
 def _routes(instances: int) -> list[tuple[str, str]]:

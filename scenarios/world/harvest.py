@@ -28,6 +28,7 @@ from scenarios.world.metered import metered
 from scenarios.world.shift_harvest import staff_record
 from scenarios.world.tanks import tank_witnesses
 from scenarios.world.virtual import VirtualWorld
+from scenarios.world.voice import voice_record
 from scenarios.world.witness import controlled_payments
 
 __all__ = ["harvest"]
@@ -103,6 +104,7 @@ def harvest(world: VirtualWorld) -> RunRecord:
         shifts=staff.shifts,
         money=staff.money,
         returned=staff.returned,
+        voice=voice_record(world, tables),
         live=tuple(live_observations(world.witness.cars, station)),
         receipts=receipts,
         faults=world.plan.landings(),
@@ -296,6 +298,10 @@ def _operations(
     ]
     if world.scenario.demand.adoption < 1.0:
         counts.append(OperationCount(kind="kiosk", tried=settled, succeeded=settled))
+    if world.voice is not None:
+        rows = world.read_admin("announcements")
+        sent = sum(row["state"] == "sent" for row in rows)
+        counts.append(OperationCount(kind="announcement", tried=len(rows), succeeded=sent))
     if refunds:
         succeeded = sum(row["state"] == "SUCCESS" for row in refunds)
         counts.append(OperationCount(kind="refund", tried=len(refunds), succeeded=succeeded))

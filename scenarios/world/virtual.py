@@ -22,6 +22,7 @@ from scenarios.world.staff import Staff
 from scenarios.world.station_events import schedule_station_events
 from scenarios.world.tanks import build_gauge
 from scenarios.world.translate import latency_profile, site_config
+from scenarios.world.voice import build_voice
 from scenarios.world.wiring import connect
 from scenarios.world.witness import Witness
 from sim.kernel import Trace, VirtualKernel
@@ -88,6 +89,7 @@ class VirtualWorld:
     Attributes:
         kernel, network, equipment, site, services, printer, crowd, plan: the parts.
         gauge: the tanks with their gauge; None if the station has none.
+        voice: its loudspeaker; None if it has none.
         captures: one for each wire, when asked for.
     """
 
@@ -112,6 +114,7 @@ class VirtualWorld:
         self.equipment: Equipment = build_equipment(scenario.station)
         self.gauge = build_gauge(self.kernel, scenario, self.equipment.tanks, self.equipment.settle)
         self.services: SimulatedServices = self._build_services()
+        self.voice = build_voice(self.kernel, scenario, self.plan, self.network)
         self.instances = [self._build_instance(chr(ord("a") + i)) for i in range(scenario.backend.instances)]
         self.site = self._build_site()
         self.printer = Printer(CHINESE_80MM if scenario.station.printer == "generic-80mm" else CHINESE_58MM)
@@ -185,6 +188,7 @@ class VirtualWorld:
             admin_key=self.keys.admin_key,
             service_secret=self._secret("service"),
             notify_url=f"https://{_CALLBACK_HOST}",
+            loudspeakers={} if self.voice is None else {self.scenario.station.id: self.voice.settings},
         ).with_merchant(self.keys.merchant.credentials)
         return create_backend(
             settings,
@@ -193,6 +197,7 @@ class VirtualWorld:
             rng=self.kernel.streams.get(name, f"identifiers/{life}"),
             http=self.network.transport,
             instance=name,
+            voice=None if self.voice is None else self.voice.publisher(name),
         )
 
     def _secret(self, purpose: str) -> str:

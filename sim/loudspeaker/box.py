@@ -25,8 +25,8 @@ from sim.loudspeaker.profile import BoxProfile
 
 __all__ = ["Loudspeaker", "Spoken"]
 
-_KEPT: Final = 10_000
-"""Announcements kept for whoever asks what was said."""
+_KEPT: Final = 1_000_000
+"""Announcements kept for whoever asks what was said: more than a year of a busy station."""
 
 _NUMBERS: Final = "一二三四五六七八九"
 
@@ -69,7 +69,8 @@ class Loudspeaker:
 
     Attributes:
         volume: 0 to 100.
-        said: what it has said, oldest first (the last 10,000).
+        said: what it has said, oldest first (the last million).
+        hits: (fault, kind, request id) of each fault that hit something.
         discarded: messages it could not take, because its queue was full or they made no sense.
         repeated: messages it kept out.
         on_online: called when the radio comes back.
@@ -91,6 +92,7 @@ class Loudspeaker:
         self.faults = FaultBook[SpeakerFault](kernel, self.entity, "loudspeaker.fault", specs)
         self.volume = self.profile.volume
         self.said: deque[Spoken] = deque(maxlen=_KEPT)
+        self.hits: deque[tuple[str, str, str | None]] = deque(maxlen=_KEPT)
         self.discarded = 0
         self.repeated = 0
         self.is_powered = True
@@ -160,6 +162,7 @@ class Loudspeaker:
         if fault is None:
             return
         self.faults.land(fault)
+        self.hits.append((fault.name, spec.kind, None))
         self.radio_off()
         if spec.for_us is not None:
             self.kernel.call_at(spec.end_us, self.radio_on)
@@ -243,6 +246,7 @@ class Loudspeaker:
         fault = self.faults.first(kind, lambda _: True)
         if fault is not None:
             self.faults.land(fault, request_id=request_id)
+            self.hits.append((fault.name, fault.spec.kind, request_id))
         return fault
 
     def strike(self, kind: SpeakerFaultKind, request_id: str | None) -> SpeakerFault | None:

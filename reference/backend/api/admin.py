@@ -13,6 +13,7 @@ from reference.backend.audit import audit
 from reference.backend.core import Core
 from reference.backend.database import Transaction
 from reference.backend.errors import ApiError
+from reference.backend.invoice_schema import invoice_deliveries, invoice_uses, red_letters, tax_holds
 from reference.backend.models import AdminPage, Correction, Health
 from reference.backend.refund_schema import refund_requests
 from reference.backend.schema import (
@@ -29,20 +30,29 @@ from reference.backend.schema import (
     tanks,
 )
 from reference.backend.sessions import Sessions
+from reference.backend.voice_schema import announcements
 
 __all__ = ["admin_routes"]
 
-_HIDDEN = frozenset({"digest", "openid", "client_token", "settle_token", "prepay_id", "title"})
+_HIDDEN = frozenset({"digest", "openid", "client_token", "settle_token", "prepay_id", "title", "again", "address"})
 # Tables without a running number are paged by position in a fixed order.
 _ORDERED = {
     "orders": (orders, (orders.c.created_us, orders.c.order_id)),
     "payments": (payments, (payments.c.created_us, payments.c.out_trade_no)),
     "invoices": (invoices, (invoices.c.requested_us, invoices.c.fapiao_apply_id)),
+    "invoice-uses": (invoice_uses, (invoice_uses.c.fapiao_apply_id, invoice_uses.c.line)),
+    "invoice-deliveries": (
+        invoice_deliveries,
+        (invoice_deliveries.c.created_us, invoice_deliveries.c.delivery_id),
+    ),
+    "red-letters": (red_letters, (red_letters.c.requested_us, red_letters.c.red_id)),
+    "tax-holds": (tax_holds, (tax_holds.c.platform,)),
     "refunds": (refunds, (refunds.c.created_us, refunds.c.out_refund_no)),
     "refund-requests": (refund_requests, (refund_requests.c.asked_us, refund_requests.c.out_refund_no)),
     "sales": (sales, (sales.c.ended_us, sales.c.sale_id)),
     "outbox": (outbox, (outbox.c.id,)),
     "alarms": (alarms, (alarms.c.id,)),
+    "announcements": (announcements, (announcements.c.id,)),
     "stock-book": (stock_book, (stock_book.c.entry_id,)),
     "shift-entries": (shift_entries, (shift_entries.c.entry_id,)),
     "tanks": (tanks, (tanks.c.station, tanks.c.tank)),
