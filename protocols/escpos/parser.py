@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocols.escpos.commands import DLE, ESC, FIXED, FS, GS, Command, Op
+from protocols.escpos.commands import DLE, DLE_DC4_BYTES, ESC, FIXED, FS, GS, Command, Op
 from protocols.escpos.symbology import barcode_prefix_ok, barcode_problem
 
 __all__ = ["MAX_DATA_BYTES", "MAX_TEXT_BYTES", "StreamParser"]
@@ -19,11 +19,10 @@ MAX_DATA_BYTES: Final = 1 << 20
 MAX_TEXT_BYTES: Final = 64
 """A run of text is handed on after this many bytes, so that a printer works line by line."""
 
-_CONTROLS: Final = {0x0A: Op.LF, 0x0D: Op.CR, 0x09: Op.HT, 0x0C: Op.FF}
+_CONTROLS: Final = {0x0A: Op.LF, 0x0D: Op.CR, 0x09: Op.HT, 0x0C: Op.FF, 0x18: Op.CANCEL}
 _PREFIXES: Final = frozenset({DLE, ESC, FS, GS})
 _CUT_WITH_FEED: Final = frozenset({65, 66, 97, 98, 103, 104})
 _CUT_PLAIN: Final = frozenset({0, 1, 48, 49})
-_DLE_DC4_BYTES: Final = {1: 5, 2: 5, 7: 4, 8: 10}
 _ESC_STAR_BYTES_PER_COLUMN: Final = {0: 1, 1: 1, 32: 3, 33: 3}
 
 
@@ -177,7 +176,7 @@ def _dle_bytes(pending: bytes | bytearray, second: int) -> int:
             return 3
         return 4 if pending[2] in (7, 8, 18) else 3  # ink and multi-tone status carry a second parameter
     if second == 0x14:
-        return 3 if len(pending) < 3 else _DLE_DC4_BYTES.get(pending[2], 3)
+        return 3 if len(pending) < 3 else DLE_DC4_BYTES.get(pending[2], 3)
     return 2
 
 
@@ -192,6 +191,10 @@ def _esc_bytes(pending: bytes | bytearray, second: int) -> int:
         return len(pending) + 1
     if second == 0x26:  # ESC & y c1 c2 [x d..]: user-defined characters
         return _user_characters(pending)
+    if second == 0x28:  # ESC ( x pL pH ..
+        return 5 if len(pending) < 5 else 5 + _word(pending, 3)
+    if second == 0x63:  # ESC c 3, 4, 5 n
+        return 4
     return 2
 
 
@@ -281,9 +284,7 @@ def _decode(raw: bytes, offset: int) -> Command:
     if first == ESC:
         return _decode_esc(raw, offset)
     if first == FS:
-        if raw[1] in (0x32, 0x28, 0x71):
-            return Command(Op.IGNORED, offset=offset, length=len(raw))
-        return _unknown(raw, offset)
+        return _decode_fs(raw, offset)
     return _decode_gs(raw, offset)
 
 
@@ -320,6 +321,22 @@ def _decode_esc(raw: bytes, offset: int) -> Command:
     if raw[1] == 0x44:
         return Command(Op.TABS, tuple(raw[2:].rstrip(b"\0")), offset=offset, length=len(raw))
     if raw[1] == 0x26:
+        return Command(Op.USER_CHARACTERS, tuple(raw[2:5]), raw[5:], offset, len(raw))
+    if raw[1] == 0x28:
+        op = Op.BUZZER_PATTERN if raw[2] == 0x41 else Op.IGNORED
+        return Command(op, (), raw[5:], offset, len(raw))
+    if raw[1] == 0x63:
+        op = {0x34: Op.PAPER_SENSOR_STOPS, 0x35: Op.BUTTONS}.get(raw[2], Op.IGNORED)
+        return Command(op, (raw[3],), offset=offset, length=len(raw))
+    return _unknown(raw, offset)
+
+
+def _decode_fs(raw: bytes, offset: int) -> Command:
+    if raw[1] == 0x32:
+        return Command(Op.CHINESE_USER, tuple(raw[2:4]), raw[4:], offset, len(raw))
+    if raw[1] == 0x71:
+        return Command(Op.NV_IMAGES, (raw[2],), raw[3:], offset, len(raw))
+    if raw[1] == 0x28:
         return Command(Op.IGNORED, offset=offset, length=len(raw))
     return _unknown(raw, offset)
 
@@ -342,7 +359,9 @@ def _decode_gs(raw: bytes, offset: int) -> Command:
     if second == 0x76:
         args = (raw[3], _word(raw, 4), _word(raw, 6))
         return Command(Op.RASTER, args, raw[8:], offset, length)
-    if second in (0x2A, 0x67):
+    if second == 0x2A:
+        return Command(Op.DOWNLOAD_IMAGE, (raw[2], raw[3]), raw[4:], offset, length)
+    if second == 0x67:
         return Command(Op.IGNORED, offset=offset, length=length)
     return _unknown(raw, offset)
 

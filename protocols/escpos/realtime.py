@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from protocols.escpos.commands import DLE, Op
+from protocols.escpos.commands import DLE, DLE_DC4_BYTES, Op
 
 __all__ = ["RealTimeCommand", "RealTimeScanner"]
 
@@ -71,4 +71,4 @@ def _real_time_length(stream: bytes, at: int) -> int:
         return 0
     if len(head) == 2:
         return 3
-    return {1: 5, 2: 5, 8: len(_CLEAR_BUFFER)}.get(head[2], 0)
+    return DLE_DC4_BYTES.get(head[2], 0)

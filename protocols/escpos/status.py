@@ -47,16 +47,30 @@ class PrinterCondition:
     auto_recoverable_error: bool = False
     drawer_high: bool = False
     starting: bool = False
+    near_end_stop: bool = False
+    recoverable_error: bool = False
 
     @property
     def error(self) -> bool:
         """Whether any error holds."""
-        return self.cutter_error or self.unrecoverable_error or self.auto_recoverable_error
+        return (
+            self.cutter_error
+            or self.unrecoverable_error
+            or self.auto_recoverable_error
+            or self.recoverable_error
+        )
 
     @property
     def offline(self) -> bool:
-        """Offline: cover, paper end, feeding by button, start-up, or an error."""
-        return self.cover_open or self.paper_end or self.feeding or self.starting or self.error
+        """Offline: cover, paper end (or near end where ESC c 4 says so), feeding by button, start-up, or an error."""
+        return (
+            self.cover_open
+            or self.paper_end
+            or self.near_end_stop
+            or self.feeding
+            or self.starting
+            or self.error
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +95,7 @@ class PrinterStatus(PrinterCondition):
             ("paper end", self.paper_end),
             ("cover open", self.cover_open),
             ("cutter error", self.cutter_error),
+            ("recoverable error", self.recoverable_error and not self.cutter_error),
             ("unrecoverable error", self.unrecoverable_error),
             ("head hot or cover opened while printing", self.auto_recoverable_error),
             ("paper is being fed by button", self.feeding),
@@ -115,6 +130,7 @@ def decode_status(reply: bytes) -> PrinterStatus:
         waiting_for_recovery=bool(printer & 0x20),
         cover_open=bool(cause & 0x04),
         feeding=bool(cause & 0x08) or bool(printer & 0x40),
+        recoverable_error=bool(error & 0x04),
         cutter_error=bool(error & 0x08),
         unrecoverable_error=bool(error & 0x20),
         auto_recoverable_error=bool(error & 0x40),
@@ -158,6 +174,7 @@ def decode_asb(reply: bytes) -> PrinterStatus:
         cover_open=bool(reply[0] & 0x20),
         feeding=bool(reply[0] & 0x40),
         waiting_for_recovery=bool(reply[1] & 0x01),
+        recoverable_error=bool(reply[1] & 0x04),
         cutter_error=bool(reply[1] & 0x08),
         unrecoverable_error=bool(reply[1] & 0x20),
         auto_recoverable_error=bool(reply[1] & 0x40),
@@ -177,10 +194,11 @@ def dle_eot_byte(n: int, condition: PrinterCondition) -> int | None:
         high = (0x04, c.drawer_high)
         return 0x12 | _bits(high, (0x08, c.offline), (0x20, c.waiting_for_recovery), (0x40, c.feeding))
     if n == 2:
-        return 0x12 | _bits((0x04, c.cover_open), (0x08, c.feeding), (0x20, c.paper_end), (0x40, c.error))
+        stopped = c.paper_end or c.near_end_stop
+        return 0x12 | _bits((0x04, c.cover_open), (0x08, c.feeding), (0x20, stopped), (0x40, c.error))
     if n == 3:
         cutter, fatal = (0x08, c.cutter_error), (0x20, c.unrecoverable_error)
-        return 0x12 | _bits(cutter, fatal, (0x40, c.auto_recoverable_error))
+        return 0x12 | _bits((0x04, c.recoverable_error), cutter, fatal, (0x40, c.auto_recoverable_error))
     if n == 4:
         return 0x12 | _bits((0x0C, c.paper_near_end), (0x60, c.paper_end))
     return None
@@ -195,18 +213,20 @@ def gs_r_byte(n: int, condition: PrinterCondition) -> int | None:
     return None
 
 
-def asb_bytes(condition: PrinterCondition) -> bytes:
-    """The four bytes of an automatic status block."""
+def asb_bytes(condition: PrinterCondition, last: int = 0) -> bytes:
+    """The four bytes of an automatic status block; ``last`` is the reserved fourth one, 00 on most printers, 0F on some."""
     c = condition
     first = 0x10 | _bits((0x04, c.drawer_high), (0x08, c.offline), (0x20, c.cover_open), (0x40, c.feeding))
     second = _bits(
         (0x01, c.waiting_for_recovery),
+        (0x02, c.feeding),
+        (0x04, c.recoverable_error),
         (0x08, c.cutter_error),
         (0x20, c.unrecoverable_error),
         (0x40, c.auto_recoverable_error),
     )
     third = _bits((0x03, c.paper_near_end), (0x0C, c.paper_end))
-    return bytes((first, second, third, 0))
+    return bytes((first, second, third, last))
 
 
 def asb_items(condition: PrinterCondition, enabled: int) -> tuple[bool, ...]:
@@ -218,7 +238,7 @@ def asb_items(condition: PrinterCondition, enabled: int) -> tuple[bool, ...]:
     if enabled & 0x02:
         watched += (c.offline, c.cover_open, c.feeding, c.waiting_for_recovery)
     if enabled & 0x04:
-        watched += (c.cutter_error, c.unrecoverable_error, c.auto_recoverable_error)
+        watched += (c.cutter_error, c.unrecoverable_error, c.auto_recoverable_error, c.recoverable_error)
     if enabled & 0x08:
         watched += (c.paper_end, c.paper_near_end)
     return watched

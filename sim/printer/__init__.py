@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sim.printer.device import MAX_SURPRISES, Printer
 from sim.printer.events import (
+    Buzzed,
     DataDiscarded,
     DrawerKicked,
     LinePrinted,
@@ -18,6 +19,9 @@ from sim.printer.paper import (
     BlankLine,
     Cell,
     Interruption,
+    PageBlock,
+    Pdf417Line,
+    Placed,
     PrintedLine,
     QrLine,
     RasterLine,
@@ -30,27 +34,32 @@ from sim.printer.profile import (
     CHINESE_80MM,
     EPSON_80MM_ETHERNET,
     EPSON_80MM_SERIAL,
+    PROFILES,
     PrinterProfile,
 )
 from sim.printer.receive_path import MAX_INTERFACE_BYTES
 from sim.printer.render import receipt_png, render_receipt
-from sim.printer.tcp import MAX_CONNECTIONS, PrinterServer, serve_printer_tcp
+from sim.printer.tcp import PrinterServer, serve_printer_tcp
 
 __all__ = [
     "CHINESE_58MM",
     "CHINESE_80MM",
     "EPSON_80MM_ETHERNET",
     "EPSON_80MM_SERIAL",
-    "MAX_CONNECTIONS",
     "MAX_INTERFACE_BYTES",
     "MAX_SURPRISES",
+    "PROFILES",
     "BarcodeLine",
     "BlankLine",
+    "Buzzed",
     "Cell",
     "DataDiscarded",
     "DrawerKicked",
     "Interruption",
     "LinePrinted",
+    "PageBlock",
+    "Pdf417Line",
+    "Placed",
     "PrintedLine",
     "Printer",
     "PrinterEvent",

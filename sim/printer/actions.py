@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sim.printer.paper import PrintedLine
 
-__all__ = ["Action", "Cut", "Print", "Pulse", "Reply", "StatusReply"]
+__all__ = ["Action", "Buzz", "Cut", "Print", "Pulse", "Reply", "StatusReply"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,14 @@ class Pulse:
 
 
 @dataclass(frozen=True, slots=True)
+class Buzz:
+    """Sound the buzzer ``times`` times."""
+
+    times: int
+    on_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """Send bytes when everything before has been done."""
 
@@ -45,4 +53,4 @@ class StatusReply:
     n: int
 
 
-Action = Print | Cut | Pulse | Reply | StatusReply
+Action = Print | Cut | Pulse | Buzz | Reply | StatusReply

@@ -9,19 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from protocols.escpos import (
-    Op,
-    PrinterCondition,
-    RealTimeCommand,
-    RealTimeScanner,
-    StreamParser,
-    asb_bytes,
-    asb_items,
-    dle_eot_byte,
-    gs_r_byte,
-)
+from protocols.escpos import Op, PrinterCondition, RealTimeCommand, RealTimeScanner, StreamParser
 from protocols.sansio import Outgoing
+from sim.printer.answers import Answers
 from sim.printer.events import DataDiscarded, DrawerKicked, PrinterEvent, Surprise, WentOffline, WentOnline
+from sim.printer.hands import Hands
 from sim.printer.interpreter import Interpreter
 from sim.printer.mechanism import Mechanism
 from sim.printer.paper import Receipt
@@ -34,11 +26,10 @@ MAX_SURPRISES: Final = 1000
 """Surprises kept; a noisy line must not fill the memory."""
 
 
-class Printer:
+class Printer(Hands):
     """An ESC/POS receipt printer.
 
-    A `protocols.sansio.Machine`. Controls (`paper_out`, `load_paper`, ...) may be called between wire events; give
-    ``now_us`` when it is known, else the time of the last wire event or timer counts.
+    A `protocols.sansio.Machine`. Its controls (`Hands`, `power_off`, `power_on`) may be called between wire events.
 
     Args:
         profile: the model.
@@ -47,6 +38,7 @@ class Printer:
     Attributes:
         surprises: what a careful engineer would ask about, oldest first, at most `MAX_SURPRISES`.
         discarded_bytes: bytes lost to a full buffer or to missing power.
+        on_flow: called with the BUSY signal when it changes: what a serial host does with DTR.
     """
 
     def __init__(
@@ -57,23 +49,25 @@ class Printer:
         self.profile = profile
         self.listener = listener
         self.on_wake: Callable[[], None] | None = None
+        self.on_flow: Callable[[bool], None] | None = None
         self.surprises: list[Surprise] = []
         self.discarded_bytes = 0
         self._now_us = 0
         self._powered = True
         self._starting_until_us: int | None = None
-        self._asb = 0
-        self._asb_sent: tuple[bool, ...] = ()
         self._told_offline = False
-        self._path = ReceivePath(profile, self._real_time, self._discard, lambda: self.condition.offline)
-        self._replies = bytearray()
-        self._replies_due_us = 0
+        self._buttons_work = True
+        self._path = ReceivePath(
+            profile, self._real_time, self._discard, lambda: self.condition.offline, self._flow
+        )
+        self._answers = Answers(profile, lambda: self.condition)
         self._kick = False
         self._scanner = RealTimeScanner()
         self._parser = StreamParser()
-        self._mechanism = Mechanism(profile, self._tell, self._reply, self._reply_status)
-        self._interpreter = Interpreter(profile, self._note_surprise, self._enable_asb)
-        self._enable_asb(profile.asb_at_power_on)
+        self._mechanism = Mechanism(profile, self._tell, self._answers.add, self._answers.buffered_status)
+        self._interpreter = Interpreter(profile, self._note_surprise, self._enable_asb, self._set_sensors)
+        # It is the network board that has asked for it, and has taken the first report.
+        self._answers.watch(profile.asb_at_power_on, 0, is_told=False)
 
     # -- what hosts and tests look at -----------------------------------------------------------------------------
 
@@ -132,11 +126,15 @@ class Printer:
             cover_open=mechanism.cover_open,
             paper_end=mechanism.paper_end,
             paper_near_end=mechanism.paper_near_end,
+            feeding=mechanism.is_feeding,
             waiting_for_recovery=mechanism.cutter_failed,
             cutter_error=mechanism.cutter_failed,
-            auto_recoverable_error=mechanism.cover_opened_while_printing,
+            unrecoverable_error=mechanism.is_broken,
+            auto_recoverable_error=mechanism.cover_opened_while_printing or mechanism.cools_at_us is not None,
             drawer_high=mechanism.drawer_open,
             starting=self._starting_until_us is not None,
+            near_end_stop=mechanism.near_end_stop,
+            recoverable_error=mechanism.cutter_failed and self.profile.recoverable_bit,
         )
 
     # -- machine ------------------------------------------------------------------------------------------------
@@ -154,17 +152,16 @@ class Printer:
     def data_to_send(self, now_us: int) -> list[Outgoing]:
         """Drain status replies that are due."""
         self._advance(now_us)
-        if not self._replies or now_us < self._replies_due_us:
-            return []
-        data = bytes(self._replies)
-        self._replies.clear()
-        return [Outgoing(data, now_us)]
+        data = self._answers.take(now_us)
+        return [Outgoing(data, now_us)] if data else []
 
     def next_timer(self) -> int | None:
-        """End of the line under way, replies that wait, start-up, or at once after a control that set it going."""
+        """End of the line under way, replies that wait, start-up, a head that cools, or at once after a control."""
         due = [self._now_us] if self._kick else []
-        if self._replies and self.profile.reply_coalesce_us:
-            due.append(self._replies_due_us)
+        if (wait := self._answers.waits_until_us) is not None:
+            due.append(wait)
+        if (cools := self._mechanism.cools_at_us) is not None and self._powered:
+            due.append(cools)
         if self._starting_until_us is not None:
             due.append(self._starting_until_us)
         elif (done := self._mechanism.done_at_us) is not None:
@@ -175,67 +172,28 @@ class Printer:
         """Act on all that is due."""
         self._advance(now_us)
 
-    # -- the operator's hand --------------------------------------------------------------------------------------
-
-    def paper_out(self, now_us: int | None = None) -> None:
-        """The paper runs out now: the line in progress ends, then the printer stops."""
-        self._control(now_us)
-        self._mechanism.take_paper_out()
-        self._after_control()
-
-    def load_paper(self, length_mm: int | None = None, now_us: int | None = None) -> None:
-        """Put in a roll (a new one of the profile's length by default) and go on with what is buffered.
-
-        Raises:
-            ValueError: a length that is not above 0.
-        """
-        length_mm = self.profile.roll_mm if length_mm is None else length_mm
-        if length_mm <= 0:
-            raise ValueError(f"a roll has a length above 0 mm, not {length_mm}")
-        self._control(now_us)
-        self._mechanism.load_paper(length_mm, self._now_us)
-        self._after_control()
-
-    def open_cover(self, now_us: int | None = None) -> None:
-        """Open the cover."""
-        self._control(now_us)
-        self._mechanism.open_cover(self._now_us)
-        self._after_control()
-
-    def close_cover(self, now_us: int | None = None) -> None:
-        """Close the cover."""
-        self._control(now_us)
-        self._mechanism.close_cover()
-        self._after_control()
-
-    def jam_cutter(self, now_us: int | None = None) -> None:
-        """The next cut fails."""
-        self._control(now_us)
-        self._mechanism.cutter_jammed = True
-        self._after_control()
-
-    def clear_jam(self, now_us: int | None = None) -> None:
-        """Remove the jam; the error itself stays until DLE ENQ 1 or 2, or power-on."""
-        self._control(now_us)
-        self._mechanism.cutter_jammed = False
-        self._after_control()
-
-    def tear_off(self, now_us: int | None = None) -> None:
-        """Tear off by hand what hangs out: it becomes a receipt that ends ``torn``."""
-        self._control(now_us)
-        self._mechanism.tear_off(self._now_us)
-        self._after_control()
-
-    def close_drawer(self, now_us: int | None = None) -> None:
-        """Push the cash drawer shut."""
-        self._control(now_us)
-        self._mechanism.drawer_open = False
-        self._after_control()
+    # -- controls beside those of `Hands` -------------------------------------------------------------------------
 
     def forced_transmission(self, on: bool, now_us: int | None = None) -> None:
         """Let an ``ethernet_forced_only`` board pass bytes although the printer is busy (UDP 3289, function 00 11)."""
         self._control(now_us)
         self._path.forced = on
+        self._after_control()
+
+    def force(self, data: bytes, now_us: int) -> bytes:
+        """Bytes that pass whether or not the printer is busy (UDP 3289, function 00 11); returns what it answers at once."""
+        self._advance(now_us)
+        if not self._powered:
+            return b""
+        said = self._answers.diverted(lambda: self._path.force(data))
+        self._after_control()
+        return said
+
+    def clear_buffers(self, now_us: int | None = None) -> None:
+        """Forget what is buffered and the line being composed, on the board as well (UDP 3289, function 00 13)."""
+        self._control(now_us)
+        self._path.lose_power()
+        self._clear_buffers()
         self._after_control()
 
     def power_off(self, now_us: int | None = None) -> None:
@@ -246,12 +204,11 @@ class Printer:
         self._powered = False
         self._mechanism.lose_power(self._now_us)
         lost = self._path.lose_power()
-        self._replies.clear()
+        self._answers.lose_power()
         self._scanner.reset()
         self._parser.reset()
         self._interpreter.reset()
         self._starting_until_us = None
-        self._asb = 0
         if lost:
             self._discard(lost, "power went")
         self._after_control()
@@ -262,8 +219,9 @@ class Printer:
         if self._powered:
             return
         self._powered = True
+        self._mechanism.gain_power()
         self._starting_until_us = self._now_us + self.profile.start_up_us
-        self._enable_asb(self.profile.asb_at_power_on)
+        self._answers.watch(self.profile.asb_at_power_on, self._now_us, is_told=False)
         self._after_control()
 
     def _control(self, now_us: int | None) -> None:
@@ -296,6 +254,11 @@ class Printer:
                 continue
             if self._mechanism.moving:
                 break
+            if self._mechanism.cool_if_due(now_us):
+                self._now_us = max(self._now_us, self._mechanism.free_at_us)
+                self._report_status()
+                was_moving = True
+                continue
             if not was_moving:
                 self._mechanism.rest_until(now_us)
             if not (self._mechanism.start_next() or self._execute_one()):
@@ -327,9 +290,7 @@ class Printer:
 
     def _obey(self, command: RealTimeCommand) -> None:
         if command.op is Op.DLE_EOT:
-            byte = dle_eot_byte(command.args[0], self.condition)
-            if byte is not None:
-                self._reply(bytes((byte,)), self._now_us)
+            self._answers.status_now(command.args[0], self._now_us)
         elif command.op is Op.DLE_ENQ and command.args[0] in (1, 2):
             if command.args[0] == 2 and self._mechanism.cutter_failed:
                 self._clear_buffers()
@@ -340,7 +301,9 @@ class Printer:
             self._tell(DrawerKicked(self._now_us, pin, command.args[2] * 100))
         elif command.op is Op.DLE_DC4 and command.args[0] == 8:
             self._clear_buffers()
-            self._reply(b"\x37\x25\x00", self._now_us)
+            self._answers.add(b"\x37\x25\x00", self._now_us)
+        elif command.op is Op.DLE_DC4 and command.args[:2] == (7, 1):
+            self._answers.report(self._now_us)
 
     def _clear_buffers(self) -> None:
         self._path.clear_buffer()
@@ -348,21 +311,19 @@ class Printer:
         self._interpreter.clear_line()
         self._mechanism.clear_queue()
 
-    def _reply(self, data: bytes, at_us: int) -> None:
-        if not self._replies:
-            self._replies_due_us = at_us + self.profile.reply_coalesce_us
-        self._replies += data
-
-    def _reply_status(self, n: int, at_us: int) -> None:
-        byte = gs_r_byte(n, self.condition)
-        if byte is not None:
-            self._reply(bytes((byte,)), at_us)
-
     def _enable_asb(self, enabled: int) -> None:
-        self._asb = enabled
-        if enabled:
-            self._asb_sent = asb_items(self.condition, enabled)
-            self._reply(asb_bytes(self.condition), self._now_us)
+        self._answers.watch(enabled, self._now_us)
+
+    def _set_sensors(self, near_end_stops: bool, buttons_work: bool) -> None:
+        self._mechanism.near_end_stops = near_end_stops
+        self._buttons_work = buttons_work
+
+    def _flow(self, busy: bool) -> None:
+        profile = self.profile
+        if profile.interface == "serial" and profile.handshake == "xonxoff" and self._powered:
+            self._answers.add(b"\x13" if busy else b"\x11", self._now_us)
+        if self.on_flow is not None:
+            self.on_flow(busy)
 
     def _report_status(self) -> None:
         condition = self.condition
@@ -370,9 +331,9 @@ class Printer:
         if offline != self._told_offline:
             self._told_offline = offline
             self._tell(WentOffline(self._now_us, self._causes()) if offline else WentOnline(self._now_us))
-        if self._asb and self._powered and (items := asb_items(condition, self._asb)) != self._asb_sent:
-            self._asb_sent = items
-            self._reply(asb_bytes(condition), self._now_us)
+        if self._powered:
+            self._answers.notice(condition, self._now_us)
+            self._path.update_busy()
 
     def _causes(self) -> tuple[str, ...]:
         c = self.condition
@@ -381,7 +342,11 @@ class Printer:
             ("starting", c.starting),
             ("paper end", c.paper_end),
             ("cover open", c.cover_open),
+            ("near end of paper", c.near_end_stop),
             ("cutter error", c.cutter_error),
+            ("unrecoverable error", c.unrecoverable_error),
+            ("head hot", self._mechanism.cools_at_us is not None),
+            ("feed button", c.feeding),
         )
         return tuple(name for name, holds in named if holds)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sim.printer.paper import PrintedLine, Receipt
 
 __all__ = [
+    "Buzzed",
     "DataDiscarded",
     "DrawerKicked",
     "LinePrinted",
@@ -59,6 +60,15 @@ class DrawerKicked:
 
 
 @dataclass(frozen=True, slots=True)
+class Buzzed:
+    """The buzzer sounded ``times`` times."""
+
+    at_us: int
+    times: int
+    on_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class DataDiscarded:
     """Bytes were lost: the buffer was full, or the printer had no power."""
 
@@ -76,4 +86,6 @@ class Surprise:
     reason: str
 
 
-PrinterEvent = LinePrinted | ReceiptEnded | WentOffline | WentOnline | DrawerKicked | DataDiscarded | Surprise
+PrinterEvent = (
+    LinePrinted | ReceiptEnded | WentOffline | WentOnline | DrawerKicked | Buzzed | DataDiscarded | Surprise
+)

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
-from sim.printer.actions import Action, Cut, Print, Pulse, Reply, StatusReply
-from sim.printer.events import DrawerKicked, LinePrinted, PrinterEvent, ReceiptEnded
-from sim.printer.paper import BlankLine, Interruption, PrintedLine, Receipt
+from sim.printer.actions import Action, Buzz, Cut, Print, Pulse, Reply, StatusReply
+from sim.printer.events import Buzzed, DrawerKicked, LinePrinted, PrinterEvent, ReceiptEnded
+from sim.printer.paper import BlankLine, Interruption, InterruptionKind, PrintedLine, Receipt
 from sim.printer.profile import PrinterProfile
 
 __all__ = ["Mechanism"]
@@ -20,6 +20,10 @@ class Mechanism:
     Attributes:
         receipts: every receipt that left the printer, oldest first.
         cover_open, paper_end, cutter_failed, cutter_jammed, cover_opened_while_printing, drawer_open: its condition.
+        cools_at_us: the head is too hot until then; None while it is not.
+        is_broken, has_defect: an error that nothing but power-on clears, and whether its cause is still there.
+        is_feeding: the feed button is held down.
+        near_end_stops: ESC c 4: the near-end sensor stops it as well.
     """
 
     def __init__(
@@ -47,6 +51,11 @@ class Mechanism:
         self.cutter_failed = False
         self.cover_opened_while_printing = False
         self.drawer_open = False
+        self.cools_at_us: int | None = None
+        self.is_broken = False
+        self.has_defect = False
+        self.is_feeding = False
+        self.near_end_stops = False
 
     # -- condition ----------------------------------------------------------------------------------------------
 
@@ -62,13 +71,27 @@ class Mechanism:
 
     @property
     def paper_near_end(self) -> bool:
-        """Whether the near-end sensor reports."""
-        return self._paper_left_um <= self._profile.near_end_mm * 1000
+        """Whether the near-end sensor reports; never on a printer without one."""
+        near_end_mm = self._profile.near_end_mm
+        return near_end_mm > 0 and self._paper_left_um <= near_end_mm * 1000
+
+    @property
+    def near_end_stop(self) -> bool:
+        """Whether it stands still because of the near-end sensor."""
+        return self.near_end_stops and self.paper_near_end and not self.paper_end
 
     @property
     def stopped(self) -> bool:
         """Whether no new action may start."""
-        return self.cover_open or self.paper_end or self.cutter_failed
+        return (
+            self.cover_open
+            or self._paper_left_um <= 0
+            or self.cutter_failed
+            or self.is_feeding
+            or self.is_broken
+            or self.cools_at_us is not None
+            or self.near_end_stop
+        )
 
     @property
     def moving(self) -> bool:
@@ -126,7 +149,11 @@ class Mechanism:
 
     def start_next(self) -> bool:
         """Start the next action if there is one and nothing stops it. Returns whether one was taken."""
-        if self._current is not None or not self._queue or self.stopped:
+        if self._current is not None:
+            return False
+        if self.is_feeding:
+            return self._feed_by_button()
+        if not self._queue or self.stopped:
             return False
         action = self._queue[0]
         if isinstance(action, Cut) and self.cutter_jammed and self._profile.cutter:
@@ -140,6 +167,21 @@ class Mechanism:
         else:
             self._current = action
             self._done_at_us = self._free_at_us + duration_us
+        return True
+
+    def cool_if_due(self, now_us: int) -> bool:
+        """The head has cooled down: printing goes on by itself. Returns whether that happened."""
+        if self.cools_at_us is None or self.cools_at_us > now_us:
+            return False
+        self._free_at_us = max(self._free_at_us, self.cools_at_us)
+        self.cools_at_us = None
+        return True
+
+    def _feed_by_button(self) -> bool:
+        if self.cover_open or self.paper_end or self.is_broken or self.cutter_failed:
+            return False
+        self._current = Print(BlankLine(self._profile.line_spacing_dots))
+        self._done_at_us = self._free_at_us + self._duration_us(self._current)
         return True
 
     def _duration_us(self, action: Action) -> int:
@@ -158,6 +200,8 @@ class Mechanism:
         elif isinstance(action, Pulse):
             self.drawer_open = True
             self._tell(DrawerKicked(at_us, action.pin, action.on_ms))
+        elif isinstance(action, Buzz):
+            self._tell(Buzzed(at_us, action.times, action.on_ms))
         elif isinstance(action, Reply):
             self._reply(action.data, at_us)
         elif isinstance(action, StatusReply):
@@ -179,7 +223,7 @@ class Mechanism:
         self.receipts.append(receipt)
         self._tell(ReceiptEnded(at_us, receipt))
 
-    def _interrupt(self, kind: Literal["paper_end", "power_off", "cover_open", "cutter"], at_us: int) -> None:
+    def _interrupt(self, kind: InterruptionKind, at_us: int) -> None:
         if self._strip or kind == "cover_open":
             self._interruptions.append(Interruption(kind, len(self._strip), at_us))
 
@@ -199,7 +243,9 @@ class Mechanism:
         if self.cover_open:
             return
         self.cover_open = True
-        if self._current is not None:
+        if self.is_feeding:
+            self._current = None
+        elif self._current is not None:
             self.cover_opened_while_printing = True
             self._interrupt("cover_open", at_us)
             if self._profile.cover_open_line == "reprinted" or not isinstance(self._current, Print):
@@ -217,6 +263,25 @@ class Mechanism:
         if self._strip:
             self._end_receipt("torn", at_us)
 
+    def overheat(self, at_us: int, until_us: int) -> None:
+        """The head is too hot: the line under way ends, the next one waits until it has cooled down."""
+        if self.cools_at_us is None and not self.idle:
+            self._interrupt("head_hot", at_us)
+        self.cools_at_us = max(until_us, self.cools_at_us or 0)
+
+    def break_down(self, at_us: int) -> None:
+        """Something is broken for good; the line under way is lost."""
+        if not self.is_broken:
+            self._interrupt("broken", at_us)
+        self.is_broken = self.has_defect = True
+        self._current = None
+        self._free_at_us = max(self._free_at_us, at_us)
+
+    def press_feed(self, held: bool, at_us: int) -> None:
+        """Hold down the feed button, or let it go."""
+        self.is_feeding = held
+        self.rest_until(at_us)
+
     def recover_cutter(self) -> None:
         """DLE ENQ: go on with the cut that failed, if the jam has been removed."""
         if not self.cutter_jammed:
@@ -233,3 +298,9 @@ class Mechanism:
         self._current = None
         self.cutter_failed = False
         self.cover_opened_while_printing = False
+        self.is_feeding = False
+
+    def gain_power(self) -> None:
+        """The cutter moves once and the board looks at itself: what is still wrong shows again."""
+        self.cutter_failed = self.cutter_jammed and self._profile.cutter
+        self.is_broken = self.has_defect

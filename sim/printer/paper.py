@@ -9,7 +9,11 @@ __all__ = [
     "BarcodeLine",
     "BlankLine",
     "Cell",
+    "Dots",
     "Interruption",
+    "PageBlock",
+    "Pdf417Line",
+    "Placed",
     "PrintedLine",
     "QrLine",
     "RasterLine",
@@ -19,6 +23,9 @@ __all__ = [
 ]
 
 Alignment = Literal["left", "centre", "right"]
+
+Dots = tuple[bytes, ...]
+"""A small picture: one bytes object a row, one byte a dot, 1 = dark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,62 +38,107 @@ class Style:
     width: int = 1
     height: int = 1
     inverse: bool = False
+    rotated: bool = False
+    """Turned by 90 degrees clockwise (ESC V)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One character; ``columns`` is 2 for a full-width (Chinese) one, at normal size."""
+    """One character.
+
+    Attributes:
+        char: the character.
+        columns: 2 for a full-width (Chinese) one, at normal size.
+        style: how it is printed.
+        before_dots: blank dots left of it; negative where the print position was moved back.
+        drawn: its dots, if the host has defined them itself (ESC &, FS 2).
+    """
 
     char: str
     columns: int
     style: Style
+    before_dots: int = 0
+    drawn: Dots | None = None
+
+    @property
+    def upright_dots(self) -> tuple[int, int]:
+        """Width and height of its box, neither turned nor magnified."""
+        if self.columns == 2:
+            return 24, 24
+        return (9, 17) if self.style.font else (12, 24)
 
     @property
     def width_dots(self) -> int:
         """Width on paper."""
-        base = 24 if self.columns == 2 else (9 if self.style.font else 12)
-        return base * self.style.width
+        style = self.style
+        if style.rotated:
+            return self.upright_dots[1] * style.width
+        return (24 if self.columns == 2 else 9 if style.font else 12) * style.width
 
     @property
     def height_dots(self) -> int:
         """Height on paper."""
-        base = 17 if self.style.font and self.columns == 1 else 24
-        return base * self.style.height
+        return self.upright_dots[0 if self.style.rotated else 1] * self.style.height
 
 
 @dataclass(frozen=True, slots=True)
 class TextLine:
-    """A line of text."""
+    """A line of text; ``upside_down`` (ESC {) turns it by 180 degrees in its area."""
 
     cells: tuple[Cell, ...]
     align: Alignment
     feed_dots: int
+    left_dots: int = 0
+    area_dots: int = 0
+    upside_down: bool = False
 
     @property
     def width_dots(self) -> int:
-        """Sum of the cells' widths."""
-        return sum(cell.width_dots for cell in self.cells)
+        """From its left edge to the right edge of its last cell."""
+        return sum(cell.before_dots + cell.width_dots for cell in self.cells)
 
     def text(self, width_dots: int) -> str:
         """The line as plain text, moved to its place by blanks of one column each."""
-        body = "".join(cell.char for cell in self.cells).rstrip()
-        return " " * (indent_dots(self.align, self.width_dots, width_dots) // 12) + body if body else ""
+        body = "".join(" " * (cell.before_dots // 12) + cell.char for cell in self.cells).rstrip()
+        return " " * (left_of(self, width_dots) // 12) + body if body else ""
 
 
 @dataclass(frozen=True, slots=True)
 class QrLine:
-    """A QR code: its data and its matrix (one bytes object a row, 1 = dark)."""
+    """A QR code: its data, its error correction (48 L to 51 H) and its size in modules."""
 
     data: bytes
-    matrix: tuple[bytes, ...]
+    level: int
+    modules: int
     module_dots: int
     align: Alignment
     feed_dots: int
+    left_dots: int = 0
+    area_dots: int = 0
 
     @property
     def width_dots(self) -> int:
         """Width on paper."""
-        return len(self.matrix) * self.module_dots
+        return self.modules * self.module_dots
+
+
+@dataclass(frozen=True, slots=True)
+class Pdf417Line:
+    """A PDF417 code: its data and its rows, each a string of 1 (bar) and 0 (space)."""
+
+    data: bytes
+    rows: tuple[str, ...]
+    module_dots: int
+    row_dots: int
+    align: Alignment
+    feed_dots: int
+    left_dots: int = 0
+    area_dots: int = 0
+
+    @property
+    def width_dots(self) -> int:
+        """Width on paper."""
+        return len(self.rows[0]) * self.module_dots if self.rows else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +153,9 @@ class BarcodeLine:
     hri: Literal["none", "above", "below", "both"]
     align: Alignment
     feed_dots: int
+    hri_font: int = 0
+    left_dots: int = 0
+    area_dots: int = 0
 
     @property
     def width_dots(self) -> int:
@@ -118,6 +173,8 @@ class RasterLine:
     align: Alignment
     feed_dots: int
     first: bool = True
+    left_dots: int = 0
+    area_dots: int = 0
 
     @property
     def width_dots(self) -> int:
@@ -137,7 +194,37 @@ class BlankLine:
         return 0
 
 
-PrintedLine = TextLine | QrLine | BarcodeLine | RasterLine | BlankLine
+LineInArea = TextLine | QrLine | Pdf417Line | BarcodeLine | RasterLine
+"""A line with a place of its own: ``area_dots`` wide (0: the rest of the paper) from ``left_dots`` on, aligned in there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A line somewhere on a page: the upper left corner of its box after ``turns`` quarter turns against the clock."""
+
+    line: LineInArea
+    x: int
+    y: int
+    turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageBlock:
+    """What page mode has put together, printed in one piece."""
+
+    items: tuple[Placed, ...]
+    feed_dots: int
+
+    @property
+    def width_dots(self) -> int:
+        """A page takes the paper's width: its items know their places."""
+        return 0
+
+
+PrintedLine = LineInArea | PageBlock | BlankLine
+
+
+InterruptionKind = Literal["paper_end", "power_off", "cover_open", "cutter", "head_hot", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +232,12 @@ class Interruption:
     """Something that happened to a receipt while it was being printed.
 
     Attributes:
-        kind: the paper ran out, power went, the cover was opened, or the cutter jammed.
+        kind: the paper ran out, power went, the cover was opened, the cutter jammed, the head was too hot or broke.
         after_line: how many lines of it were on paper.
         at_us: when.
     """
 
-    kind: Literal["paper_end", "power_off", "cover_open", "cutter"]
+    kind: InterruptionKind
     after_line: int
     at_us: int
 
@@ -192,7 +279,8 @@ class Receipt:
     @property
     def qr_codes(self) -> tuple[bytes, ...]:
         """Data of its QR codes."""
-        return tuple(line.data for line in self.lines if isinstance(line, QrLine))
+        lines = [each for line in self.lines for each in _parts(line)]
+        return tuple(line.data for line in lines if isinstance(line, QrLine))
 
     @property
     def whole(self) -> bool:
@@ -206,9 +294,25 @@ def line_text(line: PrintedLine, width_dots: int) -> str:
         return line.text(width_dots)
     if isinstance(line, QrLine):
         return f"[QR {line.data.decode('utf-8', 'replace')}]"
+    if isinstance(line, Pdf417Line):
+        return f"[PDF417 {line.data.decode('utf-8', 'replace')}]"
     if isinstance(line, BarcodeLine):
         return f"[{line.symbology} {line.data}]"
+    if isinstance(line, PageBlock):
+        rows = sorted(line.items, key=lambda item: (item.y, item.x))
+        shown = [item for item in rows if not (isinstance(item.line, RasterLine) and not item.line.first)]
+        return "\n".join(line_text(item.line, 0) for item in shown)
     return "[image]" if isinstance(line, RasterLine) else ""
+
+
+def _parts(line: PrintedLine) -> tuple[PrintedLine, ...]:
+    return tuple(item.line for item in line.items) if isinstance(line, PageBlock) else (line,)
+
+
+def left_of(line: LineInArea, paper_dots: int) -> int:
+    """Dots between the left edge of the printable paper and a line."""
+    area_dots = line.area_dots or paper_dots - line.left_dots
+    return line.left_dots + indent_dots(line.align, line.width_dots, area_dots)
 
 
 def indent_dots(align: Alignment, used_dots: int, width_dots: int) -> int:

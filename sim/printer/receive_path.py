@@ -21,6 +21,7 @@ class ReceivePath:
         real_time: called with bytes at the moment their real-time commands take effect.
         discard: called with a count and a reason when bytes are lost.
         is_offline: whether the printer is offline now.
+        flow: called with the BUSY signal when it changes.
 
     Attributes:
         buffer: the receive buffer; the parser takes from its front.
@@ -34,11 +35,15 @@ class ReceivePath:
         real_time: Callable[[bytes], None],
         discard: Callable[[int, str], None],
         is_offline: Callable[[], bool],
+        flow: Callable[[bool], None],
     ) -> None:
         self._profile = profile
         self._real_time = real_time
         self._discard = discard
         self._is_offline = is_offline
+        self._flow = flow
+        self._busy_when_offline = profile.busy_when == "full or offline"
+        self._is_full = False
         self._board = bytearray()
         self._scanned = 0  # bytes at the head of the board already searched for real-time commands
         self.buffer = bytearray()
@@ -52,7 +57,10 @@ class ReceivePath:
     def window(self) -> int:
         """How many bytes may be handed over now."""
         if self._profile.interface == "serial":
-            return 0 if self.busy else self._profile.receive_buffer_bytes - len(self.buffer)
+            # Without a handshake nobody holds the sender back, and XON/XOFF is a request that it may not know.
+            if self.busy and self._profile.handshake == "dtr":
+                return 0
+            return max(1, self._profile.receive_buffer_bytes - len(self.buffer))
         return max(0, self._profile.interface_buffer_bytes - len(self._board))
 
     def arrive(self, data: bytes) -> None:
@@ -72,11 +80,10 @@ class ReceivePath:
         """Move bytes from the network board into the receive buffer."""
         self.update_busy()
         while self._board:
-            needs_force = self._profile.realtime_when_busy == "ethernet_forced_only" and not self.forced
-            if needs_force and (self.busy or self._is_offline()):
+            if self.busy and not self.forced:
                 return
             room = self._profile.receive_buffer_bytes - len(self.buffer) - self._profile.busy_left_bytes
-            if self.busy or room <= 0:
+            if self._is_full or room <= 0:
                 if self.forced:
                     self._scan(len(self._board))
                 return
@@ -85,6 +92,11 @@ class ReceivePath:
             del self._board[: len(chunk)]
             self._scanned -= len(chunk)
             self._store(chunk)
+
+    def force(self, data: bytes) -> None:
+        """Bytes that the board hands over whatever the printer says: they may be lost, real-time commands are obeyed."""
+        self._real_time(data)
+        self._store(data)
 
     def _scan(self, end: int) -> None:
         if end > self._scanned:
@@ -103,9 +115,13 @@ class ReceivePath:
         """BUSY rises when the buffer is nearly full and falls only when there is more room again."""
         left = self._profile.receive_buffer_bytes - len(self.buffer)
         if left <= self._profile.busy_left_bytes:
-            self.busy = True
+            self._is_full = True
         elif left >= self._profile.ready_left_bytes:
-            self.busy = False
+            self._is_full = False
+        busy = self._is_full or (self._busy_when_offline and self._is_offline())
+        if busy != self.busy:
+            self.busy = busy
+            self._flow(busy)
 
     def clear_buffer(self) -> None:
         """Empty the receive buffer; what the board holds comes after it."""

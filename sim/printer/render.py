@@ -13,13 +13,16 @@ from sim.printer.paper import (
     BarcodeLine,
     BlankLine,
     Cell,
-    PrintedLine,
+    LineInArea,
+    PageBlock,
+    Pdf417Line,
     QrLine,
     RasterLine,
     Receipt,
     TextLine,
-    indent_dots,
+    left_of,
 )
+from sim.printer.symbols import qr_matrix
 
 __all__ = ["MAX_PICTURE_DOTS", "receipt_png", "render_receipt"]
 
@@ -52,18 +55,45 @@ def render_receipt(receipt: Receipt, glyphs: GlyphSource | None = None) -> Image
     for line in receipt.lines:
         if y + line.feed_dots > height + MARGIN_DOTS:
             break
-        if not isinstance(line, BlankLine):
-            x = MARGIN_DOTS + indent_dots(line.align, line.width_dots, receipt.width_dots)
-            _draw_line(image, line, x, y, source)
+        if isinstance(line, PageBlock):
+            _draw_page(image, line, receipt.width_dots, y, source)
+        elif isinstance(line, TextLine) and line.upside_down:
+            _draw_upside_down(image, line, receipt.width_dots, y, source)
+        elif not isinstance(line, BlankLine):
+            _draw_line(image, line, MARGIN_DOTS + left_of(line, receipt.width_dots), y, source)
         y += line.feed_dots
     return image.point(lambda value: 0 if value else 255)
 
 
-def _draw_line(image: Image.Image, line: PrintedLine, x: int, y: int, source: GlyphSource) -> None:
+def _draw_page(image: Image.Image, page: PageBlock, paper_dots: int, y: int, source: GlyphSource) -> None:
+    sheet = Image.new("1", (paper_dots, page.feed_dots), 0)
+    for item in page.items:
+        width, height = item.line.width_dots, item.line.feed_dots
+        if width < 1 or height < 1:
+            continue
+        box = Image.new("1", (width, height), 0)
+        _draw_line(box, item.line, 0, 0, source)
+        box = box.rotate(90 * item.turns, expand=True)
+        # Later things are printed over earlier ones: ink stays.
+        sheet.paste(1, (item.x, item.y), box)
+    image.paste(sheet, (MARGIN_DOTS, y))
+
+
+def _draw_upside_down(
+    image: Image.Image, line: TextLine, paper_dots: int, y: int, source: GlyphSource
+) -> None:
+    strip = Image.new("1", (paper_dots, line.feed_dots), 0)
+    _draw_line(strip, line, left_of(line, paper_dots), 0, source)
+    image.paste(strip.rotate(180), (MARGIN_DOTS, y))
+
+
+def _draw_line(image: Image.Image, line: LineInArea, x: int, y: int, source: GlyphSource) -> None:
     if isinstance(line, TextLine):
         _draw_text(image, line, x, y, source)
     elif isinstance(line, QrLine):
         _draw_qr(image, line, x, y)
+    elif isinstance(line, Pdf417Line):
+        _draw_pdf417(image, line, x, y)
     elif isinstance(line, BarcodeLine):
         _draw_barcode(image, line, x, y, source)
     elif isinstance(line, RasterLine):
@@ -73,6 +103,7 @@ def _draw_line(image: Image.Image, line: PrintedLine, x: int, y: int, source: Gl
 def _draw_text(image: Image.Image, line: TextLine, x: int, y: int, source: GlyphSource) -> None:
     tallest = max((cell.height_dots for cell in line.cells), default=0)
     for cell in line.cells:
+        x += cell.before_dots
         # Characters of different height stand on one base line.
         _draw_cell(image, cell, x, y + tallest - cell.height_dots, source)
         x += cell.width_dots
@@ -81,7 +112,9 @@ def _draw_text(image: Image.Image, line: TextLine, x: int, y: int, source: Glyph
 def _draw_cell(image: Image.Image, cell: Cell, x: int, y: int, source: GlyphSource) -> None:
     style = cell.style
     width, height = cell.width_dots, cell.height_dots
-    glyph = source.glyph(cell.char, width // style.width, height // style.height)
+    glyph = _glyph(cell, source)
+    if style.rotated:
+        glyph = glyph.rotate(-90, expand=True)
     if style.width > 1 or style.height > 1:
         glyph = glyph.resize((width, height), Image.Resampling.NEAREST)
     ink = Image.new("1", (width, height), 0)
@@ -92,35 +125,58 @@ def _draw_cell(image: Image.Image, cell: Cell, x: int, y: int, source: GlyphSour
         ImageDraw.Draw(ink).rectangle((0, height - style.underline, width, height), fill=1)
     if style.inverse:
         ink = ink.point(lambda value: 0 if value else 255)
-    image.paste(ink, (x, y))
+    if cell.before_dots < 0:
+        image.paste(1, (x, y), ink)  # printed over what is there
+    else:
+        image.paste(ink, (x, y))
+
+
+def _glyph(cell: Cell, source: GlyphSource) -> Image.Image:
+    if cell.drawn is None:
+        return source.glyph(cell.char, *cell.upright_dots)
+    image = Image.new("1", (len(cell.drawn[0]), len(cell.drawn)), 0)
+    image.putdata([255 if dark else 0 for row in cell.drawn for dark in row])
+    return image
 
 
 def _draw_qr(image: Image.Image, line: QrLine, x: int, y: int) -> None:
-    size = len(line.matrix)
+    matrix, size = qr_matrix(line.data, line.level), line.modules
+    if matrix is None:
+        return  # it would not have become a line
     small = Image.new("1", (size, size), 0)
-    small.putdata([255 if dark else 0 for row in line.matrix for dark in row])
+    small.putdata([255 if dark else 0 for row in matrix for dark in row])
     dots = size * line.module_dots
     image.paste(small.resize((dots, dots), Image.Resampling.NEAREST), (x, y))
 
 
+def _draw_pdf417(image: Image.Image, line: Pdf417Line, x: int, y: int) -> None:
+    small = Image.new("1", (len(line.rows[0]), len(line.rows)), 0)
+    small.putdata([255 if module == "1" else 0 for row in line.rows for module in row])
+    size = (line.width_dots, len(line.rows) * line.row_dots)
+    image.paste(small.resize(size, Image.Resampling.NEAREST), (x, y))
+
+
 def _draw_barcode(image: Image.Image, line: BarcodeLine, x: int, y: int, source: GlyphSource) -> None:
     draw = ImageDraw.Draw(image)
-    text_x = x + max(0, line.width_dots - 12 * len(line.data)) // 2
+    size = (9, 17) if line.hri_font else (12, 24)
+    text_x = x + max(0, line.width_dots - size[0] * len(line.data)) // 2
     top = y
     if line.hri in ("above", "both"):
-        _draw_hri(image, line.data, text_x, y, source)
+        _draw_hri(image, line.data, text_x, y, size, source)
         top += 26
     for index, module in enumerate(line.modules):
         if module == "1":
             left = x + index * line.module_dots
             draw.rectangle((left, top, left + line.module_dots - 1, top + line.height_dots - 1), fill=1)
     if line.hri in ("below", "both"):
-        _draw_hri(image, line.data, text_x, top + line.height_dots + 2, source)
+        _draw_hri(image, line.data, text_x, top + line.height_dots + 2, size, source)
 
 
-def _draw_hri(image: Image.Image, text: str, x: int, y: int, source: GlyphSource) -> None:
+def _draw_hri(
+    image: Image.Image, text: str, x: int, y: int, size: tuple[int, int], source: GlyphSource
+) -> None:
     for index, char in enumerate(text):
-        image.paste(source.glyph(char, 12, 24), (x + index * 12, y))
+        image.paste(source.glyph(char, *size), (x + index * size[0], y))
 
 
 def _draw_raster(image: Image.Image, line: RasterLine, x: int, y: int) -> None:

@@ -1,12 +1,13 @@
-"""Settings of bar codes and QR codes, which live until ESC @, and the lines made with them."""
+"""Settings of bar codes, QR codes and PDF417 codes, which live until ESC @, and the lines made with them."""
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
 from protocols.escpos import Op, symbology_of
-from sim.printer.paper import Alignment, BarcodeLine, QrLine
-from sim.printer.symbols import barcode_modules, qr_matrix
+from sim.printer.paper import Alignment, BarcodeLine, Pdf417Line, QrLine
+from sim.printer.pdf417 import Pdf417Settings, pdf417_rows
+from sim.printer.symbols import barcode_modules, qr_modules
 
 __all__ = ["SymbolSettings"]
 
@@ -21,6 +22,7 @@ _HRI: Final[dict[int, Literal["none", "above", "below", "both"]]] = {
     51: "both",
 }
 _HRI_DOTS: Final = 26
+_MAX_QR_BYTES: Final = 7089
 
 
 class SymbolSettings:
@@ -33,6 +35,9 @@ class SymbolSettings:
         self._qr_module = 3
         self._qr_level = 48
         self._qr_data = b""
+        self._hri_font = 0
+        self._pdf417 = Pdf417Settings()
+        self._pdf417_data = b""
 
     def set(self, op: Op, value: int) -> None:
         """GS h, GS w, GS H; values a printer does not know (clients send GS w 0 and 1) are ignored."""
@@ -42,18 +47,26 @@ class SymbolSettings:
             self._module = value
         elif op is Op.HRI_PLACE:
             self._hri = _HRI.get(value, self._hri)
+        elif op is Op.HRI_FONT and value in (0, 1, 48, 49):
+            self._hri_font = value & 1
 
-    def symbol(self, data: bytes, align: Alignment, width_dots: int) -> tuple[QrLine | None, str]:
+    def symbol(
+        self, data: bytes, align: Alignment, width_dots: int
+    ) -> tuple[QrLine | Pdf417Line | None, str]:
         """GS ( k. Returns a line when something is to be printed, and a surprise or an empty text."""
         if len(data) < 2:
             return None, "GS ( k without a function"
         kind, function, parameters = data[0], data[1], data[2:]
+        if kind == 0x30:
+            return self._pdf417_function(function, parameters, align, width_dots)
         if kind != 0x31:
-            return None, f"GS ( k: symbol kind {kind} is not drawn (only QR codes, 49, are)"
+            return None, f"GS ( k: symbol kind {kind} is not drawn (only PDF417, 48, and QR codes, 49, are)"
         if function == 67 and parameters and 1 <= parameters[0] <= 16:
             self._qr_module = parameters[0]
         elif function == 69 and parameters and 48 <= parameters[0] <= 51:
             self._qr_level = parameters[0]
+        elif function == 80 and len(parameters) > _MAX_QR_BYTES + 1:
+            return None, f"GS ( k: a QR code holds {_MAX_QR_BYTES} characters at most"
         elif function == 80:
             self._qr_data = parameters[1:]
         elif function == 81:
@@ -65,14 +78,46 @@ class SymbolSettings:
     def _qr(self, align: Alignment, width_dots: int) -> tuple[QrLine | None, str]:
         if not self._qr_data:
             return None, "QR print without stored data"
-        matrix = qr_matrix(self._qr_data, self._qr_level)
-        if matrix is None:
+        modules = qr_modules(self._qr_data, self._qr_level)
+        if modules is None:
             return None, f"{len(self._qr_data)} bytes do not fit any QR code of this error correction level"
-        size = len(matrix) * self._qr_module
+        size = modules * self._qr_module
         if size > width_dots:
             return None, f"a QR code {size} dots wide does not fit {width_dots} dots; not printed"
         # The store survives the print: the same symbol can be printed again.
-        return QrLine(self._qr_data, matrix, self._qr_module, align, size), ""
+        return QrLine(self._qr_data, self._qr_level, modules, self._qr_module, align, size), ""
+
+    def size_reply(self, data: bytes, width_dots: int) -> bytes | None:
+        """The answer to functions 82 (QR code, PDF417): ``37 36 (37 2F)``, width, height, ``31``, printable or not; None for others."""
+        if len(data) < 2 or data[1] != 82 or data[0] not in (0x30, 0x31):
+            return None
+        line, _ = self._qr("left", width_dots) if data[0] == 0x31 else self._pdf417_line("left", width_dots)
+        width, height = (0, 0) if line is None else (line.width_dots, line.feed_dots)
+        fields = (str(width), str(height), "1", "0" if line is not None else "1")
+        return bytes((0x37, 0x36 if data[0] == 0x31 else 0x2F)) + "\x1f".join(fields).encode() + b"\0"
+
+    def _pdf417_function(
+        self, function: int, parameters: bytes, align: Alignment, width_dots: int
+    ) -> tuple[Pdf417Line | None, str]:
+        if function == 80:
+            self._pdf417_data = parameters[1:]
+        elif function == 81:
+            return self._pdf417_line(align, width_dots)
+        elif function != 82:
+            return None, self._pdf417.set(function, parameters)
+        return None, ""
+
+    def _pdf417_line(self, align: Alignment, width_dots: int) -> tuple[Pdf417Line | None, str]:
+        if not self._pdf417_data:
+            return None, "PDF417 print without stored data"
+        rows = pdf417_rows(self._pdf417_data, self._pdf417, width_dots)
+        if rows is None:
+            return (
+                None,
+                f"{len(self._pdf417_data)} bytes do not fit a PDF417 code of these settings; not printed",
+            )
+        module, row = self._pdf417.module_dots, self._pdf417.module_dots * self._pdf417.row_modules
+        return Pdf417Line(self._pdf417_data, rows, module, row, align, len(rows) * row), ""
 
     def barcode(
         self, m: int, data: bytes, align: Alignment, width_dots: int
@@ -87,4 +132,6 @@ class SymbolSettings:
             return None, f"a bar code {len(modules) * self._module} dots wide does not fit {width_dots} dots"
         shown = {"none": 0, "both": 2}.get(self._hri, 1)
         feed = self._height + shown * _HRI_DOTS
-        return BarcodeLine(system.name, text, modules, self._module, self._height, self._hri, align, feed), ""
+        return BarcodeLine(
+            system.name, text, modules, self._module, self._height, self._hri, align, feed, self._hri_font
+        ), ""

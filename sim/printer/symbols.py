@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
 
 import segno
 from barcode import codabar, codex, ean, errors, itf, upc
+from segno import consts, encoder
 from segno.encoder import DataOverflowError
 
-__all__ = ["barcode_modules", "qr_matrix"]
+from sim.printer.code93 import code93_modules
+from sim.printer.upc_e import upc_e_modules
+
+__all__ = ["barcode_modules", "qr_matrix", "qr_modules"]
 
 _LEVELS: Final = {48: "L", 49: "M", 50: "Q", 51: "H"}
 
 
+_encoder: Any = encoder
+
+_SEGNO_LEVELS: Final = {
+    48: consts.ERROR_LEVEL_L,
+    49: consts.ERROR_LEVEL_M,
+    50: consts.ERROR_LEVEL_Q,
+    51: consts.ERROR_LEVEL_H,
+}
+
+
+def qr_modules(data: bytes, level: int) -> int | None:
+    """How many modules wide the QR code of `qr_matrix` is, without drawing it (sixty times faster); None if too long."""
+    try:
+        segments = _encoder.prepare_data(data, None, None)
+        version = _encoder.find_version(
+            segments, _SEGNO_LEVELS.get(level, consts.ERROR_LEVEL_L), False, False
+        )
+    except DataOverflowError:
+        return None
+    return 17 + 4 * int(version)
+
+
+@lru_cache(maxsize=64)
 def qr_matrix(data: bytes, level: int) -> tuple[bytes, ...] | None:
     """The matrix of a model 2 QR code, one bytes object a row (1 = dark); None if the data is too long.
 
@@ -64,27 +93,28 @@ def barcode_modules(name: str, data: bytes) -> tuple[str, str] | None:
     text = code128_text(data) if name == "CODE128" else data.decode("ascii", "replace")
     if not text:
         return None
+    if name == "CODE93":  # the library has neither this nor UPC-E
+        return code93_modules(text), text
+    if name == "UPC-E":
+        return upc_e_modules(text)
+    make = _MAKERS.get(name)
+    if make is None or (name == "CODABAR" and not re.fullmatch(r"[ABCDabcd].*[ABCDabcd]", text)):
+        return None
     try:
-        if name == "EAN13":
-            code = ean.EuropeanArticleNumber13(text[:12])
-        elif name == "EAN8":
-            code = ean.EuropeanArticleNumber8(text[:7])
-        elif name == "UPC-A":
-            code = upc.UniversalProductCodeA(text[:11])
-        elif name == "CODE39":
-            code = codex.Code39(text.strip("*"), add_checksum=False)
-        elif name == "CODE128":
-            code = codex.Code128(text)
-        elif name == "ITF":
-            code = itf.ITF(text, narrow=1, wide=3)
-        elif name == "CODABAR":
-            if not re.fullmatch(r"[ABCDabcd].*[ABCDabcd]", text):
-                return None
-            code = codabar.CODABAR(text.upper(), narrow=1, wide=3)
-        else:  # UPC-E and CODE93: the library has neither
-            return None
+        code = make(text)
         bars = "".join(code.build())
         full = str(code.get_fullcode())
     except (errors.BarcodeError, KeyError, ValueError):
         return None
     return bars.replace("G", "1"), full if name in ("EAN13", "EAN8", "UPC-A") else text
+
+
+_MAKERS: Final[dict[str, Callable[[str], Any]]] = {
+    "EAN13": lambda text: ean.EuropeanArticleNumber13(text[:12]),
+    "EAN8": lambda text: ean.EuropeanArticleNumber8(text[:7]),
+    "UPC-A": lambda text: upc.UniversalProductCodeA(text[:11]),
+    "CODE39": lambda text: codex.Code39(text.strip("*"), add_checksum=False),
+    "CODE128": codex.Code128,
+    "ITF": lambda text: itf.ITF(text, narrow=1, wide=3),
+    "CODABAR": lambda text: codabar.CODABAR(text.upper(), narrow=1, wide=3),
+}

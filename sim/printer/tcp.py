@@ -1,8 +1,9 @@
 """The printer's network board: raw TCP as on port 9100, with the habits that spoolers trip over.
 
-The first connection owns the printer; bytes of the others wait until it closes. When the printer cannot take more, the
-board stops reading, so the sender's window closes. A client that hangs up at once after writing is normal: its job
-still prints. Without power there is no connection. Source: Epson UB-E02 manual; node-thermal-printer for the hanging up.
+The first connection owns the printer; bytes of the others wait until it closes (a cheap board refuses them instead). When
+the printer cannot take more, the board stops reading, so the sender's window closes. A connection on which nothing passes
+for too long is closed. A client that hangs up at once after writing is normal: its job still prints. Without power there
+is no connection. Source: Epson UB-E02 manual; node-thermal-printer for the hanging up.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import Final, cast
 from sim.printer.device import Printer
 from sim.wires import Capture
 
-__all__ = ["MAX_CONNECTIONS", "PrinterServer", "serve_printer_tcp"]
+__all__ = ["PrinterServer", "serve_printer_tcp"]
 
-MAX_CONNECTIONS: Final = 3
-"""Connections the board holds at a time, the owner included (UB-E02)."""
+_READ_BYTES: Final = 4096
+"""Read at a time, and read ahead of a connection that waits for its turn."""
 
 
 class PrinterServer:
@@ -29,6 +30,7 @@ class PrinterServer:
     Attributes:
         printer: the printer.
         host, port: where it listens.
+        lost_replies: status bytes nobody has read in time: the board keeps `PrinterProfile.reply_buffer_bytes` of them.
     """
 
     def __init__(self, printer: Printer, clock: Callable[[], int], capture: Capture | None = None) -> None:
@@ -37,6 +39,7 @@ class PrinterServer:
         self._numbers = (capture.port("printer"), capture.port("peer")) if capture is not None else (0, 0)
         self.host = ""
         self.port = 0
+        self.lost_replies = 0
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._server: asyncio.Server | None = None
@@ -74,13 +77,40 @@ class PrinterServer:
 
     # -- connections ----------------------------------------------------------------------------------------------
 
+    @property
+    def connections(self) -> int:
+        """How many the board holds, the owner included."""
+        return len(self._connections)
+
+    @property
+    def idle_since_us(self) -> int | None:
+        """When something last passed on the owner's connection; None without one."""
+        return self._connections[0].touched_us if self._connections else None
+
+    def touch(self) -> None:
+        """Start the idle time of every connection again (UDP 3289, function 00 16)."""
+        for connection in self._connections:
+            connection.touched_us = self._clock()
+        self.pump()
+
     def opened(self, connection: _Connection) -> bool:
         """A client connected; False sends it away."""
-        if self._is_closed or not self.printer.powered or len(self._connections) >= MAX_CONNECTIONS:
+        profile = self.printer.profile
+        if self._is_closed or not self.printer.powered or len(self._connections) >= profile.connections:
             return False
+        if self._connections and profile.second_connection == "refused":
+            return False
+        connection.touched_us = self._clock()
         self._connections.append(connection)
         self.pump()
         return True
+
+    def took(self, connection: _Connection, data: bytes) -> None:
+        """Bytes came on a connection."""
+        self.note(data, is_ours=False)
+        connection.touched_us = self._clock()
+        connection.waiting += data
+        self.pump()
 
     def closed(self, connection: _Connection) -> None:
         """A client is gone; what it sent before still prints, then the next one owns the printer."""
@@ -114,10 +144,25 @@ class PrinterServer:
         for outgoing in self.printer.data_to_send(now_us):
             # A reply nobody can take is lost, as on the wire.
             if self._connections and not self._connections[0].is_gone:
-                self._connections[0].write(outgoing.data)
+                self._connections[0].write(outgoing.data, now_us)
+        self._close_idle(now_us)
         for connection in self._connections:
-            connection.hold_reading(bool(connection.waiting))
+            connection.hold_reading(self.room(connection) == 0)
         self._arm(now_us)
+
+    def room(self, connection: _Connection) -> int:
+        """How many bytes may be read from a connection now: the owner's go to the printer, the others' wait."""
+        if connection is self._connections[0]:
+            return 0 if connection.waiting else min(_READ_BYTES, self.printer.receive_window)
+        return _READ_BYTES - len(connection.waiting)
+
+    def _close_idle(self, now_us: int) -> None:
+        limit_us = self.printer.profile.idle_close_us
+        for connection in list(self._connections) if limit_us else ():
+            if connection.waiting or not self.printer.idle:
+                connection.touched_us = now_us
+            elif now_us - connection.touched_us >= limit_us:
+                connection.close()
 
     def _feed(self, now_us: int) -> None:
         while self._connections:
@@ -135,38 +180,60 @@ class PrinterServer:
             self._timer.cancel()
             self._timer = None
         due_us = self.printer.next_timer()
+        limit_us = self.printer.profile.idle_close_us
+        if limit_us and self._connections:
+            idle_us = min(connection.touched_us for connection in self._connections) + limit_us
+            due_us = idle_us if due_us is None else min(due_us, idle_us)
         if due_us is not None:
             self._timer = self._loop.call_later(max(0, due_us - now_us) / 1_000_000, self.pump)
 
 
-class _Connection(asyncio.Protocol):
-    """One client. ``waiting`` holds what was read and the printer has not taken; reading stops while it holds anything."""
+class _Connection(asyncio.BufferedProtocol):
+    """One client.
+
+    Only as much is read as the printer takes, so that the rest stays with the sender. ``waiting`` holds what was read of a
+    client whose turn has not come, ``touched_us`` is when something last passed.
+    """
 
     def __init__(self, server: PrinterServer) -> None:
         self._server = server
         self._transport: asyncio.Transport | None = None
         self._holds = False
+        self._read = memoryview(bytearray(_READ_BYTES))
         self.waiting = bytearray()
         self.is_gone = False
+        self.touched_us = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         if not self._server.opened(self):
             self._transport.abort()
 
-    def data_received(self, data: bytes) -> None:
-        self._server.note(data, is_ours=False)
-        self.waiting += data
-        self._server.pump()
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - named by asyncio
+        # Never empty: reading is on hold while there is no room.
+        return self._read[: max(1, self._server.room(self))]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._server.took(self, bytes(self._read[:nbytes]))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - named by asyncio
         self._transport = None
         self._server.closed(self)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes, now_us: int) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        room = self._server.printer.profile.reply_buffer_bytes - transport.get_write_buffer_size()
+        self._server.lost_replies += max(0, len(data) - room)
+        if room > 0:
+            transport.write(data[:room])
+            self.touched_us = now_us
+            self._server.note(data[:room], is_ours=True)
+
+    def close(self) -> None:
         if self._transport is not None:
-            self._transport.write(data)
-            self._server.note(data, is_ours=True)
+            self._transport.close()
 
     def abort(self) -> None:
         if self._transport is not None:

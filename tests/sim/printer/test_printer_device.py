@@ -126,6 +126,7 @@ def test_a_serial_printer_discards_what_does_not_fit() -> None:
 
 def test_an_epson_board_passes_nothing_while_the_printer_is_offline_unless_forced() -> None:
     rig = Rig(EPSON_80MM_ETHERNET)
+    rig.send(b"\x1b@")  # switches the board's automatic status off
     rig.printer.paper_out(0)
     assert query(rig) == b""
     rig.printer.forced_transmission(True, 0)

@@ -16,7 +16,6 @@ from PIL import Image, ImageDraw
 from protocols.escpos import ReceiptContent, completion_query, decode_status, receipt_bytes, status_query
 from sim.printer import (
     CHINESE_80MM,
-    MAX_CONNECTIONS,
     Printer,
     PrinterEvent,
     PrinterProfile,
@@ -224,7 +223,8 @@ def test_more_connections_than_the_board_holds_are_sent_away() -> None:
     async def main() -> None:
         async with site() as here:
             held = [
-                await asyncio.open_connection("127.0.0.1", here.server.port) for _ in range(MAX_CONNECTIONS)
+                await asyncio.open_connection("127.0.0.1", here.server.port)
+                for _ in range(CHINESE_80MM.connections)
             ]
             held[0][1].write(status_query(1))
             await held[0][0].readexactly(1)
