@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel
-from sqlalchemy import bindparam, select
+from sqlalchemy import Row, Table, bindparam, select
 
 from protocols.wechatpay import bill_day
 from reference.backend.api.common import AfterQuery, json_response, refusals, secured
@@ -50,7 +50,7 @@ def reconciliation_routes(core: Core, sessions: Sessions) -> APIRouter:
         """One row for each bill that was compared. ``after`` is how many to skip."""
         sessions.admin(request)
         rows = await core.db.run(lambda tx: tx.rows(_RUNS.offset(after).limit(limit)))
-        shown = [row._asdict() for row in rows]
+        shown = [_shown(reconciliations, row) for row in rows]
         return json_response({"rows": shown, "next": after + limit if len(rows) == limit else None})
 
     async def result(day: str, after: int, *, matched: bool) -> dict[str, Any]:
@@ -59,8 +59,8 @@ def reconciliation_routes(core: Core, sessions: Sessions) -> APIRouter:
             rows = await tx.rows(statement.limit(_PAGE), {"of_day": day, "after_id": after})
             return {
                 "day": day,
-                "bills": [row._asdict() for row in await tx.rows(_RUNS_OF, {"of_day": day})],
-                "differences": [row._asdict() for row in rows],
+                "bills": [_shown(reconciliations, row) for row in await tx.rows(_RUNS_OF, {"of_day": day})],
+                "differences": [_shown(reconciled, row) for row in rows],
                 "next": rows[-1].entry_id if len(rows) == _PAGE else None,
             }
 
@@ -101,6 +101,10 @@ def reconciliation_routes(core: Core, sessions: Sessions) -> APIRouter:
         return json_response(await result(day, 0, matched=False))
 
     return api
+
+
+def _shown(table: Table, row: Row[Any]) -> dict[str, Any]:
+    return {column.name: getattr(row, column.name) for column in table.columns}
 
 
 def _checked(day: str) -> dt.date:
