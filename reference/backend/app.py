@@ -17,23 +17,32 @@ from reference.backend.announcer import Announcer
 from reference.backend.api import admin_routes, notify_routes, phone_routes, site_routes
 from reference.backend.api.admin import health_routes
 from reference.backend.api.ahead import Application, LivePosts, SiteAhead
+from reference.backend.api.members import member_routes
+from reference.backend.api.pump import pump_routes
+from reference.backend.api.reconciliation import reconciliation_routes
 from reference.backend.api.refunds import refund_routes
 from reference.backend.api.shifts import shift_routes
 from reference.backend.api.tanks import tank_routes
+from reference.backend.attempts import Attempts
 from reference.backend.callbacks import Callbacks
+from reference.backend.channels.building import channels_of
 from reference.backend.commands import Commands
 from reference.backend.core import Core
 from reference.backend.database import Database
 from reference.backend.database_postgres import PostgresDatabase
 from reference.backend.database_sqlite import SqliteDatabase
+from reference.backend.endings import Endings
 from reference.backend.errors import install_error_handlers
 from reference.backend.gateway import Gateway
 from reference.backend.identifiers import Identifiers
 from reference.backend.invoices import Invoices
+from reference.backend.members import Members
 from reference.backend.orders import Orders
 from reference.backend.outbox import Outbox
 from reference.backend.payments import Payments
 from reference.backend.proving import Proving
+from reference.backend.pump_codes import PumpCodes
+from reference.backend.reconciliation import Reconciliation
 from reference.backend.refunds import Refunds
 from reference.backend.sales import Sales
 from reference.backend.sessions import Sessions
@@ -68,6 +77,7 @@ class Backend:
         """
         await self.core.db.start()
         self.core.stopping = False
+        await self.core.reconciliation.plan()
         self.core.outbox.start()
 
     def kill(self) -> None:
@@ -149,8 +159,14 @@ def create_backend(
     core.commands = Commands(core)
     core.sales = Sales(core)
     core.orders = Orders(core)
+    channels_of(core, wechat, transport)
+    core.attempts = Attempts(core)
+    core.endings = Endings(core)
     core.payments = Payments(core)
+    core.members = Members(core)
+    core.pump_codes = PumpCodes(core)
     core.refunds = Refunds(core)
+    core.reconciliation = Reconciliation(core)
     core.invoices = Invoices(core)
     core.tanks = Tanks(core)
     core.shifts = Shifts(core)
@@ -180,9 +196,12 @@ def _application(core: Core, sessions: Sessions) -> FastAPI:
         tank_routes(core, sessions),
         shift_routes(core, sessions),
         phone_routes(core, sessions),
+        pump_routes(core, sessions),
+        member_routes(core, sessions),
         notify_routes(core, Callbacks(core)),
         admin_routes(core, sessions),
         refund_routes(core, sessions),
+        reconciliation_routes(core, sessions),
         health_routes(core),
     ):
         app.router.routes.extend(router.routes)

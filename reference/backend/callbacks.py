@@ -28,6 +28,16 @@ class Callbacks:
         """
         await self.apply(self.core.gateway.open_notice(headers, body))
 
+    async def take_unionpay(self, body: bytes) -> None:
+        """The same for UnionPay, whose notices carry their proof in the body.
+
+        Raises:
+            NoticeRefusedError: as above, or UnionPay is not configured.
+        """
+        if self.core.unionpay is None:
+            raise NoticeRefusedError("this service takes no payments over UnionPay")
+        await self.apply(self.core.unionpay.open_notice(body))
+
     async def apply(self, notice: Notice) -> None:
         """Apply a verified notice by its event type. Types that we do not know are accepted and ignored."""
         if notice.trade is not None:
@@ -39,3 +49,5 @@ class Callbacks:
         elif notice.invoice is not None and notice.event_type == "FAPIAO.ISSUED":
             # Nothing else moves anything: a late USER_APPLIED must not move an issued invoice back.
             await self.core.invoices.noticed(notice.id, notice.invoice)
+        elif notice.invoice is not None and notice.event_type == "FAPIAO.REVERSED":
+            await self.core.red_letters.noticed(notice.invoice)

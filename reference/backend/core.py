@@ -19,17 +19,24 @@ from reference.backend.trade_number import TradeNumbers
 
 if TYPE_CHECKING:
     from reference.backend.announcer import Announcer
+    from reference.backend.attempts import Attempts
+    from reference.backend.channels import Channels
     from reference.backend.commands import Commands
+    from reference.backend.endings import Endings
     from reference.backend.invoices import Invoices
+    from reference.backend.members import Members
     from reference.backend.orders import Orders
     from reference.backend.outbox import Outbox
     from reference.backend.payments import Payments
     from reference.backend.proving import Proving
+    from reference.backend.pump_codes import PumpCodes
+    from reference.backend.reconciliation import Reconciliation
     from reference.backend.refunds import Refunds
     from reference.backend.sales import Sales
     from reference.backend.shifts import Shifts
     from reference.backend.stations import Stations
     from reference.backend.tanks import Tanks
+    from reference.backend.unionpay import UnionPayClient
 
 __all__ = ["Core"]
 
@@ -45,8 +52,14 @@ class Core:
     commands: Commands
     sales: Sales
     orders: Orders
+    channels: Channels
+    attempts: Attempts
+    endings: Endings
     payments: Payments
+    members: Members
+    pump_codes: PumpCodes
     refunds: Refunds
+    reconciliation: Reconciliation
     invoices: Invoices
     outbox: Outbox
     tanks: Tanks
@@ -69,6 +82,7 @@ class Core:
         self.ids = ids
         self.gateway = gateway
         self.instance = instance
+        self.unionpay: UnionPayClient | None = None
         self.live = LiveBoard(db.hub, clock_us)
         self.numbers = TradeNumbers(settings.service_secret.encode(), clock_us, ids.bits)
         self.stopping = False

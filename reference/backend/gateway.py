@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 __all__ = [
+    "BillGateway",
+    "CodeGateway",
     "Gateway",
     "GatewayRefusedError",
     "GatewayUnknownError",
+    "GatewayUnreachableError",
     "InvoiceReport",
     "Notice",
     "NoticeRefusedError",
+    "RefundGateway",
     "RefundReport",
     "TradeReport",
 ]
@@ -24,6 +28,10 @@ __all__ = [
 
 class GatewayUnknownError(Exception):
     """The call may or may not have had its effect."""
+
+
+class GatewayUnreachableError(GatewayUnknownError):
+    """The call certainly never left: no connection could be made."""
 
 
 class GatewayRefusedError(Exception):
@@ -51,6 +59,8 @@ class TradeReport:
     Attributes:
         state: SUCCESS, REFUND (paid, something was given back), NOTPAY, CLOSED, ...
         amount_fen: the order's total; None while nothing was paid.
+        provider: whose words these are: ``wechatpay`` or ``unionpay``; ``mchid`` is the merchant's number there.
+        order_time: UnionPay's `txnTime`, which names an order together with its number.
     """
 
     out_trade_no: str
@@ -61,6 +71,8 @@ class TradeReport:
     amount_fen: int | None = None
     currency: str = "CNY"
     openid: str | None = None
+    provider: str = "wechatpay"
+    order_time: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +91,10 @@ class InvoiceReport:
     """What the tax platform says of an application.
 
     Attributes:
+        fapiao_id: number of the try; None where a platform has no such numbers.
         state: ISSUE_ACCEPTED, ISSUED, ISSUE_FAILED, REVERSED, ...
         number: 20 digits once issued.
+        red_number: of the red letter once it is reversed.
     """
 
     fapiao_apply_id: str
@@ -88,6 +102,7 @@ class InvoiceReport:
     state: str
     number: str | None = None
     reason: str | None = None
+    red_number: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +117,19 @@ class Notice:
     invoice: InvoiceReport | None = None
 
 
-class Gateway(Protocol):
+class RefundGateway(Protocol):
+    """Who gives money back."""
+
+    async def refund(
+        self, *, out_trade_no: str, out_refund_no: str, amount_fen: int, total_fen: int, reason: str
+    ) -> RefundReport:
+        """Ask for a refund; the same `out_refund_no` is one refund however often it is sent."""
+
+    async def query_refund(self, out_refund_no: str) -> RefundReport | None:
+        """The refund, or None if the gateway has none."""
+
+
+class Gateway(RefundGateway, Protocol):
     """The merchant's side of the gateway."""
 
     async def prepay(
@@ -116,22 +143,36 @@ class Gateway(Protocol):
     async def close(self, out_trade_no: str) -> None:
         """Close an unpaid order."""
 
-    async def refund(
-        self, *, out_trade_no: str, out_refund_no: str, amount_fen: int, total_fen: int, reason: str
-    ) -> RefundReport:
-        """Ask for a refund; the same `out_refund_no` is one refund however often it is sent."""
-
-    async def query_refund(self, out_refund_no: str) -> RefundReport | None:
-        """The refund, or None if the gateway has none."""
-
     async def issue_invoice(self, application: Mapping[str, Any]) -> None:
         """Hand in an application; returns when it was accepted."""
 
     async def query_invoice(self, fapiao_apply_id: str) -> InvoiceReport | None:
         """The application, or None if the platform has none."""
 
+    async def reverse_invoice(self, fapiao_apply_id: str, reason: str) -> None:
+        """Ask for a red letter over all of an application; returns when it was accepted, and a repeat changes nothing."""
+
     def pay_sign(self, prepay_id: str) -> dict[str, str]:
         """What the phone needs to open the cashier."""
 
     def open_notice(self, headers: Mapping[str, str], body: bytes) -> Notice:
         """Verify and decrypt a callback. Raises `NoticeRefusedError`."""
+
+
+class CodeGateway(Protocol):
+    """What a gateway of pay codes does beside."""
+
+    async def pay_code(
+        self, *, out_trade_no: str, amount_fen: int, auth_code: str, description: str, store_id: str
+    ) -> TradeReport:
+        """Charge the payer whose code was scanned: SUCCESS, or USERPAYING while the payer types a password."""
+
+    async def reverse(self, out_trade_no: str) -> None:
+        """End a pay-code order: an unpaid one is closed, a paid one is given back."""
+
+
+class BillGateway(Protocol):
+    """What a gateway that gives daily bills does beside."""
+
+    async def bill(self, bill: str, day: str) -> bytes | None:
+        """The content of a bill (``trade`` or ``fund``) of a day (2026-01-31), or None if nothing happened that day."""

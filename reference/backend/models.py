@@ -26,8 +26,6 @@ __all__ = [
     "NozzleSetup",
     "NozzleView",
     "OrderView",
-    "PayRequest",
-    "PayView",
     "SaleAccepted",
     "SaleList",
     "SalePost",
@@ -37,6 +35,7 @@ __all__ = [
     "Settlement",
     "StationSetup",
     "StationView",
+    "StrictModel",
 ]
 
 # Text without control characters: PostgreSQL cannot store NUL, and a receipt must not be steered by a name.
@@ -51,11 +50,13 @@ TaxpayerId = Annotated[str, StringConstraints(pattern=r"^[0-9A-HJ-NPQRTUWXY]{15,
 Grade = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+_-]{1,16}$")]
 
 
-class _Strict(BaseModel):
+class StrictModel(BaseModel):
+    """A request body: no other fields, no other types."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class SessionRequest(_Strict):
+class SessionRequest(StrictModel):
     """A mini-program log-in."""
 
     js_code: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$")]
@@ -68,7 +69,7 @@ class SessionView(BaseModel):
     openid: str
 
 
-class NozzleSetup(_Strict):
+class NozzleSetup(StrictModel):
     """One nozzle of a station."""
 
     nozzle: Nozzle
@@ -78,7 +79,7 @@ class NozzleSetup(_Strict):
     tank: Annotated[int, Field(ge=0, le=9999)] | None = None
 
 
-class StationSetup(_Strict):
+class StationSetup(StrictModel):
     """A station as its site controller declares it."""
 
     name: Text80
@@ -125,7 +126,7 @@ class StationView(BaseModel):
     stock: list[GradeStock]
 
 
-class InvoiceTitle(_Strict):
+class InvoiceTitle(StrictModel):
     """To whom an invoice is made out. An organisation needs its taxpayer number."""
 
     title_type: Literal["INDIVIDUAL", "ORGANIZATION"]
@@ -139,7 +140,7 @@ class InvoiceTitle(_Strict):
         return self
 
 
-class NewOrder(_Strict):
+class NewOrder(StrictModel):
     """A phone's order. ``client_token`` makes repeating it harmless."""
 
     client_token: Token
@@ -186,21 +187,7 @@ class OrderView(BaseModel):
     updated_us: int
 
 
-class PayRequest(_Strict):
-    """Through which channel."""
-
-    channel: Literal["wechatpay"]
-
-
-class PayView(BaseModel):
-    """What the phone hands to the payment app."""
-
-    out_trade_no: str
-    prepay_id: str
-    pay_sign: dict[str, str]
-
-
-class ClientResult(_Strict):
+class ClientResult(StrictModel):
     """What the payment app told the phone. It proves nothing."""
 
     result: Literal["ok", "cancel", "fail"]
@@ -256,7 +243,7 @@ class SaleList(BaseModel):
     sales: list[SaleView]
 
 
-class Settlement(_Strict):
+class Settlement(StrictModel):
     """A cashier's settlement. ``amount_fen`` must be the sale's."""
 
     client_token: Token
@@ -285,14 +272,14 @@ class CommandList(BaseModel):
     commands: list[Command]
 
 
-class CommandResult(_Strict):
+class CommandResult(StrictModel):
     """The site's answer to a command."""
 
     ok: bool
     reason: Annotated[str, StringConstraints(max_length=200, pattern=_CLEAN)] | None = None
 
 
-class Correction(_Strict):
+class Correction(StrictModel):
     """A correction of a ledger entry: signed differences, and why."""
 
     corrects: Annotated[int, Field(ge=1, le=2**53)]

@@ -252,7 +252,7 @@ class Orders:
         """
         unpaid = await self.core.db.run(lambda tx: self._cancel(tx, openid, order_id))
         if unpaid:
-            await self.core.payments.abandon(order_id, "CANCELLED")
+            await self.core.endings.abandon(order_id, "CANCELLED")
         return await self.view(order_id)
 
     async def _cancel(self, tx: Transaction, openid: str, order_id: str) -> bool:
@@ -367,7 +367,7 @@ class Orders:
                 tx,
                 sale,
                 order_id=order.order_id,
-                tender="wechatpay",
+                tender=self.core.channels.tender_of(order.pay_by),
                 paid_fen=paid_fen,
                 number=order.out_trade_no,
             )
@@ -408,7 +408,7 @@ class Orders:
 
         again_us, unpaid = await self.core.db.run(work)
         if unpaid:
-            await self.core.payments.abandon(task.subject, "CLOSED")
+            await self.core.endings.abandon(task.subject, "CLOSED")
         return again_us
 
 

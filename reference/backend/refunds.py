@@ -29,7 +29,7 @@ from reference.backend.gateway import (
 )
 from reference.backend.outbox import Task
 from reference.backend.refund_limits import RefundLimits
-from reference.backend.schema import refunds
+from reference.backend.schema import payments, refunds
 
 __all__ = ["Follower", "Gate", "Refunds"]
 
@@ -38,8 +38,12 @@ Follower = Callable[[Transaction, Row[Any], Row[Any]], Awaitable[None]]
 Gate = Callable[[Transaction, Row[Any], Row[Any]], Awaitable[int | None]]
 """The same; answers None, or the Unix µs until which the refund is not to be sent."""
 
-_ONE = select(refunds).where(refunds.c.out_refund_no == bindparam("number"))
-_LOCK = _ONE.with_for_update()
+_ONE = (
+    select(refunds, payments.c.channel)
+    .select_from(refunds.outerjoin(payments, payments.c.out_trade_no == refunds.c.out_trade_no))
+    .where(refunds.c.out_refund_no == bindparam("number"))
+)
+_LOCK = _ONE.with_for_update(of=refunds)
 _SUM = select(func.coalesce(func.sum(refunds.c.amount_fen), 0).label("asked_fen")).where(
     refunds.c.out_trade_no == bindparam("paid_by"), refunds.c.state != "CLOSED"
 )
@@ -93,7 +97,12 @@ class Refunds:
     async def give_back(self, tx: Transaction, order: Row[Any], amount_fen: int, reason: str) -> None:
         """Refund a part or all of an order's payment, once for the order; the order is REFUNDING until it is done."""
         order = await self.core.orders.move(tx, order, "REFUNDING")
-        await self.put(tx, order, order.out_trade_no, amount_fen, order.paid_fen, reason)
+        if order.parts_fen:
+            # Points, coupon and balance go back here; what came through a gateway goes back there.
+            order, amount_fen = await self.core.members.give_back(tx, order, amount_fen)
+        if amount_fen:
+            total_fen = order.paid_fen - order.parts_fen
+            await self.put(tx, order, order.out_trade_no, amount_fen, total_fen, reason)
 
     async def put(
         self,
@@ -185,9 +194,10 @@ class Refunds:
         row, was_sent = claimed
         try:
             # It may have had its effect: ask before sending again.
-            report = await self.core.gateway.query_refund(task.subject) if was_sent else None
+            refunder = self.core.channels.refunder(row.channel)
+            report = await refunder.query_refund(task.subject) if was_sent else None
             if report is None:
-                report = await self.core.gateway.refund(
+                report = await refunder.refund(
                     out_trade_no=row.out_trade_no,
                     out_refund_no=row.out_refund_no,
                     amount_fen=row.amount_fen,
@@ -339,7 +349,8 @@ class Refunds:
         await self.core.alarm(tx, "refund_closed", row.out_refund_no, detail)
 
     async def _look(self, task: Task) -> int | None:
-        report = await self.core.gateway.query_refund(task.subject)
+        row = (await self.core.db.single(_ONE, {"number": task.subject}))[0]
+        report = await self.core.channels.refunder(row.channel).query_refund(task.subject)
         if report is not None:
             await self.apply(report)
         return None

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError
 
+from protocols.unionpay.keys import MerchantCredentials as UnionPayCredentials
 from protocols.wechatpay.trust import MerchantCredentials
 from reference.backend.tank_account import Limits
 from reference.backend.voice_settings import LoudspeakerSettings
 
-__all__ = ["BackendSettings", "SettingsError"]
+__all__ = ["BackendSettings", "ChannelName", "SettingsError"]
+
+ChannelName = Literal[
+    "wechatpay",
+    "wechatpay-code",
+    "wechatpay-contract",
+    "unionpay-qr",
+    "unionpay-code",
+    "unionpay-jump",
+    "unionpay-page",
+]
+"""The ways to pay; what each is stands in `reference.backend.channels`."""
 
 _StationId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,16}$")]
 _Secret = Annotated[str, StringConstraints(min_length=8, max_length=256)]
@@ -31,6 +45,11 @@ class BackendSettings(BaseModel):
         service_secret: keys the check of `out_trade_no`; the same in all instances of one service.
         merchant: keys of the merchant at WeChat Pay (`merchant_file` names a file with them instead).
         pay_url, wechat_url: where the gateway and the mini-program platform answer.
+        channels: the ways to pay that are open for new payments; see `reference.backend.channels`.
+        unionpay_file: keys of the merchant at UnionPay, for the channels over it.
+        unionpay_url: where its gateway answers, without a path.
+        unionpay_acquirer_url: the call of the acquirer that opens ``unionpay-jump``.
+        points_per_fen: how many of a member's points are worth a fen.
         notify_url: where this service is reached from the gateway, without a path.
         busy_qps: calls a second, at most, to a gateway that answers 429 or 5xx, until it answers well again.
         call_timeout_s: how long a call to the gateway may take. After that its outcome is unknown.
@@ -39,6 +58,8 @@ class BackendSettings(BaseModel):
         order_ttl_s: an order that nobody pays is closed after this, and its sale is free for the cashier.
         bind_window_s: a scanned code finds a finished, unpaid sale that is at most this old.
         refund_schedule_s: waits before each query of an accepted refund, counted from its sending.
+        reconcile_at_s: when the gateway's bills of the day before are fetched and compared, in seconds after midnight
+            in Beijing (bills are ready at 10:00); None: only when the operator asks.
         refund_tries: how often a refund that the gateway closes is asked for, under a new number each time.
         refund_calls_per_s, refund_errors_per_s: the platform's limits on refund calls of one merchant, when all is well
             and while calls fail (WXDOC refund page: 150 and 6).
@@ -65,6 +86,11 @@ class BackendSettings(BaseModel):
     admin_key: _Secret
     service_secret: _Secret
     merchant_file: Path | None = None
+    channels: tuple[ChannelName, ...] = ("wechatpay",)
+    unionpay_file: Path | None = None
+    unionpay_url: str = "https://gateway.95516.com"
+    unionpay_acquirer_url: str | None = None
+    points_per_fen: Annotated[int, Field(ge=1, le=10_000)] = 1
     pay_url: str = "https://api.mch.weixin.qq.com"
     wechat_url: str = "https://api.weixin.qq.com"
     notify_url: str = "https://backend.station"
@@ -75,6 +101,7 @@ class BackendSettings(BaseModel):
     order_ttl_s: Annotated[int, Field(ge=30)] = 900
     bind_window_s: Annotated[int, Field(ge=60)] = 1800
     refund_schedule_s: Annotated[tuple[int, ...], Field(min_length=1)] = (60, 60, 180, 600, 1800)
+    reconcile_at_s: Annotated[int, Field(ge=0, lt=86_400)] | None = None
     refund_tries: Annotated[int, Field(ge=1, le=10)] = 3
     refund_calls_per_s: Annotated[int, Field(ge=1, le=10_000)] = 150
     refund_errors_per_s: Annotated[int, Field(ge=1, le=10_000)] = 6
@@ -97,6 +124,7 @@ class BackendSettings(BaseModel):
     max_body_bytes: Annotated[int, Field(ge=1024)] = 262_144
 
     _merchant: MerchantCredentials | None = PrivateAttr(default=None)
+    _unionpay: UnionPayCredentials | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: Any) -> None:
         """Checks across fields."""
@@ -117,20 +145,33 @@ class BackendSettings(BaseModel):
         copy._merchant = merchant
         return copy
 
+    @property
+    def unionpay(self) -> UnionPayCredentials | None:
+        """The merchant's keys at UnionPay, if it has any."""
+        return self._unionpay
+
+    def with_unionpay(self, unionpay: UnionPayCredentials) -> Self:
+        """The same settings with these keys."""
+        copy = self.model_copy()
+        copy._unionpay = unionpay
+        return copy
+
     @classmethod
     def from_file(cls, path: Path) -> BackendSettings:
-        """Read a JSON file; ``merchant_file`` in it is relative to its folder.
+        """Read a JSON file; ``merchant_file`` and ``unionpay_file`` in it are relative to its folder.
 
         Raises:
             SettingsError: unreadable, not JSON, or a field is wrong.
         """
         settings = cls._read(path)
         if settings.merchant_file is not None:
-            file = path.parent / settings.merchant_file
-            try:
-                return settings.with_merchant(MerchantCredentials.from_json(file.read_text()))
-            except (OSError, ValueError) as error:
-                raise SettingsError(f"{path}: merchant_file: {error}") from error
+            with _named(path, "merchant_file"):
+                text = (path.parent / settings.merchant_file).read_text()
+                settings = settings.with_merchant(MerchantCredentials.from_json(text))
+        if settings.unionpay_file is not None:
+            with _named(path, "unionpay_file"):
+                text = (path.parent / settings.unionpay_file).read_text()
+                settings = settings.with_unionpay(UnionPayCredentials.from_json(text))
         return settings
 
     @classmethod
@@ -145,3 +186,12 @@ class BackendSettings(BaseModel):
             first = error.errors(include_url=False, include_input=False)[0]
             field = ".".join(str(part) for part in first["loc"]) or "(file)"
             raise SettingsError(f"{path}: {field}: {first['msg']}") from error
+
+
+@contextlib.contextmanager
+def _named(path: Path, field: str) -> Iterator[None]:
+    """Say in which file and field a bad value stands."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path}: {field}: {error}") from error

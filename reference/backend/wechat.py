@@ -5,8 +5,8 @@ Every 2xx is verified before a word of it is believed; one that does not verify 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
 import httpx
@@ -24,6 +24,7 @@ from protocols.wechatpay import (
     rfc3339,
     verify_reply,
 )
+from reference.backend.bill_client import fetch_bill
 from reference.backend.gateway import (
     GatewayRefusedError,
     GatewayUnknownError,
@@ -34,6 +35,7 @@ from reference.backend.gateway import (
     TradeReport,
 )
 from reference.backend.identifiers import Identifiers
+from reference.backend.outgoing import Outgoing
 from reference.backend.settings import BackendSettings
 
 __all__ = ["SessionRefusedError", "WeChatClient"]
@@ -74,11 +76,11 @@ class WeChatClient:
     ) -> None:
         self._settings = settings
         self._merchant = settings.merchant
-        self._transport = transport
-        self._timeouts = {"timeout": httpx.Timeout(settings.call_timeout_s).as_dict()}
         self._clock_us = clock_us
         self._ids = ids
-        self.calls = 0
+        self._pay, self._platform = (
+            Outgoing(transport, clock_us, ids, settings.call_timeout_s, settings.busy_qps) for _ in range(2)
+        )
 
     # Payments
 
@@ -116,6 +118,30 @@ class WeChatClient:
         """Close; the answer is an empty, signed 204."""
         path = f"/v3/pay/transactions/out-trade-no/{out_trade_no}/close"
         await self._call("POST", path, {"mchid": self._merchant.mchid})
+
+    async def pay_code(
+        self, *, out_trade_no: str, amount_fen: int, auth_code: str, description: str, store_id: str
+    ) -> TradeReport:
+        """Charge a scanned code: 200, or 202 with USERPAYING; either is the order itself (WX-OAPI)."""
+        raw = await self._call(
+            "POST",
+            "/v3/pay/transactions/codepay",
+            {
+                "appid": self._merchant.appid,
+                "mchid": self._merchant.mchid,
+                "description": description,
+                "out_trade_no": out_trade_no,
+                "amount": {"total": amount_fen, "currency": "CNY"},
+                "payer": {"auth_code": auth_code},
+                "scene_info": {"store_info": {"out_id": store_id}},
+            },
+        )
+        return _believed(_trade, raw)
+
+    async def reverse(self, out_trade_no: str) -> None:
+        """End a pay-code order, whatever became of it (WX-OAPI)."""
+        path = f"/v3/pay/transactions/out-trade-no/{out_trade_no}/reverse"
+        await self._call("POST", path, {"appid": self._merchant.appid, "mchid": self._merchant.mchid})
 
     async def refund(
         self, *, out_trade_no: str, out_refund_no: str, amount_fen: int, total_fen: int, reason: str
@@ -172,6 +198,12 @@ class WeChatClient:
             raise
         return _believed(lambda body: _invoice(body, fapiao_apply_id), raw)
 
+    # Bills
+
+    async def bill(self, bill: str, day: str) -> bytes | None:
+        """A day's trade or fund bill; see `fetch_bill`."""
+        return await fetch_bill(partial(self._call, "GET"), bill, day)
+
     # Callbacks
 
     def open_notice(self, headers: Mapping[str, str], body: bytes) -> Notice:
@@ -203,7 +235,7 @@ class WeChatClient:
             js_code=js_code,
             grant_type="authorization_code",
         )
-        response = await self._send(
+        response = await self._platform.send(
             "GET", f"{self._settings.wechat_url}/sns/jscode2session?{query}", b"", _WHO
         )
         try:
@@ -213,13 +245,16 @@ class WeChatClient:
         if reply.get("errcode"):
             raise SessionRefusedError(int(reply["errcode"]), str(reply.get("errmsg", "")))
         openid = reply.get("openid")
-        if not isinstance(openid, str) or not 0 < len(openid) <= 64:
+        # "@" begins the names of payers at the pump, whom no phone may pass for.
+        if not isinstance(openid, str) or not 0 < len(openid) <= 64 or openid.startswith("@"):
             raise GatewayUnknownError("jscode2session answered without an openid")
         return openid
 
     # Transport
 
-    async def _call(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> bytes:
+    async def _call(
+        self, method: str, path: str, content: Mapping[str, Any] | None = None, *, is_signed: bool = True
+    ) -> bytes:
         body = msgspec.json.encode(content) if content is not None else b""
         now_s = self._clock_us() // 1_000_000
         headers = {
@@ -239,11 +274,13 @@ class WeChatClient:
             headers["Content-Type"] = "application/json"
         if self._merchant.public_key_id is not None:
             headers["Wechatpay-Serial"] = self._merchant.public_key_id
-        response = await self._send(method, self._settings.pay_url + path, body, headers)
+        response = await self._pay.send(method, self._settings.pay_url + path, body, headers)
         if response.status_code >= 500 or response.status_code == 429:
             raise GatewayUnknownError(f"the gateway answered {response.status_code}")
         if response.status_code >= 400:
             raise _refused(response)
+        if not is_signed:
+            return response.content
         try:
             verify_reply(
                 self._merchant.trust,
@@ -254,24 +291,6 @@ class WeChatClient:
         except RemoteProtocolError as error:
             raise GatewayUnknownError(f"the gateway's answer cannot be believed: {error}") from error
         return response.content
-
-    async def _send(self, method: str, url: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
-        self.calls += 1
-        try:
-            async with asyncio.timeout(self._settings.call_timeout_s):
-                # Straight to the transport: the layers of a general client (redirects, cookies) have no place here.
-                response = await self._transport.handle_async_request(
-                    httpx.Request(method, url, content=body, headers=headers, extensions=self._timeouts)
-                )
-                try:
-                    await response.aread()
-                finally:
-                    await response.aclose()
-                return response
-        except TimeoutError as error:
-            raise GatewayUnknownError(f"no answer within {self._settings.call_timeout_s} s") from error
-        except httpx.HTTPError as error:
-            raise GatewayUnknownError(f"{type(error).__name__}: {error}") from error
 
 
 def _believed(read: Callable[[bytes], T], raw: bytes) -> T:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from fastapi import APIRouter, Request, Response
 
 from reference.backend.api.common import body_of, refusals
 from reference.backend.callbacks import Callbacks
 from reference.backend.core import Core
 from reference.backend.errors import refusal
-from reference.backend.gateway import NoticeRefusedError
+from reference.backend.gateway import GatewayRefusedError, GatewayUnknownError, NoticeRefusedError
 
 __all__ = ["notify_routes"]
 
@@ -21,19 +23,41 @@ def notify_routes(core: Core, callbacks: Callbacks) -> APIRouter:
         "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
     }
 
-    async def take(request: Request) -> Response:
-        raw = await body_of(request, limit)
+    async def told(taking: Awaitable[None], good: Response) -> Response:
         try:
-            await callbacks.take(request.headers, raw)
+            await taking
         except NoticeRefusedError as error:
             # The platform's own shape: anything but 200 and 204 makes it try again.
             return refusal(401, "FAIL", str(error))
-        return Response(status_code=204)
+        except (GatewayUnknownError, GatewayRefusedError) as error:
+            # The notice alone does not say where the money is, and the gateway could not be asked.
+            return refusal(503, "FAIL", str(error))
+        return good
+
+    async def take(request: Request) -> Response:
+        raw = await body_of(request, limit)
+        return await told(callbacks.take(request.headers, raw), Response(status_code=204))
 
     @api.post("/wechatpay", status_code=204, responses=refusals(401, 413, 503), openapi_extra=body)
     async def wechatpay(request: Request) -> Response:
         """A payment or refund notice of WeChat Pay."""
         return await take(request)
+
+    @api.post(
+        "/unionpay",
+        responses={200: {"description": "Taken"}, **refusals(401, 413, 503)},
+        response_class=Response,
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}},
+            }
+        },
+    )
+    async def unionpay(request: Request) -> Response:
+        """A notice of UnionPay: a signed form, sent until it is answered 200."""
+        raw = await body_of(request, limit)
+        return await told(callbacks.take_unionpay(raw), Response(b"ok", media_type="text/plain"))
 
     @api.post("/fapiao", status_code=204, responses=refusals(401, 413, 503), openapi_extra=body)
     async def fapiao(request: Request) -> Response:

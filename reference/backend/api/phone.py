@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Request, Response
 from fastapi.responses import StreamingResponse
 
 from reference.backend.api.common import EntityId, json_response, refusals, secured
+from reference.backend.channels import Parts, Wish
 from reference.backend.core import Core
 from reference.backend.events import OrderStream
 from reference.backend.models import (
@@ -15,11 +16,10 @@ from reference.backend.models import (
     InvoiceTitle,
     NewOrder,
     OrderView,
-    PayRequest,
-    PayView,
     SessionRequest,
     SessionView,
 )
+from reference.backend.payment_models import PayRequest, PayView
 from reference.backend.sessions import Sessions
 
 __all__ = ["phone_routes"]
@@ -85,9 +85,13 @@ def phone_routes(core: Core, sessions: Sessions) -> APIRouter:
         openapi_extra=secured(),
     )
     async def pay(request: Request, order_id: EntityId, body: Annotated[PayRequest, Body()]) -> Response:
-        """Open a payment; after a 503 ask again: the same `out_trade_no` is used."""
-        del body  # there is one channel so far
-        return json_response(await core.payments.pay(await sessions.phone(request), order_id))
+        """Open a payment; after a 503 ask again: the same `out_trade_no` is used.
+
+        Another channel, or other parts, come in the place of what was open, once that is over at its gateway.
+        """
+        parts = Parts(**body.parts.model_dump()) if body.parts is not None else Parts()
+        openid = await sessions.phone(request)
+        return json_response(await core.attempts.pay(openid, order_id, Wish(body.channel, parts)))
 
     @api.post(
         "/orders/{order_id}/cancel",
@@ -111,7 +115,7 @@ def phone_routes(core: Core, sessions: Sessions) -> APIRouter:
         """What the payment app told the phone. It changes nothing; the gateway is asked at once."""
         del body  # proves nothing, whatever it says
         openid = await sessions.phone(request)
-        await core.payments.ask_now(openid, order_id)
+        await core.attempts.ask_now(openid, order_id)
         return json_response(await core.orders.view(order_id, openid))
 
     @api.post(

@@ -153,17 +153,17 @@ def test_broken_a_timeout_taken_for_a_failure_charges_twice_and_is_seen(play_sql
     async def scene(w):
         await w.site("POST", "/sales", w.sale(), status=201)
         order = await w.order()
-        payments = w.core.payments
-        begin = payments._begin
+        attempts = w.core.attempts
+        begin = attempts._begin
 
-        async def with_a_new_number(tx, openid, order_id):
+        async def with_a_new_number(tx, openid, order_id, wish):
             row = await w.core.orders.lock(tx, order_id)
             if row.state == "PAYING":  # the mutant: give up the unknown one, take another number
                 await tx.execute(text("UPDATE payments SET state = 'CLOSED', is_open = NULL"))
                 await tx.execute(text("UPDATE orders SET state = 'PAYABLE'"))
-            return await begin(tx, openid, order_id)
+            return await begin(tx, openid, order_id, wish)
 
-        monkeypatch.setattr(payments, "_begin", with_a_new_number)
+        monkeypatch.setattr(attempts, "_begin", with_a_new_number)
         w.gateway.unknown = ["prepay", "prepay"]
         await w.pay(order, status=503)
         await w.pay(order)
@@ -271,7 +271,7 @@ def test_broken_believing_the_phone_is_seen(play_sqlite, monkeypatch):
 
             await w.database.run(work)
 
-        monkeypatch.setattr(w.core.payments, "ask_now", believe)
+        monkeypatch.setattr(w.core.attempts, "ask_now", believe)
         await w.phone("POST", f"/{order['order_id']}/client-result", {"result": "ok"}, status=200)
         found = await w.violations()
         assert f"order {order['order_id']}: 9600 fen paid, 0 proved" in found

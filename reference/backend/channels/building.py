@@ -1,0 +1,50 @@
+"""Puts together the channels that an operator has switched on, and those that old payments may have gone."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import httpx
+
+from reference.backend.channels import Channels
+from reference.backend.channels.unionpay import UnionPayRefunds, unionpay_channels
+from reference.backend.channels.wechat import CodeChannel, JsapiChannel
+from reference.backend.core import Core
+from reference.backend.gateway import CodeGateway
+from reference.backend.outgoing import Outgoing
+from reference.backend.settings import SettingsError
+from reference.backend.unionpay import UnionPayClient
+from reference.backend.wechat import WeChatClient
+
+__all__ = ["channels_of"]
+
+
+def channels_of(core: Core, wechat: WeChatClient, transport: httpx.AsyncBaseTransport) -> None:
+    """Give the instance its channels.
+
+    Raises:
+        SettingsError: one is switched on that lacks its credentials.
+    """
+    settings = core.settings
+    core.channels = channels = Channels(core)
+    codes = core.gateway if hasattr(core.gateway, "pay_code") else wechat
+    channels.add(JsapiChannel(core), CodeChannel(core, cast("CodeGateway", codes)))
+    if settings.unionpay is not None:
+        gateway, acquirer = (
+            Outgoing(transport, core.clock_us, core.ids, settings.call_timeout_s, settings.busy_qps)
+            for _ in range(2)
+        )
+        core.unionpay = UnionPayClient(
+            settings.unionpay,
+            gateway,
+            acquirer,
+            url=settings.unionpay_url,
+            acquirer_url=settings.unionpay_acquirer_url,
+            back_url=f"{settings.notify_url}/v1/notify/unionpay",
+            clock_us=core.clock_us,
+        )
+        channels.add(*unionpay_channels(core, core.unionpay))
+        channels.refunders["unionpay"] = UnionPayRefunds(core, core.unionpay)
+    missing = [name for name in settings.channels if name not in channels.known]
+    if missing:
+        raise SettingsError(f"channels: {', '.join(missing)} needs unionpay_file")
