@@ -252,6 +252,6 @@ class CodePay:
         if unix_us > order.success_us + self._switches.reverse_life_s * _S:
             raise refusal(Endpoint.REVERSE, "REVERSE_EXPIRE")
         order.refunded_fen = order.total_fen
-        order.reversed_us = unix_us
+        order.reversed_us, order.reversal_id = unix_us, self._ids.refund_id(unix_us)
         self._wallets.give(order.openid, order.total_fen)
         self._ledger.move(order, TradeEvent.REVERSE)

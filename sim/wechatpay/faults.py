@@ -32,6 +32,10 @@ class FaultKind(StrEnum):
     CALLBACK_SIGNATURE = "callback-signature"
     REFUND_CLOSED = "refund-closed"
     REFUND_ABNORMAL = "refund-abnormal"
+    BILL_MISSING = "bill-missing"
+    BILL_EXTRA = "bill-extra"
+    BILL_AMOUNT = "bill-amount"
+    BILL_OTHER_DAY = "bill-other-day"
     DEBIT_FAILED = "debit-failed"
     PASSWORD_ASKED = "password-asked"  # noqa: S105 - a kind of fault
 

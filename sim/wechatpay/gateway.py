@@ -13,6 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from protocols.wechatpay import ApiError, Endpoint, RefundEvent, refusal
 from sim.kernel import Kernel
 from sim.latency import LatencyProfile
+from sim.wechatpay.bill_calls import BillCalls
+from sim.wechatpay.bills import BillBook
 from sim.wechatpay.calls import Commit, Done, Route, Router
 from sim.wechatpay.codepay import CodePay
 from sim.wechatpay.contract_calls import ContractCalls
@@ -57,7 +59,8 @@ class WeChatPayGateway:
         jscode_app: ``api.weixin.qq.com``'s ``/sns/jscode2session``.
         control_app: a look inside and faults by hand.
         ledger: orders. refunds: refunds. faults: counters. notifier: callbacks. gate: refused requests.
-        codepay: pay codes. contracts: debits without asking. wallets: what payers have.
+        codepay: pay codes. contracts: debits without asking. bills: each
+            day's. wallets: what payers have.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class WeChatPayGateway:
         self.codepay = CodePay(self.ledger, self.wallets, codes, self.switches)
         signed = Ids(kernel.streams.get(entity, "contracts"))
         self.contracts = ContractBook(self.ledger, self.wallets, signed, self.switches)
+        self.bills = BillBook(self.ledger, self.refunds, self.faults, self.switches.bill_ready_s)
         self.payers = PayerDesk(self)
         self.payer_app: ASGIApp = self.payers.app
         self.logins = LoginDesk(self)
@@ -112,6 +116,7 @@ class WeChatPayGateway:
                 *TradeCalls(self).routes(),
                 *self._refund_calls.routes(),
                 *ContractCalls(self).routes(),
+                *BillCalls(self).routes(),
                 Route("/v3/certificates", "GET", Endpoint.CERTIFICATES, self._certificates),
             )
         )
@@ -170,6 +175,8 @@ class WeChatPayGateway:
             )
         if done.before_reply is not None:
             await done.before_reply.wait()
+        if done.file is not None:
+            return self.replier.file(done.file)
         forged = self.faults.draw(FaultKind.REPLY_SIGNATURE, place=endpoint)
         if forged is not None:
             self.faults.land(forged, endpoint=str(endpoint))

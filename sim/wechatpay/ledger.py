@@ -74,6 +74,7 @@ class Order:
     device_id: str = ""
     state_text: str | None = None
     reversed_us: int | None = None
+    reversal_id: str = ""
 
     def shown(self) -> dict[str, object]:
         """The order as query and notification show it; fields that do not apply yet are absent (WX-OAPI)."""

@@ -22,6 +22,9 @@ _NAMES = {
     Endpoint.REVERSE: "reverse",
     Endpoint.CONTRACT: "contract",
     Endpoint.DEBIT: "debit",
+    Endpoint.TRADE_BILL: "bill",
+    Endpoint.FUND_BILL: "bill",
+    Endpoint.BILL_FILE: "bill_file",
     Endpoint.QUERY: "query",
     Endpoint.CLOSE: "close",
     Endpoint.REFUND: "refund",
@@ -50,6 +53,7 @@ class GatewayProfile:
         contract: contracts looked up or ended.
         debit: request complete → debit accepted.
         debit_settle: debit accepted → decided and announced.
+        bill: link to a bill. bill_file: its first byte.
         confirm: the payer's finger → order paid and the phone's ``requestPayment:ok``; no password and no bank in it.
         confirm_to_callback: order paid → first callback leaves.
         refund_settle: refund accepted → money back and REFUND.SUCCESS. Minutes to days in reality.
@@ -66,6 +70,8 @@ class GatewayProfile:
     contract: LatencyProfile = _READ
     debit: LatencyProfile = _REFERENCE
     debit_settle: LatencyProfile = _SETTLE
+    bill: LatencyProfile = _REFERENCE
+    bill_file: LatencyProfile = _READ
     confirm: LatencyProfile = _CONFIRM
     confirm_to_callback: LatencyProfile = _REFERENCE
     refund_settle: LatencyProfile = _SETTLE

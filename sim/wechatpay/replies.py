@@ -133,6 +133,11 @@ class Replier:
         headers |= self._signer.headers(self._signer.pick(wanted_serial), body, forgery)
         return Response(body, 204 if data is None else status, headers)
 
+    def file(self, content: bytes) -> Response:
+        """A download: no JSON and no signature (WXDOC 4013071238)."""
+        headers = self._headers(body=b"") | {"Content-Type": "application/octet-stream"}
+        return Response(content, 200, headers)
+
     def refusal(self, error: ApiError, *, with_id: bool = True, signed_for: str | None = None) -> Response:
         """A refusal; unsigned, unless ``signed_for`` names a serial or is empty (then the active certificate signs)."""
         body = encode_json(error.body())

@@ -42,6 +42,8 @@ class Switches:
         debit_over_limit: a debit above its contract's limit: ``refuse`` (403 RULE_LIMIT at once) or ``fail`` (accepted,
             then PAY_FAIL).
         announce_failed_debits: whether a failed debit is announced (``TRANSACTION.FAIL``, as the parking pages have it).
+        bill_ready_s: a day's bill is ready so long after the next midnight in China (10 h; work on it begins at 9).
+        bill_hash: what ``hash_value`` is the hash of: the ``content``, or the ``file`` (which differs when gzipped).
         codepay_codes: other names for the codes of the pay-code page; ours are v2's, for want of a public table.
     """
 
@@ -64,6 +66,8 @@ class Switches:
     refund_gap_s: int = 60
     debit_over_limit: Literal["refuse", "fail"] = "refuse"
     announce_failed_debits: bool = True
+    bill_ready_s: int = 36_000
+    bill_hash: Literal["content", "file"] = "content"
     codepay_codes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -78,6 +82,12 @@ class Switches:
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive")
-        for name in ("password_above_fen", "free_payments_a_day", "reverse_wait_s", "refund_gap_s"):
+        for name in (
+            "password_above_fen",
+            "free_payments_a_day",
+            "reverse_wait_s",
+            "refund_gap_s",
+            "bill_ready_s",
+        ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")
