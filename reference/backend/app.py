@@ -19,6 +19,7 @@ from reference.backend.api.admin import health_routes
 from reference.backend.api.ahead import Application, LivePosts, SiteAhead
 from reference.backend.api.members import member_routes
 from reference.backend.api.pump import pump_routes
+from reference.backend.api.quarantine import quarantine_routes
 from reference.backend.api.reconciliation import reconciliation_routes
 from reference.backend.api.refunds import refund_routes
 from reference.backend.api.shifts import shift_routes
@@ -200,6 +201,7 @@ def _application(core: Core, sessions: Sessions) -> FastAPI:
         member_routes(core, sessions),
         notify_routes(core, Callbacks(core)),
         admin_routes(core, sessions),
+        quarantine_routes(core, sessions),
         refund_routes(core, sessions),
         reconciliation_routes(core, sessions),
         health_routes(core),

@@ -288,6 +288,12 @@ class Correction(StrictModel):
     reason: Text80
 
 
+class Release(StrictModel):
+    """Why a quarantined sale counts as it was told."""
+
+    reason: Text80
+
+
 class AdminPage(BaseModel):
     """Rows as they are stored; ``next`` is the ``after`` of the following page, or null at the end."""
 

@@ -6,7 +6,7 @@ The ledger row says what the pump delivered and never changes. The sale row says
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Row, bindparam, select, update
@@ -15,9 +15,11 @@ from reference.backend.core import Core
 from reference.backend.database import Transaction
 from reference.backend.errors import ApiError
 from reference.backend.models import SalePost, Settlement
-from reference.backend.schema import orders, sales
+from reference.backend.schema import ledger, orders, sales
 
-__all__ = ["Sales", "receipt_of", "sale_fields"]
+__all__ = ["Sales", "inconsistency", "receipt_of", "sale_fields"]
+
+_STEP_ML: Final = 10
 
 _BY_KEY = select(sales).where(
     sales.c.station == bindparam("of_station"),
@@ -54,6 +56,7 @@ _IN_STATE = (
     .order_by(sales.c.ended_us.desc(), sales.c.sale_id)
     .limit(500)
 )
+_TOLD = select(ledger.c.content).where(ledger.c.entry_key == bindparam("of_key"))
 _SET = (
     update(sales)
     .where(sales.c.sale_id == bindparam("wanted"))
@@ -105,6 +108,23 @@ def receipt_of(
     }
 
 
+def inconsistency(post: SalePost) -> str:
+    """What is wrong when volume times price is not the amount; empty if nothing is, or the site worked the sale out itself.
+
+    A pump reckons from finer pulses than it tells: the most that both can differ is one step of the volume (10 ml) at the
+    unit price, the minimum price deviation (OIML R 117-1, T.1.3), and a fen for its rounding. Whoever recomputes the amount
+    sells something else than the display showed, so such a sale is kept as told, and nobody pays it until a person has looked.
+    """
+    if "reconstructed" in post.flags or post.price_fen_per_l == 0:
+        return ""
+    reckoned_fen = (post.volume_ml * post.price_fen_per_l + 500) // 1_000
+    most_fen = (_STEP_ML * post.price_fen_per_l + 999) // 1_000 + 1
+    if abs(post.amount_fen - reckoned_fen) <= most_fen:
+        return ""
+    told = f"{post.volume_ml} ml at {post.price_fen_per_l} fen/L are {reckoned_fen} fen, the pump told {post.amount_fen}"
+    return f"nozzle {post.nozzle} sequence {post.sequence}: {told}; they may differ by {most_fen}"
+
+
 class Sales:
     """Takes deliveries in and hands them to payers."""
 
@@ -139,10 +159,16 @@ class Sales:
         key = {"of_station": station, "number": post.nozzle, "seq": post.sequence}
         known = await tx.first(_BY_KEY, key)
         if known is None:
+            doubt = inconsistency(post)
             tank, shift = await self.core.shifts.place(tx, station, post.nozzle, post.ended_us)
             sale_id = self.core.ids.make("sale")
             if await self._enter(tx, station, post, digest, sale_id, tank, shift):
-                state = await self._own(tx, station, post, sale_id)
+                if doubt:
+                    await self.core.alarm(tx, "sale_inconsistent", sale_id, doubt)
+                    await self.set(tx, sale_id, "quarantined", None)
+                    state = "quarantined"
+                else:
+                    state = await self._own(tx, station, post, sale_id)
                 if shift:
                     await self.core.shifts.late(tx, await self.lock(tx, sale_id))
                 return True, sale_id, state
@@ -240,6 +266,39 @@ class Sales:
             {"wanted": sale_id, "new_state": state, "owner": order_id, "now_us": self.core.clock_us()},
         )
 
+    async def release(self, sale_id: str, reason: str) -> dict[str, Any]:
+        """An operator has looked at a quarantined sale: it counts as the pump told it, and its order or the cashier goes on.
+
+        The reason goes into the ledger; another amount is a correction there, not a change of the sale. Repeating it changes nothing.
+
+        Raises:
+            ApiError: 404 unknown; 409 if it was never quarantined.
+        """
+
+        async def work(tx: Transaction) -> dict[str, Any]:
+            sale = await self.lock(tx, sale_id)
+            told = await tx.first(_TOLD, {"of_key": f"sale/{sale.station}/{sale.nozzle}/{sale.sequence}"})
+            is_new = sale.state == "quarantined" and await self.core.enter(
+                tx,
+                kind="release",
+                entry_key=f"release/{sale_id}",
+                station=sale.station,
+                nozzle=sale.nozzle,
+                sequence=sale.sequence,
+                sale_id=sale_id,
+                amount_fen=0,
+                content=msgspec.json.encode({"reason": reason}).decode(),
+            )
+            if is_new:
+                assert told is not None  # noqa: S101 - a sale is entered with its ledger row
+                await self.set(tx, sale_id, "payable" if sale.amount_fen else "cleared", None)
+                await self._own(tx, sale.station, msgspec.json.decode(told.content, type=SalePost), sale_id)
+            elif await tx.first(_TOLD, {"of_key": f"release/{sale_id}"}) is None:
+                raise ApiError(409, "not_quarantined", f"sale {sale_id} is {sale.state}", "sale_id")
+            return sale_fields(await self.lock(tx, sale_id))
+
+        return await self.core.db.run(work)
+
     async def in_state(self, station: str, state: str) -> list[dict[str, Any]]:
         """Up to 500 sales of a station in a state, newest first."""
         rows = await self.core.db.run(lambda tx: tx.rows(_IN_STATE, {"of_station": station, "wanted": state}))
@@ -261,6 +320,8 @@ class Sales:
             return sale_fields(sale)
         if sale.state == "locked":
             raise ApiError(409, "sale_locked", "a phone is paying for this sale")
+        if sale.state == "quarantined":
+            raise ApiError(409, "sale_quarantined", "its figures contradict each other; an operator has to release it")
         if sale.state != "payable":
             raise ApiError(409, "already_settled", "this sale is settled")
         if body.amount_fen != sale.amount_fen:

@@ -88,7 +88,7 @@ def site_routes(core: Core, sessions: Sessions, posts: LivePosts) -> APIRouter:
     async def list_sales(
         request: Request,
         station: StationPath,
-        state: Literal["payable", "locked", "cleared", "test"] = "payable",
+        state: Literal["payable", "locked", "cleared", "test", "quarantined"] = "payable",
     ) -> Any:
         """Up to 500 sales in a state, newest first."""
         sessions.station(request, station)
