@@ -6,6 +6,7 @@ can know of: `exactly_once` sets those announcements aside, by name, and `error_
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
@@ -25,9 +26,9 @@ _SILENCES: Final = frozenset({"lost", "queue-full", "muted", "refused", "offline
 
 _MANGLES: Final = frozenset({"clip-missing", "wrong-clip"})
 _REPEATS: Final = frozenset({"forgets"})
-_DELAYS: Final = frozenset({"late", "duplicate", "ack-lost", "refused", "offline"})
+_DELAYS: Final = frozenset({"lost", "late", "ack-lost", "refused", "offline", "queue-full"})
+"""Faults that hold up an announcement or, because the announcer waits for a loudspeaker that is silent, those behind it."""
 
-_STRIKES: Final = frozenset({"backend", "http", "loudspeaker"})
 _AFTERMATH_US: Final = 30_000_000
 """A killed instance's work is taken up by another within its lease; after that an announcement is dropped anyway."""
 
@@ -146,48 +147,65 @@ def in_time(record: RunRecord, limits: Mapping[str, int]) -> CheckResult:
     )
     if not said:
         return nothing_seen(slug, record, "nothing was said aloud")
-    problems, excused, slowest, oldest, free_us = [], 0, 0, 0, 0
+    troubles = _Troubles(record, ledger)
+    problems, judged, slowest, oldest, free_us = [], [], 0, 0, 0
     for one, payment in said:
         name = f"payment {payment.number}"
         age_us = one.started_us - payment.proved_us
         wait_us = one.started_us - max(payment.proved_us, free_us)
         free_us = max(free_us, one.ended_us)
-        if _is_excused(record, ledger, payment, one.started_us):
-            excused += 1
+        if troubles.excuse(payment, one.started_us):
             continue
+        judged.append(payment)
         oldest, slowest = max(oldest, age_us), max(slowest, wait_us)
         if age_us > limits["oldest_us"]:
             problems.append(f"{name} was said {age_us / 1e6:.1f} s after its proof")
         elif wait_us > limits["within_us"]:
             problems.append(f"{name} waited {wait_us / 1e6:.1f} s though nothing was being said")
-    problems += _out_of_order(record, ledger, said)
+    problems += [
+        f"payment {later.number} was said after {earlier.number}, and was proved before it"
+        for earlier, later in pairwise(judged)
+        if later.proved_us < earlier.proved_us
+    ]
+    if not judged:
+        return nothing_seen(slug, record, f"all of the {len(said):,} announcements met a fault")
+    excused = len(said) - len(judged)
     good = (
-        f"{len(said):,} in order; the slowest waited {slowest / 1e6:.2f} s for a free loudspeaker, "
+        f"{len(judged):,} in order; the slowest waited {slowest / 1e6:.2f} s for a free loudspeaker, "
         f"the oldest was {oldest / 1e6:.1f} s old ({excused:,} met a fault and are set aside)"
     )
     figures = {"said": len(said), "excused": excused, "slowest_us": slowest, "oldest_us": oldest}
     return answer(slug, record, problems, good, figures)
 
 
-def _is_excused(record: RunRecord, ledger: _Ledger, payment: VoicePayment, started_us: int) -> bool:
-    if ledger.hits(payment) & _DELAYS:
-        return True
+class _Troubles:
+    """When an announcement has an excuse for coming late: a fault that hit it or one shortly before it, or a killed backend."""
+
+    def __init__(self, record: RunRecord, ledger: _Ledger) -> None:
+        self._ledger = ledger
+        self._hit_us = sorted(
+            payment.proved_us for payment in ledger.payments.values() if ledger.hits(payment) & _DELAYS
+        )
+        self._kills = [fault for fault in record.faults if fault.landed and fault.target == "backend"]
+        self._http = [fault for fault in record.faults if fault.landed and fault.target == "http"]
+
+    def excuse(self, payment: VoicePayment, started_us: int) -> bool:
+        """Whether this announcement, said then, is set aside."""
+        first = bisect_left(self._hit_us, payment.proved_us - _AFTERMATH_US)
+        if first < len(self._hit_us) and self._hit_us[first] <= payment.proved_us:
+            return True
+        if _overlaps(self._kills, payment.proved_us, started_us):
+            return True
+        logged = self._ledger.log.get(payment.number)
+        tried_again = logged is not None and logged.attempts > 1
+        return tried_again and _overlaps(self._http, payment.proved_us, started_us)
+
+
+def _overlaps(faults: Iterable[FaultLanding], from_us: int, until_us: int) -> bool:
     return any(
-        fault.landed
-        and fault.target in _STRIKES
-        and fault.at_us <= started_us
-        and (fault.healed_us is None or payment.proved_us <= fault.healed_us + _AFTERMATH_US)
-        for fault in record.faults
+        fault.at_us <= until_us and (fault.healed_us is None or from_us <= fault.healed_us + _AFTERMATH_US)
+        for fault in faults
     )
-
-
-def _out_of_order(
-    record: RunRecord, ledger: _Ledger, said: list[tuple[SaidAloud, VoicePayment]]
-) -> Iterable[str]:
-    judged = [pair for pair in said if not _is_excused(record, ledger, pair[1], pair[0].started_us)]
-    for (_, earlier), (_, later) in pairwise(judged):
-        if later.proved_us < earlier.proved_us:
-            yield f"payment {later.number} was said after {earlier.number}, and was proved before it"
 
 
 def error_rate(record: RunRecord, limits: Mapping[str, int]) -> CheckResult:
