@@ -8,12 +8,13 @@ It is read-only and independent of the code that writes: it looks at rows, not a
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Row, select
 
 from reference.backend.database import Transaction
+from reference.backend.member_audit import Parts, audit_members, parts_of
 from reference.backend.schema import (
     commands,
     handovers,
@@ -30,6 +31,10 @@ from reference.backend.shift_files import rebuilt
 
 __all__ = ["audit"]
 
+_TOLD: Final = frozenset({"callback", "query"})
+# Where a gateway tells the outcome at once, in a signed answer.
+_PROOFS: Final = {"wechatpay-code": frozenset({"reply", "query"})}
+
 
 async def audit(tx: Transaction) -> list[str]:
     """Violations as sentences, in a fixed order; empty when all is well."""
@@ -40,7 +45,9 @@ async def audit(tx: Transaction) -> list[str]:
     all_refunds = await tx.rows(select(refunds).order_by(refunds.c.out_refund_no))
     all_sales = {row.sale_id: row for row in await tx.rows(select(sales).order_by(sales.c.sale_id))}
     _ledger(entries, all_sales, found)
-    _money(entries, all_orders, all_payments, all_refunds, found)
+    parts = await parts_of(tx)
+    _money(entries, all_orders, all_payments, all_refunds, parts, found)
+    await audit_members(tx, parts, all_orders, all_payments, found)
     await _follow_ups(tx, all_orders, all_payments, found)
     await _invoices(tx, all_sales, found)
     await _tests(tx, entries, all_sales, found)
@@ -73,16 +80,20 @@ def _ledger(entries: Any, all_sales: dict[str, Row[Any]], found: list[str]) -> N
         found.append(f"sale {sale_id} is not in the ledger")
 
 
-def _money(entries: Any, all_orders: Any, all_payments: Any, all_refunds: Any, found: list[str]) -> None:
+def _money(
+    entries: Any, all_orders: Any, all_payments: Any, all_refunds: Any, parts: Parts, found: list[str]
+) -> None:
     paid = [row for row in all_payments if row.state == "SUCCESS"]
-    proved = _sums(paid, "order_id")
+    proved = _sums([*paid, *(part for part in parts if part.state in {"taken", "returned"})], "order_id")
     booked = _sums([entry for entry in entries if entry.kind == "payment"], "order_id")
     given = _sums([row for row in all_refunds if row.state == "SUCCESS"], "order_id")
+    for part in parts:
+        given[part.order_id] += part.returned_fen
     asked = _sums([row for row in all_refunds if row.state != "CLOSED"], "out_trade_no")
     _twice("open payment of order", [row.order_id for row in all_payments if row.state == "OPEN"], found)
     _twice("transaction", [row.transaction_id for row in paid], found)
     for row in all_payments:
-        if row.state == "SUCCESS" and row.proof not in {"callback", "query"}:
+        if row.state == "SUCCESS" and row.proof not in _PROOFS.get(row.channel, _TOLD):
             found.append(f"payment {row.out_trade_no} is paid without a proof")
         if asked[row.out_trade_no] > row.amount_fen:
             found.append(

@@ -328,6 +328,7 @@ class Refunds:
             sale_id=order.sale_id,
             order_id=order.order_id,
             amount_fen=row.amount_fen,
+            content=self.core.channels.said_of(row.channel),
         )
         refunded_fen = order.refunded_fen + row.amount_fen
         state = order.state

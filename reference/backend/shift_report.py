@@ -69,7 +69,7 @@ def paid_by(money: Iterable[Any]) -> dict[str, str]:
         if row.kind == "settlement":
             found[row.sale_id] = msgspec.json.decode(row.content)["tender"]
         elif row.kind == "payment":
-            found[row.order_id] = "wechatpay"
+            found[row.order_id] = _tender(row)  # what came through a gateway stands behind what a member gave
     return found
 
 
@@ -127,7 +127,7 @@ def report_of(
 
 def _tender(row: Any) -> str:
     """How money came, or went back."""
-    if row.kind == "settlement":
+    if row.kind == "settlement" or '"tender"' in row.content:
         return str(msgspec.json.decode(row.content)["tender"])
     return "wechatpay"
 

@@ -60,7 +60,7 @@ def _money(ledger: Iterable[Mapping[str, Any]], epoch_us: int) -> Iterable[Money
     for row in ledger:
         if row["kind"] not in {"payment", "settlement", "refund"}:
             continue
-        tender = json.loads(row["content"])["tender"] if row["kind"] == "settlement" else "wechatpay"
+        tender = json.loads(row["content"]).get("tender", "wechatpay")
         amount_fen = -row["amount_fen"] if row["kind"] == "refund" else row["amount_fen"]
         yield MoneyEntry(tender=tender, amount_fen=amount_fen, recorded_us=row["recorded_us"] - epoch_us)
 

@@ -44,6 +44,11 @@ class Channels:
         """What receipts call the money of an order, by its ``pay_by``."""
         return self.known[pay_by].tender if pay_by in self.known else pay_by or "wechatpay"
 
+    def said_of(self, channel: str | None) -> str:
+        """What the ledger keeps of money given back: its tender, unless it is the ordinary one."""
+        tender = self.of(channel).tender if channel is not None else "wechatpay"
+        return "{}" if tender == "wechatpay" else f'{{"tender":"{tender}"}}'
+
     def refunder(self, channel: str | None) -> RefundGateway:
         """Who gives back what came over a channel."""
         provider = self.of(channel).provider if channel is not None else "wechatpay"
