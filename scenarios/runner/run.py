@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import platform
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -93,7 +95,8 @@ def run_scenario(loaded: LoadedScenario, options: RunOptions, progress: Progress
             judged: list[_Judged] = []
             curve: list[CurveLine] = []
             if options.virtual:
-                part, curve = _virtual(scenario, options.seed, folder.path, progress)
+                with _log_of_the_site(folder.path / "site.log"):
+                    part, curve = _virtual(scenario, options.seed, folder.path, progress)
                 judged.append(part)
             environment = _environment()
             if options.wall and scenario.wall is not None:
@@ -127,6 +130,22 @@ def run_scenario(loaded: LoadedScenario, options: RunOptions, progress: Progress
     trace = next((p.clock_run.trace_sha256 for p in judged if p.clock_run.clock == "virtual"), None)
     results = tuple(result for part in judged for result in part.results)
     return RunOutcome(results, document.verdict, document.exit_code, target, trace, figures)
+
+
+@contextmanager
+def _log_of_the_site(path: Path) -> Iterator[None]:
+    """What site controller and backends log in virtual time goes into a file: a week of faults is no news for a terminal."""
+    system, handler = logging.getLogger("reference"), logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    outward = system.propagate
+    system.addHandler(handler)
+    system.propagate = False
+    try:
+        yield
+    finally:
+        system.propagate = outward
+        system.removeHandler(handler)
+        handler.close()
 
 
 def _document(

@@ -95,7 +95,7 @@ def test_a_run_leaves_a_complete_folder_with_its_verdict(whole: tuple[Path, RunO
     assert document["verdict"] == outcome.verdict.value
     assert document["exit_code"] == outcome.exit_code
     assert document["runs"][0]["trace_sha256"] == outcome.trace_hash
-    assert {"events.ndjson", "junit.xml", "report.html", "scenario.yaml", "SHA256SUMS"} <= {p.name for p in out.iterdir()}  # fmt: skip
+    assert {"events.ndjson", "junit.xml", "report.html", "scenario.yaml", "site.log", "SHA256SUMS"} <= {p.name for p in out.iterdir()}  # fmt: skip
     assert {result.check for result in outcome.results if result.verdict is Verdict.FAIL} == set()
     assert not [path for path in out.parent.iterdir() if path != out]
 
