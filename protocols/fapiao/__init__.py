@@ -43,9 +43,11 @@ from protocols.fapiao.shapes import (
     parse_reverse_request,
 )
 from protocols.fapiao.states import FAPIAO_MOVES, FapiaoEvent, FapiaoState, move_fapiao
+from protocols.fapiao.taxpayer import CREDIT_CODE_LETTERS, credit_code_check, taxpayer_problem
 
 __all__ = [
     "APPLICATIONS_PATH",
+    "CREDIT_CODE_LETTERS",
     "DIESEL_TAX_CODE",
     "EVENT_ISSUED",
     "EVENT_REVERSED",
@@ -79,6 +81,7 @@ __all__ = [
     "LineFigures",
     "RedFormEvent",
     "RedFormState",
+    "credit_code_check",
     "figure_line",
     "fixed_point",
     "json_object",
@@ -94,4 +97,5 @@ __all__ = [
     "read_notice",
     "read_query",
     "split_gross",
+    "taxpayer_problem",
 ]

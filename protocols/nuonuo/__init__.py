@@ -14,6 +14,16 @@ from protocols.nuonuo.messages import (
     parse_order,
     parse_red_application,
 )
+from protocols.nuonuo.replies import (
+    FormEntry,
+    Reply,
+    ResultEntry,
+    read_forms,
+    read_reply,
+    read_results,
+    read_token,
+    red_application_body,
+)
 from protocols.nuonuo.signing import (
     SERVICES_PATH,
     TOKEN_CALLS,
@@ -31,12 +41,20 @@ __all__ = [
     "TOKEN_LIFE_S",
     "TOKEN_PATH",
     "TOKEN_WINDOW_S",
+    "FormEntry",
     "NuonuoCode",
     "NuonuoError",
     "NuonuoStatus",
     "Order",
     "RedApplication",
+    "Reply",
+    "ResultEntry",
     "parse_order",
     "parse_red_application",
+    "read_forms",
+    "read_reply",
+    "read_results",
+    "read_token",
+    "red_application_body",
     "sign",
 ]

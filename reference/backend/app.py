@@ -17,6 +17,7 @@ from reference.backend.announcer import Announcer
 from reference.backend.api import admin_routes, notify_routes, phone_routes, site_routes
 from reference.backend.api.admin import health_routes
 from reference.backend.api.ahead import Application, LivePosts, SiteAhead
+from reference.backend.api.invoices import invoice_routes
 from reference.backend.api.members import member_routes
 from reference.backend.api.pump import pump_routes
 from reference.backend.api.quarantine import quarantine_routes
@@ -36,6 +37,10 @@ from reference.backend.endings import Endings
 from reference.backend.errors import install_error_handlers
 from reference.backend.gateway import Gateway
 from reference.backend.identifiers import Identifiers
+from reference.backend.invoice_deliveries import Deliveries
+from reference.backend.invoice_desk import InvoiceDesk
+from reference.backend.invoice_queue import TaxQueue
+from reference.backend.invoice_requests import InvoiceRequests
 from reference.backend.invoices import Invoices
 from reference.backend.members import Members
 from reference.backend.orders import Orders
@@ -44,6 +49,7 @@ from reference.backend.payments import Payments
 from reference.backend.proving import Proving
 from reference.backend.pump_codes import PumpCodes
 from reference.backend.reconciliation import Reconciliation
+from reference.backend.red_letters import RedLetters
 from reference.backend.refunds import Refunds
 from reference.backend.sales import Sales
 from reference.backend.sessions import Sessions
@@ -51,6 +57,7 @@ from reference.backend.settings import BackendSettings, SettingsError
 from reference.backend.shifts import Shifts
 from reference.backend.stations import Stations
 from reference.backend.tanks import Tanks
+from reference.backend.tax.choose import tax_platforms
 from reference.backend.voice_channels import MqttPublisher, VoicePublisher, Voices
 from reference.backend.wechat import IDLE_S, WeChatClient
 
@@ -168,7 +175,13 @@ def create_backend(
     core.pump_codes = PumpCodes(core)
     core.refunds = Refunds(core)
     core.reconciliation = Reconciliation(core)
+    core.tax = tax_platforms(settings, core.gateway, transport, core.db, clock_us, ids)
+    core.tax_queue = TaxQueue(core)
     core.invoices = Invoices(core)
+    core.invoice_desk = InvoiceDesk(core)
+    core.invoice_requests = InvoiceRequests(core)
+    core.deliveries = Deliveries(core, transport)
+    core.red_letters = RedLetters(core)
     core.tanks = Tanks(core)
     core.shifts = Shifts(core)
     core.proving = Proving(core)
@@ -197,6 +210,7 @@ def _application(core: Core, sessions: Sessions) -> FastAPI:
         tank_routes(core, sessions),
         shift_routes(core, sessions),
         phone_routes(core, sessions),
+        invoice_routes(core, sessions),
         pump_routes(core, sessions),
         member_routes(core, sessions),
         notify_routes(core, Callbacks(core)),

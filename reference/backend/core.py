@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from reference.backend.channels import Channels
     from reference.backend.commands import Commands
     from reference.backend.endings import Endings
+    from reference.backend.invoice_deliveries import Deliveries
+    from reference.backend.invoice_desk import InvoiceDesk
+    from reference.backend.invoice_queue import TaxQueue
+    from reference.backend.invoice_requests import InvoiceRequests
     from reference.backend.invoices import Invoices
     from reference.backend.members import Members
     from reference.backend.orders import Orders
@@ -31,11 +35,13 @@ if TYPE_CHECKING:
     from reference.backend.proving import Proving
     from reference.backend.pump_codes import PumpCodes
     from reference.backend.reconciliation import Reconciliation
+    from reference.backend.red_letters import RedLetters
     from reference.backend.refunds import Refunds
     from reference.backend.sales import Sales
     from reference.backend.shifts import Shifts
     from reference.backend.stations import Stations
     from reference.backend.tanks import Tanks
+    from reference.backend.tax import TaxPort
     from reference.backend.unionpay import UnionPayClient
 
 __all__ = ["Core"]
@@ -61,6 +67,12 @@ class Core:
     refunds: Refunds
     reconciliation: Reconciliation
     invoices: Invoices
+    invoice_desk: InvoiceDesk
+    invoice_requests: InvoiceRequests
+    deliveries: Deliveries
+    red_letters: RedLetters
+    tax: dict[str, TaxPort]
+    tax_queue: TaxQueue
     outbox: Outbox
     tanks: Tanks
     shifts: Shifts

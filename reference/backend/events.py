@@ -96,7 +96,7 @@ def _stable(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ended(order: dict[str, Any]) -> bool:
-    if order["invoice"]["state"] == "issuing":
+    if order["invoice"]["state"] in {"issuing", "reversing"}:
         return False
     return order["state"] in FINAL or (order["state"] == "PAID" and order["mode"] == "postpay")
 

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from protocols.fapiao import taxpayer_problem
 from reference.backend.live import Count, NozzleNumber
 from reference.backend.tank_views import GradeStock
 
@@ -133,6 +134,21 @@ class InvoiceTitle(StrictModel):
     name: Text80
     taxpayer_id: TaxpayerId | None = None
 
+    @field_validator("name")
+    @classmethod
+    def _says_something(cls, name: str) -> str:
+        if not name.strip():
+            raise ValueError("a name is more than spaces")
+        return name.strip()
+
+    @field_validator("taxpayer_id")
+    @classmethod
+    def _can_be_one(cls, number: str | None) -> str | None:
+        problem = taxpayer_problem(number) if number is not None else ""
+        if problem:
+            raise ValueError(f"this is no taxpayer number: {problem}")
+        return number
+
     @model_validator(mode="after")
     def _organisation_has_number(self) -> InvoiceTitle:
         if self.title_type == "ORGANIZATION" and self.taxpayer_id is None:
@@ -163,7 +179,7 @@ class NewOrder(StrictModel):
 class InvoiceView(BaseModel):
     """Where an order's invoice stands."""
 
-    state: Literal["none", "requested", "issuing", "issued", "failed"]
+    state: Literal["none", "requested", "issuing", "issued", "failed", "reversing", "reversed"]
     number: str | None
     fapiao_apply_id: str | None
 

@@ -13,6 +13,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from reference.backend.core import Core
 from reference.backend.database import Transaction
 from reference.backend.errors import ApiError
+from reference.backend.invoice_schema import invoice_uses
 from reference.backend.models import NewOrder
 from reference.backend.outbox import Task
 from reference.backend.schema import invoices, orders
@@ -26,8 +27,14 @@ _VIEW = (
         invoices.c.state.label("invoice_state"),
         invoices.c.number.label("invoice_number"),
         invoices.c.fapiao_apply_id,
+        invoices.c.requested_us.label("invoice_us"),
+        invoice_uses.c.held_from,
     )
-    .select_from(orders.outerjoin(invoices, invoices.c.order_id == orders.c.order_id))
+    .select_from(
+        orders.outerjoin(invoice_uses, invoice_uses.c.order_id == orders.c.order_id).outerjoin(
+            invoices, invoices.c.fapiao_apply_id == invoice_uses.c.fapiao_apply_id
+        )
+    )
     .where(orders.c.order_id == bindparam("wanted"))
 )
 _LOCK = select(orders).where(orders.c.order_id == bindparam("wanted")).with_for_update()
@@ -76,7 +83,8 @@ class Orders:
     async def view(self, order_id: str, openid: str | None = None) -> dict[str, Any]:
         """An order as the API shows it. Raises `ApiError` 404 if it is not there, or is another phone's."""
         rows = await self.core.db.single(_VIEW, {"wanted": order_id})
-        row = rows[0] if rows else None
+        # As a rule there is one; of several invoices the one that counts is shown, or else the newest.
+        row = max(rows, key=_shown_first) if rows else None
         if row is None or (openid is not None and row.openid != openid):
             raise ApiError(404, "unknown_order", f"there is no order {order_id}", "order_id")
         return self._shown(row)
@@ -410,6 +418,10 @@ class Orders:
         if unpaid:
             await self.core.endings.abandon(task.subject, "CLOSED")
         return again_us
+
+
+def _shown_first(row: Row[Any]) -> tuple[bool, int, str]:
+    return row.held_from is not None, row.invoice_us or 0, row.fapiao_apply_id or ""
 
 
 def _price(volume_ml: int, price_fen_per_l: int) -> int:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraint
 from protocols.unionpay.keys import MerchantCredentials as UnionPayCredentials
 from protocols.wechatpay.trust import MerchantCredentials
 from reference.backend.tank_account import Limits
+from reference.backend.tax.settings import TaxSettings
 from reference.backend.voice_settings import LoudspeakerSettings
 
 __all__ = ["BackendSettings", "ChannelName", "SettingsError"]
@@ -73,6 +74,7 @@ class BackendSettings(BaseModel):
         loudspeakers: of the stations that have one.
         speaker_url: where their maker's HTTP interface answers.
         mqtt_url: the broker that loudspeakers listen to, ``mqtt://[user:password@]host[:port]``.
+        tax: which tax platform invoices are issued over, and how.
         lease_s: a task of a killed worker is taken up again after this.
     """
 
@@ -118,6 +120,7 @@ class BackendSettings(BaseModel):
     mqtt_url: Annotated[str, StringConstraints(pattern=r"^mqtts?://[^/\s]+/?$")] | None = Field(
         default=None, repr=False
     )
+    tax: TaxSettings = TaxSettings()
     lease_s: Annotated[float, Field(ge=1)] = 15.0
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     pool_size: Annotated[int, Field(ge=2, le=100)] = 10

@@ -12,7 +12,14 @@ from typing import Annotated, Any, Final, TypeVar
 import httpx
 import msgspec
 
-from protocols.fapiao import APPLICATIONS_PATH, EVENT_ISSUED, ISSUE_PATH, read_notice, read_query
+from protocols.fapiao import (
+    APPLICATIONS_PATH,
+    EVENT_ISSUED,
+    EVENT_REVERSED,
+    ISSUE_PATH,
+    read_notice,
+    read_query,
+)
 from protocols.sansio import RemoteProtocolError
 from protocols.wechatpay import (
     OpenedNotice,
@@ -198,6 +205,11 @@ class WeChatClient:
             raise
         return _believed(lambda body: _invoice(body, fapiao_apply_id), raw)
 
+    async def reverse_invoice(self, fapiao_apply_id: str, reason: str) -> None:
+        """Reverse an application; 202 means accepted."""
+        path = f"{APPLICATIONS_PATH}/{fapiao_apply_id}/reverse"
+        await self._call("POST", path, {"reverse_reason": reason})
+
     # Bills
 
     async def bill(self, bill: str, day: str) -> bytes | None:
@@ -355,7 +367,12 @@ def _invoice(raw: bytes, fapiao_apply_id: str) -> InvoiceReport | None:
         return None
     last = tries[-1]
     return InvoiceReport(
-        fapiao_apply_id, last.fapiao_id, str(last.state), last.number or None, last.reason or None
+        fapiao_apply_id,
+        last.fapiao_id,
+        str(last.state),
+        last.number or None,
+        last.reason or None,
+        last.red_number or None,
     )
 
 
@@ -366,7 +383,7 @@ def _notice(opened: OpenedNotice) -> Notice:
         return Notice(number, kind, trade=_trade(opened.resource))
     if kind.startswith("REFUND."):
         return Notice(number, kind, refund=_refund(opened.resource))
-    if kind == EVENT_ISSUED:
+    if kind in {EVENT_ISSUED, EVENT_REVERSED}:
         notice = read_notice(opened.resource)
         fapiao_id, state = notice.fapiaos[-1] if notice.fapiaos else (None, "")
         return Notice(

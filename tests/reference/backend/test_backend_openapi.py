@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from collections import defaultdict
 
 import httpx
 import pytest
@@ -27,6 +28,10 @@ def test_the_document_has_every_route_of_the_contract():
     post /v1/stations/{station}/commands/{number}/result; post /v1/stations/{station}/sales/{sale_id}/settle;
     post /v1/orders; get /v1/orders/{order_id}; get /v1/orders/{order_id}/events; post /v1/orders/{order_id}/pay;
     post /v1/orders/{order_id}/cancel; post /v1/orders/{order_id}/client-result; post /v1/orders/{order_id}/invoice;
+    get /v1/orders/{order_id}/invoice; delete /v1/orders/{order_id}/invoice; post /v1/orders/{order_id}/invoice/correction;
+    post /v1/orders/{order_id}/invoice/deliveries; post /v1/invoices; post /v1/admin/invoices/{apply_id}/reversal;
+    post /v1/admin/red-letters/{red_id}/revocation; get /v1/admin/red-letters; get /v1/admin/invoice-uses;
+    get /v1/admin/invoice-deliveries; get /v1/admin/tax-holds; post /v1/notify/nuonuo;
     post /v1/notify/wechatpay; post /v1/notify/fapiao; get /v1/admin/ledger; get /v1/admin/orders;
     get /v1/admin/invoices; get /v1/admin/payments; get /healthz
     """
@@ -122,7 +127,9 @@ def test_a_body_that_is_not_even_text_is_refused_as_the_document_says(play_sqlit
                 key = KEYS.get(tag, w.tokens["zhang-real"])
                 response = await w.clients[0].request(
                     method.upper(),
-                    path.format(station="KM01", order_id="x", sale_id="x", number=1),
+                    path.format_map(
+                        defaultdict(lambda: "x", station="KM01", number=1, apply_id="FC1", red_id="R1")
+                    ),
                     content=b"\xff\xfe{",
                     headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
                 )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-TITLE = {"title_type": "ORGANIZATION", "name": "云南某运输公司", "taxpayer_id": "91530100MA6K00001X"}
+TITLE = {"title_type": "ORGANIZATION", "name": "云南某运输公司", "taxpayer_id": "91530100MA6K000013"}
 
 
 @pytest.mark.requirement("pay.amounts-follow-the-pump")
