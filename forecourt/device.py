@@ -146,22 +146,48 @@ def dispenser(
 @device_app.command(epilog=_CODES)
 def printer(
     model: Annotated[
-        Literal["generic-58mm", "generic-80mm"], typer.Option(help="Paper width.")
+        str,
+        typer.Option(
+            help="generic-58mm, generic-80mm (the printers of the scenarios), or a model of docs/printer.md."
+        ),
     ] = "generic-58mm",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Another value for a property of the model: speed_mm_s=250; again for each.",
+        ),
+    ] = None,
     tcp: Tcp = None,
     pty: Pty = False,
     serial: Serial = None,
     baud: Baud = 9600,
+    udp_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65_535, help="Port of an Epson board's control datagrams, by custom 3289; 0 is any."
+        ),
+    ] = None,
     control_port: ControlPort = 0,
     capture: CaptureFile = None,
 ) -> None:
     """A receipt printer (ESC/POS): print on it, take away its paper, look at its receipts as PNG."""
     from forecourt.attend import attend
+    from forecourt.printer_models import printer_profile
     from scenarios.world.device import DeviceOnWire
 
     place = _place(tcp, pty=pty, serial=serial)
+    profile = printer_profile(model, settings or [])
+    if udp_port is not None and (place.kind != "tcp" or not profile.udp_commands):
+        raise BadInput(f"--udp-port: only a board on TCP has one, and {profile.name} does not (udp_commands)")
     device = DeviceOnWire.receipt_printer(
-        model, place, baud=baud, control_port=control_port, keep_capture=capture is not None
+        profile,
+        place,
+        baud=baud,
+        udp_port=udp_port,
+        control_port=control_port,
+        keep_capture=capture is not None,
     )
     attend(device, capture)
 

@@ -87,6 +87,8 @@ class Op(StrEnum):
     HRI_PLACE = "GS H"
     HRI_FONT = "GS f"
     SYMBOL = "GS ( k"
+    BOARD_SYMBOL_KIND = "GS Z"
+    BOARD_SYMBOL = "ESC Z"
     GRAPHICS = "GS ( L"
     PROCESS_ID = "GS ( H"
     RASTER = "GS v 0"

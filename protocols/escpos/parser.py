@@ -8,22 +8,24 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocols.escpos.commands import DLE, DLE_DC4_BYTES, ESC, FIXED, FS, GS, Command, Op
-from protocols.escpos.symbology import barcode_prefix_ok, barcode_problem
+from protocols.escpos.commands import DLE, ESC, FIXED, FS, GS, Command, Op
+from protocols.escpos.lengths import (
+    CUT_WITH_FEED,
+    ESC_STAR_BYTES_PER_COLUMN,
+    MAX_DATA_BYTES,
+    PREFIXES,
+    bytes_needed,
+    word,
+)
+from protocols.escpos.symbology import barcode_problem
 
 __all__ = ["MAX_DATA_BYTES", "MAX_TEXT_BYTES", "StreamParser"]
-
-MAX_DATA_BYTES: Final = 1 << 20
-"""Longest payload kept. A header may announce 4 GiB; what is beyond this is swallowed, not stored."""
 
 MAX_TEXT_BYTES: Final = 64
 """A run of text is handed on after this many bytes, so that a printer works line by line."""
 
 _CONTROLS: Final = {0x0A: Op.LF, 0x0D: Op.CR, 0x09: Op.HT, 0x0C: Op.FF, 0x18: Op.CANCEL}
-_PREFIXES: Final = frozenset({DLE, ESC, FS, GS})
-_CUT_WITH_FEED: Final = frozenset({65, 66, 97, 98, 103, 104})
 _CUT_PLAIN: Final = frozenset({0, 1, 48, 49})
-_ESC_STAR_BYTES_PER_COLUMN: Final = {0: 1, 1: 1, 32: 3, 33: 3}
 
 
 class StreamParser:
@@ -31,9 +33,13 @@ class StreamParser:
 
     `take` consumes bytes until exactly one command is complete, so a printer can stop between two commands
     while a line is on its way through the mechanism. Half a command is kept for the next call.
+
+    Args:
+        board_symbols: know GS Z and ESC Z, with which Chinese boards print QR codes (npm escpos sends them).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, board_symbols: bool = False) -> None:
+        self._board_symbols = board_symbols
         self._pending = bytearray()
         self._offset = 0  # of the first pending byte
         self._replay = bytearray()  # bytes of a refused command that are read again as normal data
@@ -98,7 +104,7 @@ class StreamParser:
             return self._take_text(data, position)
         pending = self._pending
         while position < len(data):
-            need = _bytes_needed(pending)
+            need = bytes_needed(pending, board_symbols=self._board_symbols)
             if need > len(pending):
                 if need > MAX_DATA_BYTES:
                     self._skip = need - len(pending)
@@ -109,15 +115,22 @@ class StreamParser:
                 position += step
                 if len(pending) < need:
                     return None, position
-                if _bytes_needed(pending) > len(pending):
+                if bytes_needed(pending, board_symbols=self._board_symbols) > len(pending):
                     continue
-            command = _decode(bytes(pending), self._offset)
+            command = self._decoded(bytes(pending))
             # A refused bar code stops at the byte that was wrong; from there on it is read again as normal data.
             self._replay[:0] = pending[command.length :]
             self._offset += command.length
             pending.clear()
             return command, position
         return None, position
+
+    def _decoded(self, raw: bytes) -> Command:
+        if self._board_symbols and raw[1:2] == b"Z" and raw[0] in (ESC, GS):
+            op = Op.BOARD_SYMBOL if raw[0] == ESC else Op.BOARD_SYMBOL_KIND
+            args = tuple(raw[2:5])
+            return Command(op, args, raw[7:], self._offset, len(raw))
+        return _decode(raw, self._offset)
 
     def _take_text(self, data: bytes | bytearray, position: int) -> tuple[Command, int]:
         end = position
@@ -151,124 +164,9 @@ def _is_text(byte: int) -> bool:
     return byte >= 0x20
 
 
-def _word(data: bytes | bytearray, at: int) -> int:
-    return data[at] | data[at + 1] << 8
-
-
-def _bytes_needed(pending: bytes | bytearray) -> int:
-    """Total bytes the command beginning with ``pending`` needs, as far as is known so far."""
-    if not pending:
-        return 1
-    first = pending[0]
-    if first not in _PREFIXES or len(pending) == 1:
-        return 1 if first not in _PREFIXES else 2
-    second = pending[1]
-    fixed = FIXED.get((first, second))
-    if fixed is not None:
-        return 2 + fixed[1]
-    size = {DLE: _dle_bytes, ESC: _esc_bytes, FS: _fs_bytes, GS: _gs_bytes}[first]
-    return size(pending, second)
-
-
-def _dle_bytes(pending: bytes | bytearray, second: int) -> int:
-    if second == 0x04:
-        if len(pending) < 3:
-            return 3
-        return 4 if pending[2] in (7, 8, 18) else 3  # ink and multi-tone status carry a second parameter
-    if second == 0x14:
-        return 3 if len(pending) < 3 else DLE_DC4_BYTES.get(pending[2], 3)
-    return 2
-
-
-def _esc_bytes(pending: bytes | bytearray, second: int) -> int:
-    if second == 0x2A:  # ESC * m nL nH d..
-        if len(pending) < 5:
-            return 5
-        return 5 + _ESC_STAR_BYTES_PER_COLUMN.get(pending[2], 1) * _word(pending, 3)
-    if second == 0x44:  # ESC D n1..nk NUL, at most 32 stops
-        if len(pending) > 2 and (pending[-1] == 0 or len(pending) >= 35):
-            return len(pending)
-        return len(pending) + 1
-    if second == 0x26:  # ESC & y c1 c2 [x d..]: user-defined characters
-        return _user_characters(pending)
-    if second == 0x28:  # ESC ( x pL pH ..
-        return 5 if len(pending) < 5 else 5 + _word(pending, 3)
-    if second == 0x63:  # ESC c 3, 4, 5 n
-        return 4
-    return 2
-
-
-def _user_characters(pending: bytes | bytearray) -> int:
-    if len(pending) < 5:
-        return 5
-    rows, first, last = pending[2], pending[3], pending[4]
-    need = 5
-    for _ in range(max(0, last - first + 1)):
-        if len(pending) <= need:
-            return need + 1
-        need += 1 + rows * pending[need]
-    return need
-
-
-def _fs_bytes(pending: bytes | bytearray, second: int) -> int:
-    if second == 0x32:  # FS 2 c1 c2 d1..d72: one user-defined Chinese character
-        return 76
-    if second == 0x28:  # FS ( x pL pH ..
-        return 5 if len(pending) < 5 else 5 + _word(pending, 3)
-    if second == 0x71:  # FS q n [xL xH yL yH d..]: NV logos
-        if len(pending) < 3:
-            return 3
-        need = 3
-        for _ in range(pending[2]):
-            if len(pending) < need + 4:
-                return need + 4
-            need += 4 + _word(pending, need) * _word(pending, need + 2) * 8
-            if need > MAX_DATA_BYTES:
-                return need
-        return need
-    return 2
-
-
-def _gs_bytes(pending: bytes | bytearray, second: int) -> int:
-    have = len(pending)
-    if second == 0x56:  # GS V m [n]
-        return 3 if have < 3 else 3 + (pending[2] in _CUT_WITH_FEED)
-    if second == 0x6B:
-        return _barcode_bytes(pending)
-    if second == 0x28:  # GS ( x pL pH ..
-        return 5 if have < 5 else 5 + _word(pending, 3)
-    if second == 0x38:  # GS 8 L p1 p2 p3 p4 ..
-        if have < 3 or pending[2] != 0x4C:
-            return 3
-        return 7 if have < 7 else 7 + int.from_bytes(pending[3:7], "little")
-    if second == 0x76:  # GS v 0 m xL xH yL yH d..
-        return 8 if have < 8 else 8 + _word(pending, 4) * _word(pending, 6)
-    if second == 0x2A:  # GS * x y d..: downloaded image
-        return 4 if have < 4 else 4 + pending[2] * pending[3] * 8
-    if second == 0x67:  # GS g 0 m nL nH / GS g 2 m nL nH: counters
-        return 6
-    return 2
-
-
-def _barcode_bytes(pending: bytes | bytearray) -> int:
-    have = len(pending)
-    if have < 3:
-        return 3
-    symbology = pending[2]
-    if symbology <= 6:
-        if have == 3:
-            return 4
-        if pending[-1] == 0 or not barcode_prefix_ok(symbology, bytes(pending[3:])):
-            return have
-        return have + 1
-    if 65 <= symbology <= 79:
-        return 4 if have < 4 else 4 + pending[3]
-    return 3
-
-
 def _decode(raw: bytes, offset: int) -> Command:
     first = raw[0]
-    if first not in _PREFIXES:
+    if first not in PREFIXES:
         op = _CONTROLS.get(first)
         if op is not None:
             return Command(op, offset=offset, length=1)
@@ -316,8 +214,8 @@ def _decode_dle(raw: bytes, offset: int) -> Command:
 
 def _decode_esc(raw: bytes, offset: int) -> Command:
     if raw[1] == 0x2A:
-        surprise = "" if raw[2] in _ESC_STAR_BYTES_PER_COLUMN else f"ESC * has no mode {raw[2]}"
-        return Command(Op.COLUMN_IMAGE, (raw[2], _word(raw, 3)), raw[5:], offset, len(raw), surprise)
+        surprise = "" if raw[2] in ESC_STAR_BYTES_PER_COLUMN else f"ESC * has no mode {raw[2]}"
+        return Command(Op.COLUMN_IMAGE, (raw[2], word(raw, 3)), raw[5:], offset, len(raw), surprise)
     if raw[1] == 0x44:
         return Command(Op.TABS, tuple(raw[2:].rstrip(b"\0")), offset=offset, length=len(raw))
     if raw[1] == 0x26:
@@ -344,7 +242,7 @@ def _decode_fs(raw: bytes, offset: int) -> Command:
 def _decode_gs(raw: bytes, offset: int) -> Command:
     second, length = raw[1], len(raw)
     if second == 0x56:
-        known = raw[2] in _CUT_PLAIN or raw[2] in _CUT_WITH_FEED
+        known = raw[2] in _CUT_PLAIN or raw[2] in CUT_WITH_FEED
         surprise = "" if known else f"GS V has no mode {raw[2]}; no cut"
         return Command(Op.CUT, tuple(raw[2:]), offset=offset, length=length, surprise=surprise)
     if second == 0x6B:
@@ -357,7 +255,7 @@ def _decode_gs(raw: bytes, offset: int) -> Command:
             return _unknown(raw[:2], offset)
         return Command(Op.GRAPHICS, (), raw[7:], offset, length)
     if second == 0x76:
-        args = (raw[3], _word(raw, 4), _word(raw, 6))
+        args = (raw[3], word(raw, 4), word(raw, 6))
         return Command(Op.RASTER, args, raw[8:], offset, length)
     if second == 0x2A:
         return Command(Op.DOWNLOAD_IMAGE, (raw[2], raw[3]), raw[4:], offset, length)

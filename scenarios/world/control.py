@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol
 
-from fastapi import FastAPI, HTTPException, Path, Query, Response
+from fastapi import FastAPI, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from scenarios.world.equipment import Equipment
+from scenarios.world.printer_control import printer_routes
 from scenarios.world.service_control import service_routes
 from sim.dispenser import FpEvent, FuellingPoint
 from sim.kernel import WallKernel
-from sim.printer import Printer, receipt_png
+from sim.printer import Printer
 from sim.wires import LineServer, MachineServer, NodeHost
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ __all__ = ["Controlled", "control_app", "dispenser_control", "printer_control"]
 _LONGEST_WAIT_MS: Final = 30_000
 
 Hand = Literal["lift", "squeeze", "release", "hang-up"]
-PrinterAct = Literal[
-    "paper-out", "load-paper", "open-cover", "close-cover", "jam", "clear-jam", "tear-off", "power-off", "power-on"
-]  # fmt: skip
 
 
 class _Body(BaseModel):
@@ -188,33 +186,6 @@ class _Control:
             server.join()
 
 
-def _printer_act(printer: Printer, act: PrinterAct, now_us: int) -> None:
-    acts: dict[PrinterAct, Callable[[], None]] = {
-        "paper-out": lambda: printer.paper_out(now_us),
-        "load-paper": lambda: printer.load_paper(None, now_us),
-        "open-cover": lambda: printer.open_cover(now_us),
-        "close-cover": lambda: printer.close_cover(now_us),
-        "jam": lambda: printer.jam_cutter(now_us),
-        "clear-jam": lambda: printer.clear_jam(now_us),
-        "tear-off": lambda: printer.tear_off(now_us),
-        "power-off": lambda: printer.power_off(now_us),
-        "power-on": lambda: printer.power_on(now_us),
-    }
-    acts[act]()
-
-
-def _printer_shown(printer: Printer) -> dict[str, Any]:
-    return {
-        "powered": printer.powered,
-        "busy": printer.busy,
-        "paper_left_mm": printer.paper_left_mm,
-        "buffered_bytes": printer.buffered_bytes,
-        "discarded_bytes": printer.discarded_bytes,
-        "condition": asdict(printer.condition),
-        "receipts": len(printer.receipts),
-    }
-
-
 def control_app(world: RealWorld) -> FastAPI:
     """The control API of a world; see its ``/docs``."""
     control = _Control(world)
@@ -228,7 +199,7 @@ def control_app(world: RealWorld) -> FastAPI:
         """Where each line is reached."""
         return dict(world.endpoints.lines)
 
-    _printer_routes(app, lambda: world.printer, lambda: world.kernel.now_us)
+    printer_routes(app, lambda: world.printer, lambda: world.kernel.now_us)
     _service_routes(app, world)
     return app
 
@@ -246,7 +217,7 @@ def dispenser_control(device: Controlled) -> FastAPI:
 def printer_control(printer: Printer, clock_us: Callable[[], int]) -> FastAPI:
     """The control API of a printer that stands alone. ``clock_us`` is the printer's clock."""
     app = _application("printer")
-    _printer_routes(app, lambda: printer, clock_us)
+    printer_routes(app, lambda: printer, clock_us)
     return app
 
 
@@ -306,31 +277,6 @@ def _line_routes(app: FastAPI, control: _Control) -> None:
     async def line(name: str, act: Literal["cut", "join"]) -> None:
         """Cut a pump line, or join it again."""
         control.line(name, cut=act == "cut")
-
-
-def _printer_routes(app: FastAPI, printer: Callable[[], Printer], clock_us: Callable[[], int]) -> None:
-    @app.get("/printer", tags=["printer"])
-    async def condition() -> dict[str, Any]:
-        """The printer's condition."""
-        return _printer_shown(printer())
-
-    @app.post("/printer/{act}", status_code=204, tags=["printer"])
-    async def printer_act(act: PrinterAct) -> None:
-        """Paper, cover, cutter and power."""
-        _printer_act(printer(), act, clock_us())
-
-    @app.get("/printer/receipts", tags=["printer"])
-    async def receipts() -> list[dict[str, Any]]:
-        """Every receipt that left the printer, as text."""
-        return [{"text": receipt.text, "whole": receipt.whole} for receipt in printer().receipts]
-
-    @app.get("/printer/receipts/{number}.png", response_class=Response, tags=["printer"])
-    async def picture(number: Annotated[int, Path(ge=0)]) -> Response:
-        """A receipt as it looks; numbers start at 0."""
-        printed = printer().receipts
-        if number >= len(printed):
-            raise HTTPException(404, f"{len(printed)} receipts were printed")
-        return Response(receipt_png(printed[number]), media_type="image/png")
 
 
 def _service_routes(app: FastAPI, world: RealWorld) -> None:

@@ -22,7 +22,7 @@ from scenarios.world.serving import HttpServer, open_port
 from sim.dispenser import Dispenser, ModbusDispenser
 from sim.gauge import GaugePort
 from sim.kernel import WallKernel
-from sim.printer import CHINESE_58MM, CHINESE_80MM, Printer, serve_printer_tcp
+from sim.printer import Printer, PrinterProfile, PrinterPty, serve_printer_tcp, serve_printer_udp
 from sim.wires import (
     LineServer,
     MachineServer,
@@ -98,6 +98,7 @@ class DeviceOnWire:
         self._make_meter: Callable[[Callable[[], int]], StandingMeter] | None = None
         self._line: Line | None = None
         self._baud = 9600
+        self._udp_port: int | None = None
         self.control_port = control_port
         self._keep = keep_capture
         self._stack = AsyncExitStack()
@@ -144,17 +145,19 @@ class DeviceOnWire:
     @classmethod
     def receipt_printer(
         cls,
-        model: Literal["generic-58mm", "generic-80mm"],
+        profile: PrinterProfile,
         place: WirePlace,
         *,
         baud: int = 9600,
+        udp_port: int | None = None,
         control_port: int = 0,
         keep_capture: bool = False,
     ) -> DeviceOnWire:
-        """A receipt printer."""
+        """A receipt printer; on TCP ``udp_port`` is that of an Epson board's control datagrams, None for none."""
         device = cls("printer", place, control_port=control_port, keep_capture=keep_capture)
         device._baud = baud
-        device.printer = Printer(CHINESE_80MM if model == "generic-80mm" else CHINESE_58MM)
+        device.printer = Printer(profile)
+        device._udp_port = udp_port
         return device
 
     @classmethod
@@ -266,7 +269,13 @@ class DeviceOnWire:
 
     async def _start_printer(self) -> None:
         assert self.printer is not None  # noqa: S101 - the caller has looked
-        if self.place.kind != "tcp":
+        if self.place.kind == "pty":
+            line = PrinterPty(self.printer, self._now_us, baud=self._baud, name=self.kind, capture=self.wire)
+            await line.start()
+            self._stack.push_async_callback(line.aclose)
+            self.where = str(line.path)
+            return
+        if self.place.kind == "serial":
             await self._start_serial(self.printer, parity="N")
             return
         server = await serve_printer_tcp(
@@ -274,6 +283,10 @@ class DeviceOnWire:
         )
         self._stack.push_async_callback(server.aclose)
         self.where = f"{self.place.host}:{server.port}"
+        if self._udp_port is not None:
+            board = await serve_printer_udp(server, self.place.host, self._udp_port, self._now_us)
+            self._stack.push_async_callback(board.aclose)
+            self.where += f", UDP {board.port}"
 
     async def _start_gauge(self, gauge: StandingGauge) -> None:
         if self.place.kind != "tcp":

@@ -39,7 +39,9 @@ from sim.printer.profile import (
 )
 from sim.printer.receive_path import MAX_INTERFACE_BYTES
 from sim.printer.render import receipt_png, render_receipt
+from sim.printer.serial import PrinterPty
 from sim.printer.tcp import PrinterServer, serve_printer_tcp
+from sim.printer.udp import PrinterControlPort, serve_printer_udp
 
 __all__ = [
     "CHINESE_58MM",
@@ -62,8 +64,10 @@ __all__ = [
     "Placed",
     "PrintedLine",
     "Printer",
+    "PrinterControlPort",
     "PrinterEvent",
     "PrinterProfile",
+    "PrinterPty",
     "PrinterServer",
     "QrLine",
     "RasterLine",
@@ -77,4 +81,5 @@ __all__ = [
     "receipt_png",
     "render_receipt",
     "serve_printer_tcp",
+    "serve_printer_udp",
 ]

@@ -63,7 +63,7 @@ class Printer(Hands):
         self._answers = Answers(profile, lambda: self.condition)
         self._kick = False
         self._scanner = RealTimeScanner()
-        self._parser = StreamParser()
+        self._parser = StreamParser(board_symbols=profile.board_symbols)
         self._mechanism = Mechanism(profile, self._tell, self._answers.add, self._answers.buffered_status)
         self._interpreter = Interpreter(profile, self._note_surprise, self._enable_asb, self._set_sensors)
         # It is the network board that has asked for it, and has taken the first report.
@@ -115,8 +115,13 @@ class Printer(Hands):
     def receive_window(self) -> int:
         """How many bytes a host may hand over now."""
         if not self._powered:
-            return MAX_INTERFACE_BYTES
+            # A serial printer's DTR drops with its power; what is sent all the same is lost.
+            return 0 if self._holds_back else MAX_INTERFACE_BYTES
         return self._path.window
+
+    @property
+    def _holds_back(self) -> bool:
+        return self.profile.interface == "serial" and self.profile.handshake == "dtr"
 
     @property
     def condition(self) -> PrinterCondition:
@@ -211,6 +216,8 @@ class Printer(Hands):
         self._starting_until_us = None
         if lost:
             self._discard(lost, "power went")
+        if self.on_flow is not None:
+            self.on_flow(True)
         self._after_control()
 
     def power_on(self, now_us: int | None = None) -> None:
@@ -222,6 +229,8 @@ class Printer(Hands):
         self._mechanism.gain_power()
         self._starting_until_us = self._now_us + self.profile.start_up_us
         self._answers.watch(self.profile.asb_at_power_on, self._now_us, is_told=False)
+        if self.on_flow is not None and not self.busy:
+            self.on_flow(False)
         self._after_control()
 
     def _control(self, now_us: int | None) -> None:

@@ -68,6 +68,16 @@ class Imaging:
             return
         self._sheet.put(line, command.offset)
 
+    def _board_symbol(self, command: Command) -> None:
+        line, problem = self._symbols.board_symbol(
+            command.args, command.data, self._sheet.line.place[0], self._sheet.line.width_dots
+        )
+        if problem:
+            self._surprise(command.offset, problem)
+        if line is not None:
+            self._sheet.flush()
+            self._sheet.put(line, command.offset)
+
     def barcode(self, command: Command) -> None:
         """GS k with good data, at the start of a line."""
         align, _, _ = self._sheet.line.place
@@ -143,6 +153,8 @@ class Imaging:
             Op.BARCODE_WIDTH: self._setting,
             Op.HRI_PLACE: self._setting,
             Op.HRI_FONT: self._setting,
+            Op.BOARD_SYMBOL_KIND: self._setting,
+            Op.BOARD_SYMBOL: self._board_symbol,
             Op.SYMBOL: self._symbol,
             Op.RASTER: self._raster,
             Op.COLUMN_IMAGE: self._column_image,

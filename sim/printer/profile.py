@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final, Literal
 
 __all__ = [
@@ -50,6 +50,7 @@ class PrinterProfile:
         start_up_us: time from power-on to online.
         cover_open_line: what becomes of the line that was printing when the cover was opened.
         cutter: whether there is one; without it a cut command only feeds, and the receipt still ends there.
+        board_symbols: whether it knows GS Z and ESC Z, the QR commands of Chinese boards.
         buzzer: whether ESC B and ESC ( A are heard.
         recoverable_bit: newer models set bit 2 of the error byte as well, for every error that DLE ENQ clears.
         model_id, rom_id: answers to GS I 1 and 3; 2 tells of the cutter and the Chinese font.
@@ -90,6 +91,7 @@ class PrinterProfile:
     start_up_us: int = 1_500_000
     cover_open_line: Literal["reprinted", "lost"] = "reprinted"
     cutter: bool = True
+    board_symbols: bool = True
     buzzer: bool = True
     recoverable_bit: bool = False
     model_id: int = 0x20
@@ -114,6 +116,10 @@ class PrinterProfile:
                 raise ValueError(
                     f"printer profile {self.name!r}: {name} must be above 0, not {getattr(self, name)}"
                 )
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, int) and value < 0:
+                raise ValueError(f"printer profile {self.name!r}: {one.name} is not below 0, but {value}")
         if self.width_dots < 12 * 16:
             raise ValueError(
                 f"printer profile {self.name!r}: width_dots is at least 192 (16 columns), not {self.width_dots}"
@@ -185,6 +191,7 @@ EPSON_80MM_ETHERNET: Final = PrinterProfile(
     "epson-80mm-ethernet",
     chinese=None,
     chinese_on=False,
+    board_symbols=False,
     realtime_when_busy="ethernet_forced_only",
     busy_when="full or offline",
     idle_close_us=300_000_000,
@@ -202,6 +209,7 @@ EPSON_80MM_SERIAL: Final = PrinterProfile(
     "epson-80mm-serial",
     width_dots=512,
     dot_um=141,
+    board_symbols=False,
     chinese=None,
     chinese_on=False,
     interface="serial",

@@ -36,6 +36,7 @@ class SymbolSettings:
         self._qr_level = 48
         self._qr_data = b""
         self._hri_font = 0
+        self._board_kind = 2
         self._pdf417 = Pdf417Settings()
         self._pdf417_data = b""
 
@@ -49,6 +50,8 @@ class SymbolSettings:
             self._hri = _HRI.get(value, self._hri)
         elif op is Op.HRI_FONT and value in (0, 1, 48, 49):
             self._hri_font = value & 1
+        elif op is Op.BOARD_SYMBOL_KIND:
+            self._board_kind = value
 
     def symbol(
         self, data: bytes, align: Alignment, width_dots: int
@@ -78,17 +81,23 @@ class SymbolSettings:
     def _qr(self, align: Alignment, width_dots: int) -> tuple[QrLine | None, str]:
         if not self._qr_data:
             return None, "QR print without stored data"
-        modules = qr_modules(self._qr_data, self._qr_level)
-        if modules is None:
-            return None, f"{len(self._qr_data)} bytes do not fit any QR code of this error correction level"
-        size = modules * self._qr_module
-        if size > width_dots:
-            return None, f"a QR code {size} dots wide does not fit {width_dots} dots; not printed"
         # The store survives the print: the same symbol can be printed again.
-        return QrLine(self._qr_data, self._qr_level, modules, self._qr_module, align, size), ""
+        return _qr_line(self._qr_data, self._qr_level, self._qr_module, align, width_dots)
+
+    def board_symbol(
+        self, args: tuple[int, ...], data: bytes, align: Alignment, width_dots: int
+    ) -> tuple[QrLine | None, str]:
+        """ESC Z: version (a hint), error correction as a letter or 0 to 3, module size, data."""
+        _version, level, module = args
+        if self._board_kind != 2:
+            return None, f"ESC Z: symbol kind {self._board_kind} of GS Z is not drawn (only QR codes, 2, are)"
+        if not data or not 1 <= module <= 16:
+            return None, f"ESC Z with module size {module} and {len(data)} bytes; ignored"
+        letter = b"LMQH".find(level) if level > 3 else level
+        return _qr_line(data, 48 + max(letter, 0), module, align, width_dots)
 
     def size_reply(self, data: bytes, width_dots: int) -> bytes | None:
-        """The answer to functions 82 (QR code, PDF417): ``37 36 (37 2F)``, width, height, ``31``, printable or not; None for others."""
+        """The answer to function 82: ``37 36`` (``37 2F`` for PDF417), width, height, ``31``, ``30`` if printable; None for others."""
         if len(data) < 2 or data[1] != 82 or data[0] not in (0x30, 0x31):
             return None
         line, _ = self._qr("left", width_dots) if data[0] == 0x31 else self._pdf417_line("left", width_dots)
@@ -135,3 +144,15 @@ class SymbolSettings:
         return BarcodeLine(
             system.name, text, modules, self._module, self._height, self._hri, align, feed, self._hri_font
         ), ""
+
+
+def _qr_line(
+    data: bytes, level: int, module: int, align: Alignment, width_dots: int
+) -> tuple[QrLine | None, str]:
+    modules = qr_modules(data, level)
+    if modules is None:
+        return None, f"{len(data)} bytes do not fit any QR code of this error correction level"
+    size = modules * module
+    if size > width_dots:
+        return None, f"a QR code {size} dots wide does not fit {width_dots} dots; not printed"
+    return QrLine(data, level, modules, module, align, size), ""
