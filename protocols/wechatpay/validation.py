@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -16,6 +16,9 @@ __all__ = [
     "AUTH_CODE",
     "CLOSE_FIELDS",
     "CODEPAY_FIELDS",
+    "COMBINE_CLOSE_FIELDS",
+    "COMBINE_FIELDS",
+    "COMBINE_NATIVE_FIELDS",
     "DEBIT_FIELDS",
     "NATIVE_FIELDS",
     "OUT_REFUND_NO",
@@ -23,10 +26,13 @@ __all__ = [
     "PREPAY_FIELDS",
     "REFUND_FIELDS",
     "REVERSE_FIELDS",
+    "SUB_CLOSE_FIELDS",
+    "SUB_ORDER_FIELDS",
     "TERMINATE_FIELDS",
     "Field",
     "parse_body",
     "validate",
+    "validate_items",
 ]
 
 OUT_TRADE_NO = re.compile(r"[0-9A-Za-z_\-|*]{6,32}")
@@ -175,6 +181,57 @@ ABNORMAL_REFUND_FIELDS: tuple[Field, ...] = (
 )
 """Abnormal refund (WX-OAPI); the last three must be there for ``USER_BANK_CARD``, the last two encrypted."""
 
+COMBINE_NATIVE_FIELDS: tuple[Field, ...] = (
+    Field("/combine_appid", "合单商户appid", required=True, high=32),
+    Field("/combine_mchid", "合单商户号", required=True, high=32),
+    Field(
+        "/combine_out_trade_no",
+        "合单商户订单号",
+        required=True,
+        low=2,
+        high=32,
+        pattern=re.compile(r"[0-9A-Za-z_\-|*]{2,32}"),
+    ),
+    Field("/scene_info", "场景信息", dict),
+    Field("/scene_info/device_id", "商户端设备号", low=0, high=32),
+    Field("/sub_orders", "子单信息", list, required=True),
+    Field("/time_start", "交易起始时间", high=64),
+    _TIME_EXPIRE,
+    _NOTIFY,
+    _SETTLE[1],
+)
+"""Combined order with a code to scan (WX-OAPI); its ``sub_orders`` have `SUB_ORDER_FIELDS`."""
+
+COMBINE_FIELDS: tuple[Field, ...] = (
+    *COMBINE_NATIVE_FIELDS,
+    Field("/combine_payer_info", "支付者", dict, required=True),
+    Field("/combine_payer_info/openid", "用户标识", required=True, high=128),
+)
+"""Combined order of a mini-program (WX-OAPI)."""
+
+SUB_ORDER_FIELDS: tuple[Field, ...] = (
+    Field("/mchid", "子单商户号", required=True, high=32),
+    Field("/attach", "附加数据", required=True, high=128),
+    Field("/amount", "订单金额", dict, required=True),
+    Field("/amount/total_amount", "标价金额", int, required=True, low=1, high=_MAX_FEN),
+    Field("/amount/currency", "标价币种", required=True, pattern=re.compile("CNY")),
+    _ORDER[3],
+    _ORDER[2],
+    Field("/detail", "商品详情", high=6000),
+    _EXTRAS[1],
+    _SETTLE[0],
+)
+"""One order of a combination (WX-OAPI)."""
+
+COMBINE_CLOSE_FIELDS: tuple[Field, ...] = (
+    COMBINE_NATIVE_FIELDS[0],
+    Field("/sub_orders", "子单信息", list),
+)
+"""Close of a combination (WX-OAPI)."""
+
+SUB_CLOSE_FIELDS: tuple[Field, ...] = (SUB_ORDER_FIELDS[0], _ORDER[3])
+"""One order named by a close (WX-OAPI)."""
+
 _KIND_TEXT = {str: "字符串", int: "数值", bool: "布尔", dict: "对象", list: "数组"}
 
 
@@ -231,14 +288,14 @@ def _look_up(body: Mapping[str, Any], pointer: str) -> Any:
     return value
 
 
-def validate(body: Mapping[str, Any], fields: Sequence[Field]) -> None:
-    """Check a request body against its rules, in their order.
+def validate(body: Mapping[str, Any], fields: Sequence[Field], *, at: str = "") -> None:
+    """Check a request body against its rules, in their order; ``at`` is where the body itself is, if it is a part.
 
     Raises:
         ApiError: 400 PARAM_ERROR for the first rule that is broken; ``detail.field`` is its JSON pointer.
     """
     for field in fields:
-        value = _look_up(body, field.pointer)
+        value = _look_up(body, field.pointer[len(at) :])
         if value is None:
             if field.required:
                 raise _refuse(field, None, "必填字段缺失")
@@ -262,3 +319,27 @@ def _validate_text(field: Field, value: str) -> None:
         raise _refuse(field, value, f"字符串长度大于最大长度 {field.high}")
     if field.pattern is not None and field.pattern.fullmatch(value) is None:
         raise _refuse(field, value, "字符串不符合格式要求")
+
+
+def validate_items(body: Mapping[str, Any], pointer: str, fields: Sequence[Field], *, most: int) -> None:
+    """Check each object of a list against its rules.
+
+    Args:
+        body: the request.
+        pointer: JSON pointer of the list, ``/sub_orders``; it has been checked to be one.
+        fields: rules of an object, their pointers seen from the object.
+        most: how many there may be.
+
+    Raises:
+        ApiError: 400 PARAM_ERROR: none, too many, not objects, or the first rule that is broken
+            (``/sub_orders/0/amount/total_amount``).
+    """
+    items = _look_up(body, pointer)
+    whole = Field(pointer, "列表", list)
+    if not 0 < len(items) <= most:
+        raise _refuse(whole, len(items), f"数组长度必须为1至{most}")
+    for number, item in enumerate(items):
+        here = f"{pointer}/{number}"
+        if not isinstance(item, Mapping):
+            raise _refuse(Field(here, "列表项", dict), None, "类型不正确")
+        validate(item, [replace(field, pointer=f"{here}{field.pointer}") for field in fields], at=here)

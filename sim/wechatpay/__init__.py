@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from sim.wechatpay.bills import BillBook
 from sim.wechatpay.codepay import AuthCode, CodePay, PhonePlan
+from sim.wechatpay.combined import CombinedBook, CombinedOrder
 from sim.wechatpay.contracts import Contract, ContractBook
 from sim.wechatpay.faults import CONFIRM, FaultKind, Forgery, GatewayFault, WeChatPayFaults
 from sim.wechatpay.gate import RawRequest, RequestGate, read_request
@@ -26,6 +28,7 @@ from sim.wechatpay.payer import PayerDesk
 from sim.wechatpay.profile import GatewayProfile
 from sim.wechatpay.refunds import RefundBook, RefundRecord
 from sim.wechatpay.replies import Replier, Signer
+from sim.wechatpay.switch_over import STEPS_PERMILLE, SwitchOver
 from sim.wechatpay.switches import Switches
 from sim.wechatpay.wallets import Wallets
 
@@ -33,8 +36,12 @@ __all__ = [
     "ANSWER_LIMIT_S",
     "CONFIRM",
     "RETRY_LADDER_S",
+    "STEPS_PERMILLE",
     "AuthCode",
+    "BillBook",
     "CodePay",
+    "CombinedBook",
+    "CombinedOrder",
     "Contract",
     "ContractBook",
     "FaultKind",
@@ -60,6 +67,7 @@ __all__ = [
     "Replier",
     "RequestGate",
     "Signer",
+    "SwitchOver",
     "Switches",
     "Wallets",
     "WeChatPayFaults",

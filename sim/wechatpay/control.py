@@ -13,6 +13,7 @@ from starlette.routing import Route
 from protocols.wechatpay import IllegalMoveError, refusal_table, state_tables
 from sim.faults import FaultError
 from sim.wechatpay.faults import GatewayFault
+from sim.wechatpay.material import generate_keys
 
 if TYPE_CHECKING:
     from sim.wechatpay.gateway import WeChatPayGateway
@@ -23,10 +24,13 @@ __all__ = ["control_app"]
 def control_app(gateway: WeChatPayGateway) -> Starlette:
     """The gateway's control API.
 
-    ``GET /orders``, ``GET /refunds``, ``GET /notices``, ``GET /tables``, ``GET /faults``;
-    ``POST /faults`` (a `GatewayFault` as JSON, with a name), ``DELETE /faults/{name}``,
-    ``POST /rotate`` ``{"serial": …}``, ``POST /refunds/{mchid}/{out_refund_no}/settle`` (an abnormal refund is paid
-    out at last). It never shows a key.
+    ``GET /orders``, ``GET /refunds``, ``GET /notices``, ``GET /tables``, ``GET /faults``, ``GET /contracts``,
+    ``GET /combined``, ``GET /trust``;
+    ``POST /faults`` (a `GatewayFault` as JSON, with a name), ``DELETE /faults/{name}``;
+    ``POST /refunds/{mchid}/{out_refund_no}/settle`` (an abnormal refund is paid out at last);
+    ``POST /certificates`` (a new one is listed), ``POST /rotate`` ``{"serial": …}`` (it signs),
+    ``DELETE /certificates/{serial}`` (an old one goes); ``POST /switch-over`` with optionally ``{"day_s": …}`` (callbacks
+    begin to move to the public key), ``DELETE /switch-over`` (rolled back). It never shows a private key.
     """
     control = _Control(gateway)
     return Starlette(
@@ -39,7 +43,14 @@ def control_app(gateway: WeChatPayGateway) -> Starlette:
             Route("/faults", control.faults, methods=["GET"]),
             Route("/faults", control.arm, methods=["POST"]),
             Route("/faults/{name}", control.disarm, methods=["DELETE"]),
+            Route("/contracts", control.contracts),
+            Route("/combined", control.combined),
+            Route("/trust", control.trust),
+            Route("/certificates", control.add_certificate, methods=["POST"]),
+            Route("/certificates/{serial}", control.retire, methods=["DELETE"]),
             Route("/rotate", control.rotate, methods=["POST"]),
+            Route("/switch-over", control.begin_switch_over, methods=["POST"]),
+            Route("/switch-over", control.end_switch_over, methods=["DELETE"]),
         ]
     )
 
@@ -47,6 +58,7 @@ def control_app(gateway: WeChatPayGateway) -> Starlette:
 class _Control:
     def __init__(self, gateway: WeChatPayGateway) -> None:
         self._gateway = gateway
+        self._added: list[str] = []
 
     async def orders(self, _request: Request) -> Response:
         return JSONResponse(
@@ -110,6 +122,59 @@ class _Control:
             self._gateway.rotate(str((data or {}).get("serial", "")))
         except ValueError as error:
             return _bad(400, str(error))
+        return Response(status_code=204)
+
+    async def contracts(self, _request: Request) -> Response:
+        return JSONResponse(
+            [
+                {**contract.shown(), "limit_fen": contract.limit_fen, "day_limit_fen": contract.day_limit_fen}
+                for contract in self._gateway.contracts.contracts
+            ]
+        )
+
+    async def combined(self, _request: Request) -> Response:
+        return JSONResponse([combined.shown() for combined in self._gateway.combined.orders])
+
+    async def trust(self, _request: Request) -> Response:
+        gateway = self._gateway
+        keys = gateway.signer.keys
+        return JSONResponse(
+            {
+                "certificates": [key.serial for key in keys.certificates],
+                "signs": gateway.signer.active.serial,
+                "public_key_id": keys.public.serial if keys.public is not None else None,
+                "callback_public_key_permille": gateway.switch_over.permille(gateway.kernel.unix_us),
+            }
+        )
+
+    async def add_certificate(self, _request: Request) -> Response:
+        signer = self._gateway.signer
+        number = len(self._added) + 1
+        key = generate_keys(
+            f"platform/added/{number}", valid_from_unix_s=self._gateway.kernel.unix_us // 1_000_000
+        )
+        signer.add(key)
+        self._added.append(key.serial)
+        return JSONResponse({"serial": key.serial}, 201)
+
+    async def retire(self, request: Request) -> Response:
+        try:
+            self._gateway.signer.retire(request.path_params["serial"])
+        except ValueError as error:
+            return _bad(409, str(error))
+        return Response(status_code=204)
+
+    async def begin_switch_over(self, request: Request) -> Response:
+        day_s = (await _json(request) or {}).get("day_s", 86_400)
+        if type(day_s) is not int or not 1 <= day_s <= 86_400:
+            return _bad(400, "day_s must be a whole number from 1 to 86400")
+        if self._gateway.signer.keys.public is None:
+            return _bad(409, "this platform has no public key")
+        self._gateway.switch_over.begin(self._gateway.kernel.unix_us, day_s)
+        return Response(status_code=204)
+
+    async def end_switch_over(self, _request: Request) -> Response:
+        self._gateway.switch_over.stop()
         return Response(status_code=204)
 
     async def settle(self, request: Request) -> Response:

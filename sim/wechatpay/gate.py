@@ -128,7 +128,14 @@ class RequestGate:
         return verify(key, message_bytes, authorization.signature)
 
     @staticmethod
-    def check_mchid(account: MerchantAccount, mchid: object, endpoint: Endpoint, location: str) -> None:
+    def check_mchid(
+        account: MerchantAccount,
+        mchid: object,
+        endpoint: Endpoint,
+        location: str,
+        *,
+        field: str = "/mchid",
+    ) -> None:
         """The merchant number in the body or query must be the signer's.
 
         Raises:
@@ -136,7 +143,7 @@ class RequestGate:
         """
         if mchid != account.mchid:
             detail: dict[str, object] = {
-                "field": "/mchid",
+                "field": field,
                 "value": str(mchid)[:32],
                 "issue": "与签名的商户号不一致",
                 "location": location,

@@ -17,6 +17,8 @@ from sim.wechatpay.bill_calls import BillCalls
 from sim.wechatpay.bills import BillBook
 from sim.wechatpay.calls import Commit, Done, Route, Router
 from sim.wechatpay.codepay import CodePay
+from sim.wechatpay.combined import CombinedBook, CombinedOrder
+from sim.wechatpay.combined_calls import CombinedCalls
 from sim.wechatpay.contract_calls import ContractCalls
 from sim.wechatpay.contracts import ContractBook
 from sim.wechatpay.control import control_app
@@ -33,6 +35,7 @@ from sim.wechatpay.rates import RateLimits
 from sim.wechatpay.refund_calls import RefundCalls
 from sim.wechatpay.refunds import RefundBook, RefundRecord
 from sim.wechatpay.replies import Replier, Signer, certificate_list, empty
+from sim.wechatpay.switch_over import SwitchOver
 from sim.wechatpay.switches import Switches
 from sim.wechatpay.trade_calls import TradeCalls
 from sim.wechatpay.wallets import Wallets
@@ -60,7 +63,7 @@ class WeChatPayGateway:
         control_app: a look inside and faults by hand.
         ledger: orders. refunds: refunds. faults: counters. notifier: callbacks. gate: refused requests.
         codepay: pay codes. contracts: debits without asking. bills: each
-            day's. wallets: what payers have.
+            day's. combined: combinations. wallets: what payers have.
     """
 
     def __init__(
@@ -82,6 +85,9 @@ class WeChatPayGateway:
         self.accounts = {account.mchid: account for account in merchants}
         self.ids = Ids(kernel.streams.get(entity, "ids"))
         self.faults = WeChatPayFaults(kernel, entity, faults)
+        self.switch_over = SwitchOver(
+            self.switches.callback_public_key_permille, self.switches.switch_over_unix_us
+        )
         self.signer = Signer(kernel, platform, self.ids)
         self.replier = Replier(self.signer, self.ids)
         self.gate = RequestGate(self.accounts)
@@ -94,7 +100,7 @@ class WeChatPayGateway:
             signer=self.signer,
             ids=self.ids,
             faults=self.faults,
-            switches=self.switches,
+            switch_over=self.switch_over,
         )
         self.wallets = Wallets(self.switches)
         codes = Ids(kernel.streams.get(entity, "auth-codes"))
@@ -102,6 +108,8 @@ class WeChatPayGateway:
         signed = Ids(kernel.streams.get(entity, "contracts"))
         self.contracts = ContractBook(self.ledger, self.wallets, signed, self.switches)
         self.bills = BillBook(self.ledger, self.refunds, self.faults, self.switches.bill_ready_s)
+        combined = Ids(kernel.streams.get(entity, "combined"))
+        self.combined = CombinedBook(self.ledger, self.accounts, combined, self.switches)
         self.payers = PayerDesk(self)
         self.payer_app: ASGIApp = self.payers.app
         self.logins = LoginDesk(self)
@@ -117,6 +125,7 @@ class WeChatPayGateway:
                 *self._refund_calls.routes(),
                 *ContractCalls(self).routes(),
                 *BillCalls(self).routes(),
+                *CombinedCalls(self).routes(),
                 Route("/v3/certificates", "GET", Endpoint.CERTIFICATES, self._certificates),
             )
         )
@@ -184,6 +193,7 @@ class WeChatPayGateway:
             done.data,
             status=done.status,
             wanted_serial=wanted,
+            has_certificates=account.has_platform_certificates,
             forgery=forged.spec.forgery if forged is not None else None,
         )
 
@@ -232,17 +242,48 @@ class WeChatPayGateway:
         """Start the callback of a debit that failed; the event is set after its first attempt."""
         return self._announce(order, "TRANSACTION.FAIL", "支付失败", at_once=False)
 
+    def announce_combined(self, combined: CombinedOrder, *, at_once: bool = False) -> asyncio.Event:
+        """Start the one callback of a paid combination; the event is set after its first attempt."""
+        return self._tell(
+            combined.mchid,
+            combined.notify_url,
+            combined.shown(),
+            subject=combined.number,
+            at_once=at_once,
+        )
+
     def _announce(self, order: Order, event_type: str, summary: str, *, at_once: bool) -> asyncio.Event:
         if order.notify_url is None:
-            raise ValueError(f"order {order.out_trade_no} has no notify URL: its product sends no notices")
-        rng = self.kernel.streams.get(self.entity, "latency/confirm-to-callback")
-        return self.notifier.announce(
-            self.accounts[order.mchid],
+            raise ValueError(f"order {order.out_trade_no} has no notify URL of its own")
+        return self._tell(
+            order.mchid,
             order.notify_url,
+            order.shown(),
+            subject=order.out_trade_no,
             event_type=event_type,
             summary=summary,
-            resource=order.shown(),
-            subject=order.out_trade_no,
+            at_once=at_once,
+        )
+
+    def _tell(
+        self,
+        mchid: str,
+        url: str,
+        resource: dict[str, object],
+        *,
+        subject: str,
+        event_type: str = "TRANSACTION.SUCCESS",
+        summary: str = "支付成功",
+        at_once: bool,
+    ) -> asyncio.Event:
+        rng = self.kernel.streams.get(self.entity, "latency/confirm-to-callback")
+        return self.notifier.announce(
+            self.accounts[mchid],
+            url,
+            event_type=event_type,
+            summary=summary,
+            resource=resource,
+            subject=subject,
             original_type="transaction",
             delay_us=0 if at_once else self.profile.confirm_to_callback.draw(rng),
         )

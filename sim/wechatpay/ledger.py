@@ -75,6 +75,7 @@ class Order:
     state_text: str | None = None
     reversed_us: int | None = None
     reversal_id: str = ""
+    combined_in: str | None = None
 
     def shown(self) -> dict[str, object]:
         """The order as query and notification show it; fields that do not apply yet are absent (WX-OAPI)."""
@@ -330,9 +331,10 @@ class Ledger:
             if self._switches.close_closed == "refuse":
                 raise refusal(Endpoint.CLOSE, "ORDER_CLOSED")
             return order
-        if (
-            order.trade_type == "MICROPAY"
-        ):  # WXDOC v2 4011937125: such an order is reversed, never closed; text unproven
+        # Combinations close as a whole (WX-OAPI), pay codes are reversed (WXDOC v2 4011937125); codes and texts unproven.
+        if order.combined_in is not None:
+            raise refusal(Endpoint.CLOSE, "TRADE_ERROR", "合单支付订单请使用合单关单接口")
+        if order.trade_type == "MICROPAY":
             raise refusal(Endpoint.CLOSE, "TRADE_ERROR", "付款码支付订单请使用撤销接口")
         try:
             self.move(order, TradeEvent.CLOSE)

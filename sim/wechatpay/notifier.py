@@ -17,7 +17,7 @@ from sim.wechatpay.faults import FaultKind, Forgery, GatewayFault, WeChatPayFaul
 from sim.wechatpay.ids import Ids
 from sim.wechatpay.material import MerchantAccount
 from sim.wechatpay.replies import Signer
-from sim.wechatpay.switches import Switches
+from sim.wechatpay.switch_over import SwitchOver
 
 __all__ = ["ANSWER_LIMIT_S", "RETRY_LADDER_S", "Notice", "Notifier"]
 
@@ -52,6 +52,7 @@ class Notice:
         id: the same on each attempt.
         subject: merchant's order or refund number.
         attempts: ``(started, outcome)``: a status, ``timeout``, ``lost`` or ``unreachable``.
+        has_certificates: whether the merchant has any key of the platform but the public one.
         delivered_us: when the merchant accepted; None so far, or for good once ``given_up``.
     """
 
@@ -62,6 +63,7 @@ class Notice:
     attempts: list[tuple[int, str]] = field(default_factory=list)
     delivered_us: int | None = None
     given_up: bool = False
+    has_certificates: bool = True
 
 
 class Notifier:
@@ -77,7 +79,7 @@ class Notifier:
         signer: signs each attempt anew.
         ids: notice ids and nonces.
         faults: the gateway's faults.
-        switches: the share of public-key signatures.
+        switch_over: the share of public-key signatures.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class Notifier:
         signer: Signer,
         ids: Ids,
         faults: WeChatPayFaults,
-        switches: Switches,
+        switch_over: SwitchOver,
     ) -> None:
         self._kernel = kernel
         self._entity = entity
@@ -97,7 +99,7 @@ class Notifier:
         self._signer = signer
         self._ids = ids
         self._faults = faults
-        self._switches = switches
+        self._switch_over = switch_over
         self.notices: deque[Notice] = deque(maxlen=_KEPT)
 
     def announce(
@@ -124,7 +126,13 @@ class Notifier:
             original_type: None for invoice events.
             delay_us: until the first attempt leaves.
         """
-        notice = Notice(self._ids.notice_id(), event_type, url, subject)
+        notice = Notice(
+            self._ids.notice_id(),
+            event_type,
+            url,
+            subject,
+            has_certificates=account.has_platform_certificates,
+        )
         self.notices.append(notice)
         body = build_notification(
             notice_id=notice.id,
@@ -193,7 +201,8 @@ class Notifier:
             forgery = forged.spec.forgery
             self._faults.land(forged, subject=notice.subject, attempt=number)
         rng = self._kernel.streams.get(self._entity, "callback-trust")
-        key = self._signer.pick(None, self._switches.callback_public_key_permille, rng)
+        permille = self._switch_over.permille(self._kernel.unix_us)
+        key = self._signer.pick(None, permille, rng, has_certificates=notice.has_certificates)
         headers = {"Content-Type": "application/json", "User-Agent": "Mozilla/4.0", "Accept": "*/*"}
         headers |= self._signer.headers(key, body, None if forgery == Forgery.TAMPERED else forgery)
         sent = body.replace(b'"event_type":"', b'"event_type":" ', 1) if forgery == Forgery.TAMPERED else body

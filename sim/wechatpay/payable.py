@@ -86,6 +86,31 @@ class _Prepaid(Payable):
         return self.gateway.announce_paid(order, at_once=at_once)
 
 
+class _Combined(Payable):
+    """A combination with a ``prepay_id`` or a ``code_url``."""
+
+    def look(self, unix_us: int, pay_sign: object) -> None:
+        gateway = self.gateway
+        combined = gateway.combined.payable(self.handle, self.openid, unix_us)
+        self.subject = combined.number
+        is_native = combined.orders[0].trade_type == "NATIVE"
+        if is_native or (pay_sign is None and not gateway.switches.require_pay_sign):
+            return
+        check_pay_sign(gateway, combined.mchid, combined.appid, self.handle, pay_sign)
+
+    def pay(self, unix_us: int) -> None:
+        book, wallets = self.gateway.combined, self.gateway.wallets
+        combined = book.payable(self.handle, self.openid, unix_us)
+        if not wallets.covers(self.openid, combined.total_fen):
+            raise PaymentRefusedError("balance")
+        book.pay(self.handle, self.openid, unix_us)
+        wallets.take(self.openid, combined.total_fen)
+
+    def announce(self, *, at_once: bool) -> asyncio.Event:
+        combined = self.gateway.combined.of_handle(self.handle)
+        return self.gateway.announce_combined(combined, at_once=at_once)
+
+
 class _PasswordBox(Payable):
     """The box that a charge of this phone's pay code has opened. Nothing of it is announced."""
 
@@ -135,5 +160,7 @@ def find_payable(gateway: WeChatPayGateway, openid: str, body: Mapping[str, Any]
     for name, kind in _KINDS:
         handle = body.get(name)
         if isinstance(handle, str):
+            if kind is _Prepaid and gateway.combined.owns(handle):
+                return _Combined(gateway, openid, handle)
             return kind(gateway, openid, handle)
     return None

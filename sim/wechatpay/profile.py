@@ -18,6 +18,9 @@ _SETTLE = LatencyProfile.lognormal(2_000_000, 10_000_000)
 _NAMES = {
     Endpoint.PREPAY: "prepay",
     Endpoint.NATIVE: "prepay",
+    Endpoint.COMBINE: "prepay",
+    Endpoint.COMBINE_QUERY: "query",
+    Endpoint.COMBINE_CLOSE: "close",
     Endpoint.CODEPAY: "codepay",
     Endpoint.REVERSE: "reverse",
     Endpoint.CONTRACT: "contract",

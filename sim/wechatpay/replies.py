@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.responses import Response
@@ -59,6 +60,32 @@ class Signer:
                 return
         raise ValueError(f"no platform certificate has the serial {serial[:64]}")
 
+    def add(self, key: PlatformKey) -> None:
+        """List a further certificate, so that merchants can fetch it before it signs.
+
+        Raises:
+            ValueError: it has no certificate, or its serial is listed already.
+        """
+        if key.certificate_pem is None:
+            raise ValueError("only a key with a certificate can be listed")
+        if self.key(key.serial) is not None:
+            raise ValueError(f"the serial {key.serial} is listed already")
+        self.keys = replace(self.keys, certificates=(*self.keys.certificates, key))
+
+    def retire(self, serial: str) -> None:
+        """Take a certificate from the list.
+
+        Raises:
+            ValueError: no certificate has this serial, or it is the one that signs.
+        """
+        key = self.key(serial)
+        if key is None or key.certificate_pem is None:
+            raise ValueError(f"no platform certificate has the serial {serial[:64]}")
+        if key is self.active:
+            raise ValueError("this certificate signs; rotate to another first")
+        kept = tuple(one for one in self.keys.certificates if one is not key)
+        self.keys = replace(self.keys, certificates=kept)
+
     def key(self, serial: str) -> PlatformKey | None:
         """One of the platform's keys by its serial or public-key id; None if there is none."""
         public = self.keys.public
@@ -68,12 +95,21 @@ class Signer:
         return next((key for key in self.keys.certificates if key.serial == wanted), None)
 
     def pick(
-        self, wanted: str | None, public_permille: int = 0, rng: random.Random | None = None
+        self,
+        wanted: str | None,
+        public_permille: int = 0,
+        rng: random.Random | None = None,
+        *,
+        has_certificates: bool = True,
     ) -> PlatformKey:
-        """The key to sign with: the public one when the request named it, or by chance during a switch-over."""
+        """The key to sign with.
+
+        The public one when the request named it or the merchant has no other, and by chance during a switch-over;
+        otherwise the active certificate, whichever certificate the request named.
+        """
         public = self.keys.public
         if public is not None:
-            if wanted == public.serial:
+            if wanted == public.serial or not has_certificates:
                 return public
             if public_permille and rng is not None and rng.randrange(1000) < public_permille:
                 return public
@@ -125,12 +161,14 @@ class Replier:
         *,
         status: int = 200,
         wanted_serial: str | None = None,
+        has_certificates: bool = True,
         forgery: str | None = None,
     ) -> Response:
         """A signed 2xx; None gives the empty 204, which is signed too."""
         body = encode_json(data) if data is not None else b""
         headers = self._headers(body=body)
-        headers |= self._signer.headers(self._signer.pick(wanted_serial), body, forgery)
+        key = self._signer.pick(wanted_serial, has_certificates=has_certificates)
+        headers |= self._signer.headers(key, body, forgery)
         return Response(body, 204 if data is None else status, headers)
 
     def file(self, content: bytes) -> Response:

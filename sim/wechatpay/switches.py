@@ -29,6 +29,7 @@ class Switches:
             fund bill 3/s, per merchant).
         callback_public_key_permille: share of callbacks signed with the public key instead of the certificate; the
             documented switch-over goes 1, 10, 50, 100, 200, 500, 1000 within 7 days (WXDOC 4012154180).
+        switch_over_unix_us: when that switch-over begins; None: the share stays as it is.
         auth_code_life_s: life of the code a phone shows (about a minute).
         password_above_fen: a pay code asks for the password above this (1,000 yuan).
         free_payments_a_day: and after so many payments without one in a day.
@@ -56,6 +57,7 @@ class Switches:
     require_login: bool = False
     rate_limits: bool = True
     callback_public_key_permille: int = 0
+    switch_over_unix_us: int | None = None
     auth_code_life_s: int = 60
     password_above_fen: int = 100_000
     free_payments_a_day: int = 10
