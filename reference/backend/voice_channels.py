@@ -40,8 +40,10 @@ __all__ = [
     "spoken_words",
 ]
 
-_WECHAT_TYPE = 2
-_PAY_TYPES = {"微信": _WECHAT_TYPE, "支付宝": 1, "银联": 7, "会员": 8}
+_PAY_TYPES = {"微信": 2, "支付宝": 1, "银联": 7, "会员": 8}
+
+_PATIENCE_S = 2.0
+"""No answer in this time: an announcement that waits longer is late, so it is better asked for again."""
 
 
 class VoiceUnknownError(Exception):
@@ -96,7 +98,7 @@ class Voices:
         transport: for the HTTP interface.
         url: where that answers.
         publisher: the broker's client; None where no loudspeaker needs one.
-        timeout_s: how long a call may take. After that its outcome is unknown.
+        timeout_s: how long a call may take, 2 s at most. After that its outcome is unknown.
     """
 
     def __init__(
@@ -106,11 +108,11 @@ class Voices:
         publisher: VoicePublisher | None,
         timeout_s: float,
     ) -> None:
+        self._timeout_s = min(timeout_s, _PATIENCE_S)
         self._client = httpx.AsyncClient(
-            transport=transport, base_url=url, timeout=timeout_s, trust_env=False
+            transport=transport, base_url=url, timeout=self._timeout_s, trust_env=False
         )
         self._publisher = publisher
-        self._timeout_s = timeout_s
 
     async def say(
         self, speaker: LoudspeakerSettings, announcement: Announcement, *, seq: int, expires_s: int

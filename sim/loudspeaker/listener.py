@@ -1,0 +1,98 @@
+"""A loudspeaker on a real broker: it subscribes as boxes do and comes back when the connection breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import aiomqtt
+
+from protocols.loudspeaker import TOPIC
+from sim.loudspeaker.box import Loudspeaker
+
+__all__ = ["MqttListener"]
+
+_KEEP_ALIVE_S: Final = 60
+_AGAIN_S: Final = 1.0
+
+
+class MqttListener:
+    """The box's client: MQTT 3.1.1, QoS 1, a session that outlives its outages.
+
+    Args:
+        box: gets each message.
+        url: ``mqtt://[user:password@]host[:port]``, or ``mqtts://``.
+        topic: where it listens; ``{box}`` stands for its number.
+        timeout_s: for connecting.
+
+    Attributes:
+        topic: where it listens.
+        connected: set while it does.
+        received: messages so far.
+        problem: why it is not connected; empty while it is.
+
+    Raises:
+        ValueError: not such a URL.
+    """
+
+    def __init__(self, box: Loudspeaker, url: str, *, topic: str = TOPIC, timeout_s: float = 5.0) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
+            raise ValueError(f"{url!r} is not mqtt://host[:port] or mqtts://host[:port]")
+        self._parts, self._port = parts, parts.port
+        self._timeout_s = timeout_s
+        self._box = box
+        self.topic = topic.replace("{box}", box.name)
+        self.connected = asyncio.Event()
+        self.received = 0
+        self.problem = ""
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Connect in the background, again and again."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._live(), name=f"loudspeaker-{self._box.name}")
+
+    async def stop(self) -> None:
+        """Hang up."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _live(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except (aiomqtt.MqttError, OSError) as error:
+                self.problem = str(error)
+            finally:
+                self.connected.clear()
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _listen(self) -> None:
+        parts = self._parts
+        is_tls = parts.scheme == "mqtts"
+        client = aiomqtt.Client(
+            hostname=parts.hostname or "",
+            port=self._port or (8883 if is_tls else 1883),
+            username=unquote(parts.username) if parts.username else None,
+            password=unquote(parts.password) if parts.password else None,
+            identifier=self._box.name,
+            protocol=aiomqtt.ProtocolVersion.V311,
+            clean_session=False,
+            keepalive=_KEEP_ALIVE_S,
+            tls_params=aiomqtt.TLSParameters() if is_tls else None,
+            timeout=self._timeout_s,
+        )
+        async with client:
+            await client.subscribe(self.topic, qos=1)
+            self.problem = ""
+            self.connected.set()
+            async for message in client.messages:
+                self.received += 1
+                payload = message.payload
+                self._box.receive(payload if isinstance(payload, bytes) else b"")
