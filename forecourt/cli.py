@@ -20,6 +20,8 @@ from forecourt.folders import claimed_folder, is_there
 from forecourt.gateways import EPILOG as GATEWAYS_CODES
 from forecourt.gateways import gateways
 from forecourt.guard import INTERRUPTED, BadInput, guarded
+from forecourt.leak_scan import EPILOG as LEAK_SCAN_CODES
+from forecourt.leak_scan import leak_scan
 from forecourt.replay_capture import EPILOG as REPLAY_CAPTURE_CODES
 from forecourt.replay_capture import replay_capture
 from forecourt.tables import print_checks, print_figures, print_scenarios, print_verdicts
@@ -52,6 +54,7 @@ app = typer.Typer(
 app.add_typer(device_app, name="device")
 app.command("replay-capture", epilog=REPLAY_CAPTURE_CODES)(replay_capture)
 app.command("gateways", epilog=GATEWAYS_CODES)(gateways)
+app.command("leak-scan", epilog=LEAK_SCAN_CODES)(leak_scan)
 
 ScenarioName = Annotated[
     str,

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sqlite3
 from collections import namedtuple
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Executable, Table, create_engine, event
@@ -107,6 +109,13 @@ class SqliteDatabase(Database):
             self._connection.close()
             engine.dispose()
             self._connection = self._raw = None
+
+    def copy_to(self, path: Path) -> None:
+        """Write all of it into a file, as evidence. Raises `StoreUnavailableError` when it is closed."""
+        if self._raw is None:
+            raise StoreUnavailableError("the store is closed")
+        with closing(sqlite3.connect(path)) as copy:
+            self._raw.backup(copy)
 
     async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """One transaction, without giving way to any other coroutine."""

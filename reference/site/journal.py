@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from reference.site.witness import Witness
@@ -141,6 +142,11 @@ class Journal:
             self._db.executescript(_SCHEMA)
         except sqlite3.Error as error:
             raise JournalError(f"journal {path}: {error}") from error
+
+    def copy_to(self, path: Path) -> None:
+        """Write all of it into a file, as evidence."""
+        with closing(sqlite3.connect(path)) as copy:
+            self._db.backup(copy)
 
     def close(self) -> None:
         """Close the file. Everything stored stays stored."""

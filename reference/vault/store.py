@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -95,6 +95,11 @@ class Store:
             self._db.executescript(_SCHEMA)
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+
+    def copy_to(self, path: Path) -> None:
+        """Write all of it into a file, as evidence: what is in there tells no number."""
+        with closing(sqlite3.connect(path)) as copy:
+            self._db.backup(copy)
 
     def close(self) -> None:
         """Close it."""

@@ -204,6 +204,11 @@ class VirtualWorld:
         """A secret whose effect shows (both enter each out_trade_no): it follows from the seed and guards nothing here."""
         return hashlib.sha256(f"{self.seed}/secret/{purpose}".encode()).hexdigest()
 
+    @property
+    def station_key(self) -> str:
+        """What the station shows the backend."""
+        return self._secret("station")
+
     def _build_site(self) -> SiteController:
         return SiteController(
             site_config(self.scenario.station),

@@ -1,0 +1,380 @@
+"""The whole drill: a scenario in virtual time, canaries through every input of the reference, then a scan of all that is left."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from reference.backend import SqliteDatabase
+from reference.masked_log import MaskedFormatter
+from reference.vault import Vault, VaultSettings, create_vault
+from scenarios.evidence import (
+    ClockRun,
+    EvidenceFolder,
+    RunDocument,
+    check_lines,
+    overall,
+    segments,
+    write_histograms,
+)
+from scenarios.junit import junit_xml
+from scenarios.leaks.canaries import Canary
+from scenarios.leaks.fields import plant_scenario, plant_texts
+from scenarios.leaks.finder import Finder
+from scenarios.leaks.notices import plant_notices
+from scenarios.leaks.plant import Basket, Planted, Planter
+from scenarios.leaks.report import ScanReport
+from scenarios.leaks.scan import Scan
+from scenarios.loader import LoadedScenario
+from scenarios.oracles import judge_all
+from scenarios.report.page import render_report
+from scenarios.runner.run import forecourt_version
+from scenarios.verdicts import worst
+from scenarios.world.harvest import harvest
+from scenarios.world.keys import run_keys
+from scenarios.world.virtual import VirtualWorld, WorldOptions
+from sim.kernel import Trace
+from sim.printer import receipt_png
+from sim.wires import is_tcp, write_pcapng
+
+__all__ = ["DrillOutcome", "leak_drill"]
+
+VAULT_HOST: Final = "vault.station"
+VAULT_KEY: Final = "the-drills-own-vault-key"
+"""It guards canaries only."""
+
+_STEP_US: Final = 1_000_000
+_AFTER_US: Final = 600_000_000
+"""Ten minutes for everything that was taken to be paid, printed, invoiced and told."""
+
+Stage = Callable[[str, float], None]
+
+
+@dataclass(slots=True)
+class DrillOutcome:
+    """What a drill did and found.
+
+    Attributes:
+        planted: a line for each kind of input.
+        report: of the scan; what answered with an error of its own stands among what was not searched.
+    """
+
+    report: ScanReport
+    planted: list[Planted] = field(default_factory=list)
+
+
+def leak_drill(
+    loaded: LoadedScenario,
+    seed: str,
+    canaries: Sequence[Canary],
+    *,
+    keep: Path | None = None,
+    on_stage: Stage | None = None,
+    tamper: Callable[[VirtualWorld], None] | None = None,
+) -> DrillOutcome:
+    """Run, plant, search.
+
+    Args:
+        loaded: the scenario.
+        seed: decides the run.
+        canaries: what to plant.
+        keep: where to leave the evidence; by default it is removed.
+        on_stage: told of progress.
+        tamper: changes the world before it runs; drills of the drill put a leaking part in.
+
+    Raises:
+        KernelError: the harness broke.
+        EvidenceError: the folder cannot be written.
+    """
+    on_stage = on_stage or _unheard
+    outcome = DrillOutcome(ScanReport())
+    basket = Basket(canaries)
+    with tempfile.TemporaryDirectory(prefix="forecourt-leak-drill-") as scratch:
+        folder = keep or Path(scratch, "evidence")
+        with EvidenceFolder(folder) as evidence, _logged(evidence.path / "logs"):
+            _live(loaded, seed, basket, evidence, outcome, on_stage, tamper)
+        on_stage("searching", 0.0)
+        scan = Scan(Finder(canaries))
+        scan.folder(folder)
+        outcome.report = scan.report
+        on_stage("searching", 1.0)
+    for planted in outcome.planted:
+        outcome.report.unsearched += [f"planted through {place}" for place in planted.failed]
+    missing = len(basket.unused)
+    if missing:
+        outcome.report.unsearched.append(f"{missing} canaries found no input to be planted through")
+    return outcome
+
+
+def _unheard(name: str, share: float) -> None:
+    del name, share
+
+
+def _live(
+    loaded: LoadedScenario,
+    seed: str,
+    basket: Basket,
+    evidence: EvidenceFolder,
+    outcome: DrillOutcome,
+    on_stage: Stage,
+    tamper: Callable[[VirtualWorld], None] | None,
+) -> None:
+    folder = evidence.path
+    started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    (folder / "scenario.yaml").write_text(loaded.text, encoding="utf-8", newline="")
+    with (folder / "events.ndjson").open("w", encoding="utf-8", newline="\n") as events:
+        trace = Trace(events)
+        options = WorldOptions(skip_idle_polls=True, captures=True)
+        world = VirtualWorld(loaded.scenario, seed, keys=run_keys(), trace=trace, options=options)
+        try:
+            if tamper is not None:
+                tamper(world)
+            plant_texts(world, basket, outcome.planted)
+            world.run(on_progress=lambda share: on_stage("running", share))
+            on_stage("planting", 0.0)
+            with _vault(world) as vault:
+                _plant(world, vault, basket, outcome.planted)
+                outcome.planted.append(plant_scenario(loaded, basket))
+                world.kernel.run(world.kernel.now_us + _AFTER_US)
+                _keep_databases(world, vault, folder / "databases")
+            on_stage("planting", 1.0)
+            _keep_papers(world, folder)
+            _finish(loaded, seed, started, world, evidence)
+        finally:
+            world.close()
+
+
+@contextmanager
+def _vault(world: VirtualWorld) -> Iterator[Vault]:
+    """The card vault beside the backends, with keys that follow from the seed and guard nothing here."""
+    rng = world.kernel.streams.get("vault", "identifiers")
+    settings = VaultSettings.model_validate(
+        {
+            "database": ":memory:",
+            "keys": {"k1": base64.b64encode(rng.randbytes(32)).decode()},
+            "clients": [
+                {"merchant": "reference", "key": VAULT_KEY},
+                {"merchant": "reference", "key": f"reveal-{VAULT_KEY}", "may_reveal": True},
+            ],
+            "tokens_per_minute": 100_000,
+        }
+    )
+    vault = create_vault(settings, clock_us=lambda: world.kernel.unix_us, rng=rng)
+    world.network.register(VAULT_HOST, vault.app)
+    try:
+        yield vault
+    finally:
+        vault.close()
+
+
+def _plant(world: VirtualWorld, vault: Vault, basket: Basket, planted: list[Planted]) -> None:
+    refunds, invoices = world.read_admin("refunds"), world.read_admin("invoices")
+    done: list[bool] = []
+
+    async def plant() -> None:
+        station = _Station(world)
+        await station.prepare()
+        planted.append(
+            await plant_notices(world, basket, station.new_payment, refunds=refunds, invoices=invoices)
+        )
+        client = world.client("phone", VAULT_HOST)
+        shop = Planter(
+            "the vault",
+            vault.app.openapi(),
+            client,
+            keys=[f"reveal-{VAULT_KEY}"],
+            known={
+                "card_number": lambda: "6222021234567894",
+                "token": lambda: "ct_" + "a" * 32,
+                "binding": lambda: "cb_" + "a" * 32,
+            },
+            special={"POST /v1/hand-in": station.binding_secret},
+        )
+        planted.append(
+            await shop.plant(Basket([basket.next(kind) for kind in basket.kinds for _ in range(60)]))
+        )
+        document = world.instances[0].backend.app.openapi()
+        backend = Planter("the backend", document, station.client, keys=station.keys, known=station.known)
+        planted.append(await backend.plant(basket))
+        done.append(True)
+
+    world.kernel.spawn(plant(), "leak-drill")
+    while not done:
+        world.kernel.run(world.kernel.now_us + _STEP_US)
+
+
+class _Station:
+    """What the planter knows of a station that has closed for the day: keys, and values that its backend accepts."""
+
+    def __init__(self, world: VirtualWorld) -> None:
+        self._world = world
+        self.client = world.client("phone", world.instances[0].host)
+        self._numbers = itertools.count(1)
+        self.keys: list[str] = []
+        self._order: dict[str, Any] = {}
+        self._sale = ""
+        nozzle = next(iter(world.scenario.station.fuelling_points())).nozzles[0]
+        self._nozzle, self._grade, self._tank = nozzle.nozzle, nozzle.grade, nozzle.tank
+
+    @property
+    def known(self) -> dict[str, Callable[[], Any]]:
+        """Values by the names of fields and parameters."""
+        station = self._world.scenario.station
+        return {
+            "station": lambda: station.id,
+            "nozzle": lambda: self._nozzle,
+            "fuelling_point": lambda: 1,
+            "grade": lambda: self._grade,
+            "tank": lambda: self._tank,
+            "lift_policy": lambda: "authorise_on_lift",
+            "state": lambda: "idle",
+            "order_id": lambda: self._order["order_id"],
+            "sale_id": lambda: self._sale,
+            "client_token": self._token,
+            "coupon_id": self._token,
+            "js_code": lambda: f"js-leak-{next(self._numbers)}",
+            "sequence": lambda: 900_000 + next(self._numbers),
+            "openid": lambda: "leak",
+            "started_us": lambda: self._world.kernel.unix_us - 60_000_000,
+            "ended_us": lambda: self._world.kernel.unix_us,
+            "at_us": lambda: self._world.kernel.unix_us,
+            "expires_us": lambda: self._world.kernel.unix_us + 3_600_000_000,
+        }
+
+    async def prepare(self) -> None:
+        """Log a phone in; make a sale and an order."""
+        reply = await self.client.post("/v1/sessions", json={"js_code": "js-leak"})
+        phone = reply.json()["token"]
+        self.keys = [self._world.station_key, phone, self._world.keys.admin_key]
+        self._phone = {"Authorization": f"Bearer {phone}"}
+        self._site = {"Authorization": f"Bearer {self._world.station_key}"}
+        await self.new_payment()
+
+    async def new_payment(self) -> tuple[str, int]:
+        """A sale, an order for it, and a payment that waits for its payer: its number and amount in fen."""
+        station = self._world.scenario.station.id
+        now_us = self._world.kernel.unix_us
+        number = next(self._numbers)
+        sale = {
+            "nozzle": self._nozzle,
+            "sequence": 500_000 + number,
+            "fuelling_point": 1,
+            "grade": self._grade,
+            "volume_ml": 10_000,
+            "amount_fen": 7600,
+            "price_fen_per_l": 760,
+            "started_us": now_us - 60_000_000,
+            "ended_us": now_us,
+            "end_total_volume_ml": 10**9 + number * 10_000,
+            "end_total_amount_fen": 10**9 + number * 7600,
+        }
+        taken = await self.client.post(f"/v1/stations/{station}/sales", json=sale, headers=self._site)
+        self._sale = taken.json()["sale_id"]
+        wish = {"client_token": self._token(), "station": station, "nozzle": self._nozzle, "mode": "postpay"}
+        order = await self.client.post("/v1/orders", json=wish, headers=self._phone)
+        self._order = order.json()
+        asked = await self.client.post(
+            f"/v1/orders/{self._order['order_id']}/pay", json={"channel": "wechatpay"}, headers=self._phone
+        )
+        return str(asked.json()["out_trade_no"]), 7600
+
+    async def binding_secret(self) -> str:
+        """A card was announced to the vault: the secret with which it is handed in."""
+        headers = {"Authorization": f"Bearer {VAULT_KEY}"}
+        reply = await self._world.client("phone", VAULT_HOST).post("/v1/bindings", headers=headers)
+        return str(reply.json()["secret"])
+
+    def _token(self) -> str:
+        return f"leak-{next(self._numbers)}"
+
+
+def _keep_databases(world: VirtualWorld, vault: Vault, folder: Path) -> None:
+    folder.mkdir()
+    store = world.instances[0].backend.core.db
+    assert isinstance(store, SqliteDatabase)  # noqa: S101 - in virtual time there is no other
+    store.copy_to(folder / "backend.sqlite3")
+    world.site.journal.copy_to(folder / "site.sqlite3")
+    vault.desk.store.copy_to(folder / "vault.sqlite3")
+
+
+def _keep_papers(world: VirtualWorld, folder: Path) -> None:
+    """Receipts as text and as pictures, and what passed on the wires."""
+    papers = folder / "receipts"
+    papers.mkdir()
+    for number, receipt in enumerate(world.printer.receipts, start=1):
+        (papers / f"{number:04d}.txt").write_text(receipt.text + "\n", encoding="utf-8")
+        if number <= 3:
+            (papers / f"{number:04d}.png").write_bytes(receipt_png(receipt))
+    captures = folder / "captures"
+    captures.mkdir()
+    for capture in world.captures:
+        capture.write(captures / f"{capture.wire}.fcap")
+        if is_tcp(capture):
+            epoch_us = world.scenario.station.epoch_us
+            write_pcapng(capture, captures / f"{capture.wire}.pcapng", epoch_us=epoch_us)
+
+
+def _finish(
+    loaded: LoadedScenario, seed: str, started: str, world: VirtualWorld, evidence: EvidenceFolder
+) -> None:
+    """The usual documents of a run. Its verdict is none about the reference: what was planted is in the books as well."""
+    trace = world.kernel.trace
+    sha256, world.ended_us = trace.hexdigest(), world.kernel.now_us
+    record = harvest(world)
+    results = judge_all(record, [(check.check, check.limits) for check in loaded.scenario.checks])
+    lines = check_lines(results)
+    latencies = record.latencies_us
+    run = ClockRun(
+        clock="virtual",
+        duration_us=world.ended_us,
+        trace_sha256=sha256,
+        verdict=worst(line.verdict for line in lines),
+        checks=lines,
+        latencies=segments(latencies),
+        notes=["Numbers were planted through every input: the verdicts say nothing about the reference."],
+    )
+    verdict, code = overall([run])
+    document = RunDocument(
+        forecourt=forecourt_version(),
+        scenario=loaded.scenario.name,
+        scenario_sha256=loaded.sha256,
+        description=loaded.scenario.description,
+        seed=seed,
+        started_utc=started,
+        replay=f"forecourt leak-scan --run {loaded.name} --seed {seed}",
+        verdict=verdict,
+        exit_code=code,
+        runs=[run],
+    )
+    write_histograms(evidence.path / "histograms", "virtual", latencies)
+    evidence.finish(
+        document,
+        report_html=render_report(document, {"virtual": latencies}, limits_us={}),
+        junit_xml=junit_xml(document),
+    )
+
+
+@contextmanager
+def _logged(folder: Path) -> Iterator[None]:
+    """Everything that the parts log, down to the smallest detail, as their processes write it."""
+    folder.mkdir()
+    handler = logging.FileHandler(folder / "run.log", encoding="utf-8")
+    handler.setFormatter(MaskedFormatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()
