@@ -15,6 +15,8 @@ _MODULES_BESIDE_DATA: Final = 17 + 17 + 17 + 18
 
 _MOST_COLUMNS: Final = 30
 _MAX_WORDS: Final = 928
+_FEWEST_ROWS: Final = 3
+_HIGHEST_LEVEL: Final = 8
 
 
 @dataclass(slots=True)
@@ -66,8 +68,13 @@ def pdf417_rows(data: bytes, settings: Pdf417Settings, width_dots: int) -> tuple
     if total > _MAX_WORDS or widest < 1:
         return None
     for columns in _columns_to_try(settings, total, widest):
-        if not 3 <= -(-total // columns) <= 90 or (settings.rows and -(-total // columns) > settings.rows):
+        height = -(-total // columns)
+        if height > 90 or (settings.rows and height > settings.rows):
             continue
+        # A code has three rows at least: what is short of that is filled with more correction.
+        while height < _FEWEST_ROWS and level < _HIGHEST_LEVEL:
+            level += 1
+            height = -(-(words + 1 + 2 ** (level + 1)) // columns)
         try:
             codes = pdf417gen.encode(data, columns=columns, security_level=level)
         except ValueError:
