@@ -11,6 +11,7 @@ from typing import Final
 __all__ = ["GbDecoder", "clip_columns", "encode_text", "text_columns"]
 
 REPLACEMENT: Final = "?"
+WIDE_REPLACEMENT: Final = "\N{FULLWIDTH QUESTION MARK}"
 
 
 class GbDecoder:
@@ -65,8 +66,23 @@ class GbDecoder:
 
 
 def encode_text(text: str, codepage: str) -> bytes:
-    """Encode for the printer; control characters (a name could carry ESC) and what the page lacks become ``?``."""
-    return clean_text(text).encode(codepage, errors="replace")
+    """Encode for the printer.
+
+    Control characters (a name could carry ESC) become ``?``; what the page lacks becomes a full-width question mark, which takes
+    the two columns that were counted for it.
+    """
+    text = clean_text(text)
+    try:
+        return text.encode(codepage)
+    except UnicodeEncodeError:
+        return b"".join(_encoded(char, codepage) for char in text)
+
+
+def _encoded(char: str, codepage: str) -> bytes:
+    try:
+        return char.encode(codepage)
+    except UnicodeEncodeError:
+        return WIDE_REPLACEMENT.encode(codepage)
 
 
 def clean_text(text: str) -> str:

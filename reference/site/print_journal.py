@@ -78,7 +78,7 @@ class PrintJournal:
                     return PrintJob(row[0], command_id, json.loads(row[1]), row[2], bool(row[3]))
             cursor = db.execute(
                 "INSERT INTO print_jobs (command_id, receipt, attempts, done) VALUES (?,?,0,0)",
-                (command_id, json.dumps(receipt, ensure_ascii=False)),
+                (command_id, json.dumps(receipt)),
             )
         return PrintJob(cursor.lastrowid or 0, command_id, receipt, 0)
 

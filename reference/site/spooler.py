@@ -38,6 +38,10 @@ WATCHES_MOST: Final = 10
 SETTLE_US: Final = 700_000
 _RECOVER: Final = b"\x10\x05\x02"
 """DLE ENQ 2: recover from a cutter error, with what was buffered thrown away. Nothing happens while the jam is there."""
+_PADDING_FIRST: Final = 4_096
+_PADDING_MOST: Final = 65_536
+"""A receipt that was cut off inside a command leaves the printer swallowing what comes next, as many bytes as the command's
+two length bytes say. NULs feed it until it listens again; to a printer that listens they mean nothing."""
 
 
 class _State(Enum):
@@ -83,6 +87,7 @@ class ReceiptSpooler(PrinterQueue):
         self._out: list[bytes] = []
         self._unsettled = True  # bytes of an earlier job may still come out, or answer
         self._watches = 0
+        self._padding = 0
         self._query = 0  # number of the last completion query
         self._receipt_query = 0  # number of the one behind the receipt that is out; 0: none is
         self._interrupted = False  # it was cut in two, whatever its answer says
@@ -160,6 +165,7 @@ class ReceiptSpooler(PrinterQueue):
                 self._ask(_State.ASKING, now_us)
             case _State.SETTLING:
                 if self._unsettled:  # not even the bare query was answered
+                    self._padding = min(max(4 * self._padding, _PADDING_FIRST), _PADDING_MOST)
                     self._block(now_us, ("no answer",))
                 else:
                     self._print(now_us)
@@ -200,7 +206,7 @@ class ReceiptSpooler(PrinterQueue):
                 self._block(now_us, status.problems)
             elif self._unsettled:
                 self._state = _State.SETTLING
-                self._out.append(self._completion())
+                self._out.append(bytes(self._padding) + self._completion())
                 self._deadline_us = now_us + 5 * STATUS_PATIENCE_US
             else:
                 self._print(now_us)
@@ -234,6 +240,7 @@ class ReceiptSpooler(PrinterQueue):
         return process_id_query(self._query) if self._by_id else completion_query()
 
     def _print(self, now_us: int) -> None:
+        self._padding = 0
         job = self._queue[0]
         copies = self._on_begin(job)
         if copies is None:

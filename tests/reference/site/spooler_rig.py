@@ -63,6 +63,9 @@ class Desk:
             for out in machine.data_to_send(self.now_us):
                 self.flight.append((max(self.now_us, out.not_before_us) + 2_000, other, out.data))
 
+    def deliver(self, other, data):
+        getattr(self, other).receive_data(data, self.now_us)
+
     def run(self, seconds):
         end_us = self.now_us + round(seconds * S)
         while True:
@@ -76,7 +79,7 @@ class Desk:
             if self.flight and self.flight[0][0] <= self.now_us:
                 _, other, data = self.flight.pop(0)
                 if self.cable:
-                    getattr(self, other).receive_data(data, self.now_us)
+                    self.deliver(other, data)
                 continue
             for machine in (self.spooler, self.printer):
                 timer = machine.next_timer()
