@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 from sqlalchemy import Row, bindparam, delete, select
 
 from protocols.wechatpay import BEIJING, BillError, bill_day, read_fund_bill, read_trade_bill
+from reference.backend.channels import PAID
 from reference.backend.core import Core
 from reference.backend.database import Transaction
 from reference.backend.gateway import BillGateway
@@ -47,7 +48,8 @@ _PAID = (
     .order_by(payments.c.out_trade_no)
 )
 _REFUNDED = (
-    select(refunds)
+    select(refunds, payments.c.channel)
+    .select_from(refunds.outerjoin(payments, payments.c.out_trade_no == refunds.c.out_trade_no))
     .where(refunds.c.state == "SUCCESS")
     .where(refunds.c.updated_us >= bindparam("from_us"), refunds.c.updated_us < bindparam("to_us"))
     .order_by(refunds.c.out_refund_no)
@@ -202,6 +204,8 @@ class Reconciliation:
         for _, fund in funds.rows:
             for subject in ("payment", "refund"):
                 await self._look_up_theirs(tx, (subject, fund.business_no), theirs)
+            # A reversal's own number is unknown here; its voucher is ours.
+            await self._look_up(tx, ("payment", fund.voucher), theirs)
         return match_funds(
             funds,
             find=lambda subject, number: theirs.get((subject, number)),
@@ -217,8 +221,14 @@ class Reconciliation:
             "from_us": start_us - (_GRACE_US if follows else 0),
             "to_us": start_us + _DAY_US - _GRACE_US,
         }
-        paid = [await self._payment(tx, row) for row in await tx.rows(_PAID, window)]
-        return paid + [await self._refund(tx, row) for row in await tx.rows(_REFUNDED, window)]
+        paid = [await self._payment(tx, row) for row in await tx.rows(_PAID, window) if self._is_wechat(row)]
+        back = [row for row in await tx.rows(_REFUNDED, window) if self._is_wechat(row)]
+        return paid + [await self._refund(tx, row) for row in back]
+
+    def _is_wechat(self, row: Row[Any]) -> bool:
+        """Whether these bills are about it; other providers have files of their own."""
+        known = self.core.channels.known.get(row.channel or "wechatpay")
+        return known is not None and known.provider == "wechatpay"
 
     async def _look_up(
         self, tx: Transaction, key: tuple[str, str], into: dict[tuple[str, str], Ours]
@@ -276,8 +286,9 @@ class Reconciliation:
 
     async def _recheck(self, task: Task) -> int | None:
         """The bill says paid, we do not: the gateway's own answer decides, as ever."""
-        report = await self.core.gateway.query(task.subject)
-        if report is not None and report.state in {"SUCCESS", "REFUND"}:
+        found = await self.core.db.single(_PAYMENT, {"number": task.subject})
+        report = await self.core.channels.of(found[0].channel).query(found[0]) if found else None
+        if report is not None and report.state in PAID:
             await self.core.payments.apply(report, "query")
         return None
 

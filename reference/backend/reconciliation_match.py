@@ -7,6 +7,7 @@ must be in the bill.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -38,6 +39,11 @@ KINDS: Final = (
     "totals_differ",
 )
 """What may be said of a row; all but the first are differences."""
+
+_BILL_STATES: Final = {"FAIL": "CLOSED", "CHANGE": "ABNORMAL"}
+# A refund leaves the account less the fee that is given back with it.
+_NET = re.compile(r"退款总金额(\d{1,12}\.\d\d)元;含手续费(\d{1,12}\.\d\d)元", re.ASCII)
+_FEE_SHARE: Final = 100  # no fee is more than a hundredth
 
 Key = tuple[str, str]
 """(payment | refund, our number of it)."""
@@ -156,7 +162,7 @@ def _agree(ours: Ours, state: str) -> bool:
         return ours.state == state
     if state == "PROCESSING":
         return ours.state in {"PENDING", "PROCESSING", "SUCCESS", "ABNORMAL", "CLOSED"}
-    return ours.state == {"CHANGE": "ABNORMAL", "FAIL": "ABNORMAL"}.get(state, state)
+    return ours.state == _BILL_STATES.get(state, state)
 
 
 def match_trades(
@@ -244,34 +250,59 @@ def match_funds(
     matcher = _Matcher(lambda subject, number: by_number.get((subject, number)), days, expected)
     by_number: dict[Key, Ours] = {}
     for line, row in bill.rows:
-        subject = "payment" if row.is_income else "refund"
+        subject = "refund" if "退款" in row.kind else "payment"
         ours = find(subject, row.business_no)
-        if "手续费" in row.kind:
-            # A fee is taken for a payment, and given back for a refund.
-            if ours is None and find("payment", row.business_no) is None:
-                detail = "a fee for nothing of ours"
-                found.append(
-                    Finding("missing_here", "fund", row.business_no[:64], line, None, row.amount_fen, detail)
-                )
-            else:
-                found.append(
-                    Finding("matched", "fund", row.business_no[:64], line, None, row.amount_fen, "fee")
-                )
-            continue
-        if ours is None:
-            detail = f"{row.name} {row.kind}: no {subject} of ours has this number of the platform's"
-            found.append(
-                Finding("missing_here", "fund", row.business_no[:64], line, None, row.amount_fen, detail)
-            )
-            continue
-        by_number[ours.key] = ours
-        told = _Theirs(line, subject, ours.number, row.business_no, row.amount_fen, "SUCCESS")
-        # When money moves for a refund that is still under way is not documented, so states are the trade bill's matter.
-        found += matcher.row(told, check_state=False)
+        if subject == "payment" and row.is_income and ours is not None:
+            by_number[ours.key] = ours
+            told = _Theirs(line, subject, ours.number, row.business_no, row.amount_fen, "SUCCESS")
+            found += matcher.row(told)
+        elif subject == "refund" and not row.is_income and ours is not None:
+            by_number[ours.key] = ours
+            fen = ours.amount_fen if _is_net(row, ours.amount_fen) else row.amount_fen
+            told = _Theirs(line, subject, ours.number, row.business_no, fen, "SUCCESS")
+            # Money moves when a refund is accepted; what became of it is the trade bill's matter.
+            found += matcher.row(told, check_state=False)
+        else:
+            found.append(_beside(row, line, ours or find("payment", row.business_no), find))
     if not bill.bad:
         found += _totals(bill.totals, fund_totals(row for _, row in bill.rows))
     found += matcher.missing()
     return found
+
+
+def _is_net(row: FundRow, refund_fen: int) -> bool:
+    """Whether a row is this refund less its part of the fee: as its note says, or else by no more than a fee can be."""
+    said = _NET.fullmatch(row.note)
+    if said is None:
+        return refund_fen - (refund_fen + _FEE_SHARE - 1) // _FEE_SHARE <= row.amount_fen <= refund_fen
+    total_fen, fee_fen = (int(text.replace(".", "")) for text in said.groups())
+    return total_fen == refund_fen and total_fen - fee_fen == row.amount_fen
+
+
+def _beside(row: FundRow, line: int, ours: Ours | None, find: Callable[[str, str], Ours | None]) -> Finding:
+    """Rows that follow from another: a fee, a refund that came back, a reversal. Anything else is not ours."""
+    kind, detail = "matched", ""
+    if "手续费" in row.kind:
+        detail = "fee"
+        if ours is None:
+            kind, detail = "missing_here", "a fee for nothing of ours"
+    elif ours is not None and ours.subject == "refund":
+        detail = "the refund came back"
+        if ours.state not in {"CLOSED", "ABNORMAL"}:
+            kind, detail = "state_differs", f"came back there, {ours.state} here"
+    elif "退款" in row.kind and (reversed_ := find("payment", row.voucher)) is not None:
+        ours, detail = reversed_, "reversed"
+        if ours.state == "SUCCESS":
+            kind, detail = "state_differs", "reversed there, SUCCESS here"
+    else:
+        kind, detail = (
+            "missing_here",
+            f"{row.name} {row.kind}: nothing of ours has this number of the platform's",
+        )
+    number = row.business_no if ours is None or detail == "fee" else ours.number
+    subject = "fund" if ours is None or detail == "fee" else ours.subject
+    known_fen = ours.amount_fen if ours is not None and detail != "fee" else None
+    return Finding(kind, subject, number[:64], line, known_fen, row.amount_fen, detail)
 
 
 def _unreadable(bad: BadRow) -> Finding:
