@@ -44,6 +44,7 @@ def demand_profile(
         ),
         adoption=demand.adoption if adoption is None else adoption,
         phone_mix={str(way): weight for way, weight in demand.phone_mix.items()},
+        phone_channels={str(way): weight for way, weight in demand.phone_channels.items()},
         kiosk_mix={str(way): weight for way, weight in demand.kiosk_mix.items()},
         invoice_share=demand.invoices.wanted_share,
         organisation_share=demand.invoices.organisation_share,

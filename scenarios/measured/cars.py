@@ -17,7 +17,7 @@ from scenarios.model import Scenario
 from scenarios.timings import CarLog, PhoneLatencies, phone_latencies
 from scenarios.world.real import Endpoints
 from sim.kernel import Trace, WallKernel
-from sim.people import Car, DemandProfile, Kiosk, Phones, StationFloor, StepProfile, Steps, draw_car
+from sim.people import Car, DemandProfile, Kiosk, Payers, Phones, StationFloor, StepProfile, Steps, draw_car
 
 __all__ = ["MeasuredCars", "hurried"]
 
@@ -126,9 +126,8 @@ class MeasuredCars:
         if station.cashiers:
             tills = [await client(url) for url in self._urls]
             till = Kiosk(kernel, tills, station_key=self._station_key, station=station.id)
-        phones = Phones(
-            kernel, clients, await client(self._endpoints.payer), station.id, linger_us=_LINGER_US
-        )
+        payers = Payers(await client(self._endpoints.payer))
+        phones = Phones(kernel, clients, payers, station.id, linger_us=_LINGER_US)
         stack.push_async_callback(phones.aclose)
         return {
             "hand": RemoteHand(kernel, await client(self._endpoints.control), self._scenario),

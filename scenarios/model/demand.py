@@ -157,7 +157,12 @@ class Demand(Part):
     """Share of the drivers who pay on the phone."""
     phone_mix: dict[Literal["order_first", "scan_after"], _Weight]
     """Mini-program order before fuelling, or the code at the pump scanned afterwards."""
-    kiosk_mix: dict[Literal["card", "cash", "fuel_card"], _Weight]
+    phone_channels: dict[Literal["wechatpay", "unionpay-qr", "unionpay-jump"], _Weight] = Field(
+        default={"wechatpay": 1.0}
+    )
+    """Of those, how: in WeChat's cashier, by a UnionPay code that their page shows, in UnionPay's mini-program."""
+    kiosk_mix: dict[Literal["card", "cash", "fuel_card", "wechatpay-code", "unionpay-code"], _Weight]
+    """Inside: the last two let the attendant scan the code on their phone."""
     prepay: Prepay
     invoices: Invoices
     patience: Patience
@@ -181,7 +186,13 @@ class Demand(Part):
                 )
         return self
 
-    @field_validator("grade_mix", "phone_mix", "kiosk_mix")
+    def channels(self) -> tuple[str, ...]:
+        """Names of the backend's payment channels that somebody uses, in the order of the alphabet."""
+        phone = {name for name, weight in self.phone_channels.items() if weight} if self.adoption else set()
+        inside = {name for name, weight in self.kiosk_mix.items() if weight and name.endswith("-code")}
+        return tuple(sorted({*phone, *(inside if self.adoption < 1.0 else set())}))
+
+    @field_validator("grade_mix", "phone_mix", "kiosk_mix", "phone_channels")
     @classmethod
     def _some_weight(cls, value: dict[str, float]) -> dict[str, float]:
         if not math.fsum(value.values()) > 0:

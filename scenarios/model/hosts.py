@@ -18,18 +18,30 @@ CALLBACKS: Final = "backend.station"
 """The balancer before the backend instances, where gateway and tax platform deliver what they have to tell."""
 
 
-def http_routes(instances: int, *, speakers: bool = False) -> dict[str, tuple[str, ...]]:
+UNIONPAY: Final = "gateway.95516.com"
+UNIONPAY_ACQUIRER: Final = "acquirer.sim"
+UNIONPAY_PAYER: Final = "unionpay-payer.sim"
+"""UnionPay, where somebody pays over it."""
+
+
+def http_routes(
+    instances: int, *, speakers: bool = False, unionpay: bool = False
+) -> dict[str, tuple[str, ...]]:
     """Clients by name, each with the hosts that it calls, for so many backend instances.
 
-    ``speakers``: whether the backends call the loudspeaker maker's platform.
+    ``speakers``: whether the backends call the loudspeaker maker's platform; ``unionpay``: whether somebody pays over it.
     """
     names = [f"backend-{chr(ord('a') + number)}" for number in range(instances)]
     backends = tuple(f"{name}.station" for name in names)
+    called = (GATEWAY, PLATFORM, *((SPEAKERS,) if speakers else ()))
+    if unionpay:
+        called = (*called, UNIONPAY, UNIONPAY_ACQUIRER)
     return {
         "site": backends,
         "kiosk": backends,
-        "phone": (*backends, PAYER),
+        "phone": (*backends, PAYER, *((UNIONPAY_PAYER,) if unionpay else ())),
         "gateway": (CALLBACKS,),
+        **({"unionpay": (CALLBACKS,)} if unionpay else {}),
         "balancer": backends,
-        **dict.fromkeys(names, (GATEWAY, PLATFORM, *((SPEAKERS,) if speakers else ()))),
+        **dict.fromkeys(names, called),
     }

@@ -219,7 +219,9 @@ class Scenario(Part):
     def _route_problems(self, fault: HttpFault) -> Iterator[tuple[str, str]]:
         """Names that nobody has here, and hosts that a client never calls."""
         box = self.services.loudspeaker
-        routes = http_routes(self.backend.instances, speakers=box is not None and not box.is_mqtt)
+        unionpay = any(name.startswith("unionpay") for name in self.demand.channels())
+        speakers = box is not None and not box.is_mqtt
+        routes = http_routes(self.backend.instances, speakers=speakers, unionpay=unionpay)
         hosts = sorted({host for called in routes.values() for host in called})
         if fault.client not in routes:
             there = f"{suggest(fault.client, routes)} (there are: {', '.join(routes)})"

@@ -27,6 +27,7 @@ from scenarios.timings import live_observations, phone_latencies
 from scenarios.world.metered import metered
 from scenarios.world.shift_harvest import staff_record
 from scenarios.world.tanks import tank_witnesses
+from scenarios.world.unionpay import unionpay_transactions
 from scenarios.world.virtual import VirtualWorld
 from scenarios.world.voice import voice_record
 from scenarios.world.witness import controlled_payments
@@ -91,7 +92,8 @@ def harvest(world: VirtualWorld) -> RunRecord:
                 refunded_fen=order.refunded_fen,
             )
             for order in world.services.gateway.ledger.orders
-        ),
+        )
+        + (() if world.unionpay is None else unionpay_transactions(world.unionpay)),
         invoices=invoices,
         tank_draws=tuple(
             TankDraw(tank=tank.tank_id, volume_ml=tank.drawn_ml, returned_ml=tank.returned_ml)

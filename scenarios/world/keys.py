@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from protocols.wechatpay import MerchantCredentials
+from sim import unionpay
 from sim.wechatpay import (
     Merchant,
     PlatformKeys,
@@ -18,7 +19,15 @@ from sim.wechatpay import (
     save_gateway_material,
 )
 
-__all__ = ["MERCHANT_FILE", "RunKeys", "load_run_keys", "run_keys", "save_run_keys", "wall_keys"]
+__all__ = [
+    "MERCHANT_FILE",
+    "RunKeys",
+    "load_run_keys",
+    "run_keys",
+    "save_run_keys",
+    "unionpay_keys",
+    "wall_keys",
+]
 
 MERCHANT_FILE = "merchant.json"
 """In the folder of `save_run_keys`: what the reference backend reads as its ``merchant_file``."""
@@ -47,6 +56,13 @@ def run_keys() -> RunKeys:
     platform = generate_platform(valid_from_unix_s=_CERTIFICATES_VALID_FROM_UNIX_S)
     merchant = generate_merchant(platform, valid_from_unix_s=_CERTIFICATES_VALID_FROM_UNIX_S)
     return RunKeys(platform, merchant)
+
+
+@cache
+def unionpay_keys() -> tuple[unionpay.PlatformMaterial, unionpay.Merchant]:
+    """UnionPay's keys of this process and the merchant's there; made when the first run needs them."""
+    platform = unionpay.generate_platform(valid_from_s=_CERTIFICATES_VALID_FROM_UNIX_S)
+    return platform, unionpay.generate_merchant(platform)
 
 
 def wall_keys() -> RunKeys:

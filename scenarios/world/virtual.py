@@ -14,6 +14,7 @@ from reference.backend import Backend, BackendSettings, SqliteDatabase, create_b
 from reference.site import SiteController
 from scenarios.demand import demand_profile, positions, start_of_day_us
 from scenarios.model import Scenario
+from scenarios.model.hosts import UNIONPAY, UNIONPAY_ACQUIRER, UNIONPAY_PAYER
 from scenarios.world.equipment import Equipment, build_equipment
 from scenarios.world.faults import FaultPlan, plan_faults
 from scenarios.world.keys import RunKeys
@@ -22,14 +23,22 @@ from scenarios.world.staff import Staff
 from scenarios.world.station_events import schedule_station_events
 from scenarios.world.tanks import build_gauge
 from scenarios.world.translate import latency_profile, site_config
+from scenarios.world.unionpay import (
+    build_unionpay,
+    channel_settings,
+    unionpay_hosts,
+    uses_unionpay,
+    with_unionpay,
+)
 from scenarios.world.voice import build_voice
 from scenarios.world.wiring import connect
 from scenarios.world.witness import Witness
 from sim.kernel import Trace, VirtualKernel
 from sim.latency import LatencyProfile
 from sim.net import Balancer, Network
-from sim.people import ApiClient, Crowd, DispenserHand, Kiosk, Phones, StationFloor
+from sim.people import ApiClient, Crowd, DispenserHand, Kiosk, Payers, Phones, StationFloor
 from sim.printer import CHINESE_58MM, CHINESE_80MM, Printer
+from sim.unionpay import UnionPayGateway
 from sim.wires import Capture
 
 __all__ = ["GATEWAY_HOST", "Instance", "VirtualWorld", "WorldOptions"]
@@ -147,6 +156,12 @@ class VirtualWorld:
         network.set_latency("gateway", _CALLBACK_HOST, gateway)
         # What the payer's own app needs belongs to the gateway's stated share.
         network.set_latency("phone", _PAYER_HOST, none)
+        if uses_unionpay(self.scenario):
+            for name in self._instance_names():
+                network.set_latency(name, UNIONPAY, gateway)
+                network.set_latency(name, UNIONPAY_ACQUIRER, gateway)
+            network.set_latency("unionpay", _CALLBACK_HOST, gateway)
+            network.set_latency("phone", UNIONPAY_PAYER, none)
         return network
 
     def _instance_names(self) -> list[str]:
@@ -172,6 +187,12 @@ class VirtualWorld:
         self.network.register(_PLATFORM_HOST, gateway.jscode_app)
         self.network.register(_PAYER_HOST, gateway.payer_app)
         targets = [f"https://{name}.station" for name in self._instance_names()]
+        self.unionpay: UnionPayGateway | None = None
+        if uses_unionpay(self.scenario):
+            notify = self.client("unionpay", _CALLBACK_HOST)
+            self.unionpay = build_unionpay(self.kernel, self.scenario.services, notify)
+            for host, app in unionpay_hosts(self.unionpay).items():
+                self.network.register(host, app)
         self.network.register(_CALLBACK_HOST, Balancer(targets, self.client("balancer", _CALLBACK_HOST)))
         return services
 
@@ -189,7 +210,10 @@ class VirtualWorld:
             service_secret=self._secret("service"),
             notify_url=f"https://{_CALLBACK_HOST}",
             loudspeakers={} if self.voice is None else {self.scenario.station.id: self.voice.settings},
+            **channel_settings(self.scenario),
         ).with_merchant(self.keys.merchant.credentials)
+        if self.unionpay is not None:
+            settings = with_unionpay(settings)
         return create_backend(
             settings,
             database=self._database,
@@ -225,10 +249,13 @@ class VirtualWorld:
             self.kernel.env, positions(self.scenario), cashiers=station.cashiers
         )
         hand = self.hand = DispenserHand(self.kernel, self.equipment.points.values())
+        union = None if self.unionpay is None else self.network.client("phone", UNIONPAY_PAYER)
+        payers = Payers(self.network.client("phone", _PAYER_HOST), union)
         till = None
         if station.cashiers:
             kiosk = [self.network.client("kiosk", host) for host in hosts]
-            till = Kiosk(self.kernel, kiosk, station_key=self._secret("station"), station=station.id)
+            key = self._secret("station")
+            till = Kiosk(self.kernel, kiosk, station_key=key, station=station.id, payers=payers)
         return Crowd(
             self.kernel,
             floor,
@@ -237,7 +264,7 @@ class VirtualWorld:
             phone=Phones(
                 self.kernel,
                 [self.network.client("phone", host) for host in hosts],
-                self.network.client("phone", _PAYER_HOST),
+                payers,
                 station.id,
             ),
             till=till,

@@ -10,6 +10,7 @@ from sim.people.floor import Position, StationFloor, Ticket
 from sim.people.hand import DispenserHand
 from sim.people.kiosk import Kiosk
 from sim.people.names import Identity, identity, social_credit_code
+from sim.people.payers import PAY_CODES, Payers
 from sim.people.phone import PhoneApp
 from sim.people.phones import Phones
 from sim.people.plain import PlainHand, PlainPhone, PlainTill, PlainWorld
@@ -26,6 +27,7 @@ from sim.people.profile import (
 from sim.people.sse import ServerSentEvent, SseError, SseReader
 
 __all__ = [
+    "PAY_CODES",
     "ApiClient",
     "ApiError",
     "Car",
@@ -39,6 +41,7 @@ __all__ = [
     "Kiosk",
     "PatienceProfile",
     "PayBy",
+    "Payers",
     "PeopleError",
     "Phone",
     "PhoneApp",

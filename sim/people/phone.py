@@ -24,8 +24,9 @@ from typing import Any
 import httpx
 
 from sim.kernel import Kernel
-from sim.people.api import ApiClient, ApiError, HttpClient, Unreachable
+from sim.people.api import ApiClient, ApiError, Unreachable
 from sim.people.names import Identity
+from sim.people.payers import Payers
 from sim.people.plan import CarPlan
 from sim.people.sse import ServerSentEvent, SseReader
 
@@ -48,7 +49,7 @@ class PhoneApp:
     Args:
         kernel: clock and trace.
         api: client of the backend for this phone.
-        payer: client of the payer control API (``payer.sim``).
+        payers: the drivers' payment apps.
         plan, who: the driver.
         station: station id.
     """
@@ -57,14 +58,14 @@ class PhoneApp:
         self,
         kernel: Kernel,
         api: ApiClient,
-        payer: HttpClient,
+        payers: Payers,
         plan: CarPlan,
         who: Identity,
         station: str,
     ) -> None:
         self._kernel = kernel
         self._api = api
-        self._payer = payer
+        self._payers = payers
         self._plan = plan
         self._who = who
         self._station = station
@@ -186,11 +187,13 @@ class PhoneApp:
         order_id = self.order["order_id"]
         self.tell("pay_tapped", order_id=order_id)
         try:
-            sheet = await self._api.call("POST", f"/v1/orders/{order_id}/pay", json={"channel": "wechatpay"})
+            sheet = await self._api.call(
+                "POST", f"/v1/orders/{order_id}/pay", json={"channel": self._plan.channel}
+            )
             self.tell("sheet", order_id=order_id, out_trade_no=sheet["out_trade_no"])
             await asyncio.sleep(self._plan.phone_pay_us / 1e6)
             self.tell("confirmed", order_id=order_id)
-            result = "ok" if await self._confirm(sheet["prepay_id"]) else "fail"
+            result = "ok" if await self._payers.confirm(self._who.openid, sheet) else "fail"
             # In the background: PAID comes by the callback; this only makes the backend ask in case none comes.
             report = self._api.call("POST", f"/v1/orders/{order_id}/client-result", json={"result": result})
             self._background(report, "client-result")
@@ -203,18 +206,6 @@ class PhoneApp:
         if not paid:
             self.tell("trouble", what=f"pay: still {self.state}")
         return paid
-
-    async def _confirm(self, prepay_id: str) -> bool:
-        for _ in range(3):
-            try:
-                reply = await self._payer.post(
-                    f"/payers/{self._who.openid}/confirm", json={"prepay_id": prepay_id}
-                )
-            except httpx.TransportError:
-                await asyncio.sleep(0.5)
-                continue
-            return reply.status_code < 400
-        return False
 
     def _background(self, coro: Any, what: str) -> None:
         async def run() -> None:

@@ -11,6 +11,7 @@ from simpy.events import Event
 from sim.kernel import Kernel
 from sim.people.api import ApiClient, ApiError, HttpClient, Unreachable
 from sim.people.names import Identity
+from sim.people.payers import Payers
 from sim.people.phone import DEAD, PAID, PhoneApp
 from sim.people.plan import CarPlan
 from sim.people.ports import Delivered
@@ -35,7 +36,7 @@ class Phones:
     Args:
         kernel: clock, trace and loop.
         clients: one HTTP client for each backend instance, as phones reach it.
-        payer: HTTP client of the payer control API.
+        payers: the drivers' payment apps.
         station: station id.
         ready_us: how long a driver waits for an order to be ready (authorised, or pre-paid and settled).
         linger_us: how long a phone goes on listening after its car has gone (for the invoice).
@@ -45,7 +46,7 @@ class Phones:
         self,
         kernel: Kernel,
         clients: Sequence[HttpClient],
-        payer: HttpClient,
+        payers: Payers,
         station: str,
         *,
         ready_us: int = 60_000_000,
@@ -53,7 +54,7 @@ class Phones:
     ) -> None:
         self._kernel = kernel
         self._clients = tuple(clients)
-        self._payer = payer
+        self._payers = payers
         self._station = station
         self._ready_us = ready_us
         self._linger_us = linger_us
@@ -63,7 +64,9 @@ class Phones:
         app = self._apps.get(plan.number)
         if app is None:
             api = ApiClient(self._clients, first=plan.number)
-            app = self._apps[plan.number] = PhoneApp(self._kernel, api, self._payer, plan, who, self._station)
+            app = self._apps[plan.number] = PhoneApp(
+                self._kernel, api, self._payers, plan, who, self._station
+            )
         return app
 
     def order(self, plan: CarPlan, who: Identity, nozzle: int) -> Event:

@@ -15,7 +15,7 @@ from sim.people.profile import DemandProfile, FillProfile
 
 __all__ = ["CarPlan", "PayBy", "draw_car", "truncated_normal_ml"]
 
-PayBy = Literal["order_first", "scan_after", "card", "cash", "fuel_card"]
+PayBy = Literal["order_first", "scan_after", "card", "cash", "fuel_card", "wechatpay-code", "unionpay-code"]
 _PULSE_ML = 10
 _MINUTE_US = 60_000_000
 # A truncated normal that misses this often in a row has bounds far out in its tail: clamp instead of looping for ever.
@@ -47,6 +47,8 @@ class CarPlan:
     walk_back_us: int
     cashier_us: int
     phone_pay_us: int
+    channel: str = "wechatpay"
+    """How the phone pays, by the backend's name."""
 
     @property
     def on_phone(self) -> bool:
@@ -145,4 +147,5 @@ def draw_car(profile: DemandProfile, seed: str, number: int) -> CarPlan:
         walk_back_us=steps.walk_back.draw(stream("walk-back")),
         cashier_us=cashier_us,
         phone_pay_us=steps.phone_pay.draw(stream("phone-pay")),
+        channel=_choose(profile.phone_channels, stream("channel")) if by_phone else "",
     )

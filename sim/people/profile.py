@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 __all__ = ["DemandProfile", "FillProfile", "PatienceProfile", "PeopleError", "StepProfile", "Steps"]
 
@@ -76,7 +76,7 @@ class DemandProfile:
     Attributes:
         arrivals_per_hour: mean arrivals in the busiest hour of the shape.
         hourly_shape: 24 weights by local hour.
-        grade_mix, phone_mix, kiosk_mix: relative weights.
+        grade_mix, phone_mix, kiosk_mix, phone_channels: relative weights; the last by the backend's name of the channel.
         adoption: share that pays on the phone.
         invoice_share: share that wants a fapiao; organisation_share: of those, how many name a company.
         prepay_share: of phone orders for a round sum, how many are paid first; undelivered_share: of those, how
@@ -96,6 +96,7 @@ class DemandProfile:
     organisation_share: float
     patience: PatienceProfile
     steps: Steps
+    phone_channels: Mapping[str, float] = field(default_factory=lambda: {"wechatpay": 1.0})
     prepay_share: float = 0.0
     undelivered_share: float = 0.0
     max_cars: int | None = None
@@ -106,7 +107,7 @@ class DemandProfile:
             raise PeopleError("hourly_shape needs 24 weights, not negative and not all 0")
         if not 0 < self.arrivals_per_hour < math.inf:
             raise PeopleError(f"arrivals_per_hour must be above 0, not {self.arrivals_per_hour}")
-        for name in ("grade_mix", "phone_mix", "kiosk_mix"):
+        for name in ("grade_mix", "phone_mix", "kiosk_mix", "phone_channels"):
             weights: Mapping[str, float] = getattr(self, name)
             if not weights or min(weights.values()) < 0 or not any(weights.values()):
                 raise PeopleError(f"{name} needs a weight above 0")

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from sim.kernel import VirtualKernel
 from sim.latency import LatencyProfile
 from sim.net import Network
-from sim.people import CarPlan, Delivered, Kiosk, Phones, identity
+from sim.people import CarPlan, Delivered, Kiosk, Payers, Phones, identity
 
 S = 1_000_000
 DELIVERED = Delivered(nozzle=5, sequence=3, volume_ml=20_000, amount_fen=15_200)
@@ -159,7 +159,7 @@ class Rig:
             self.network.register(host, self.backend.app)
         self.network.register("payer.sim", self.backend.payer)
         self.clients = [self.client(f"backend-{name}.station") for name in "ab"]
-        self.phones = Phones(self.kernel, self.clients, self.client("payer.sim"), "KM01")
+        self.phones = Phones(self.kernel, self.clients, Payers(self.client("payer.sim")), "KM01")
         self.kiosk = Kiosk(self.kernel, self.clients, station_key="K", station="KM01")
 
     def client(self, host: str) -> httpx.AsyncClient:
