@@ -184,8 +184,7 @@ def _faults(run: ClockRun) -> list[str]:
     head = ["fault", "target", "kind", "from", "healed", "hits", "deliveries", "slowest paid", "invoices", "slowest issued"]  # fmt: skip
     return [
         "<h3>Faults</h3>",
-        '<p class="note">Deliveries that ended and invoices that were asked for while the fault was active, and how long '
-        + "the slowest of them took. Several faults may be active at once.</p>",
+        '<p class="note">Deliveries that ended and invoices asked for while the fault was active, and how long the slowest took.</p>',
         _table(head, rows, numeric=False),
     ]
 
