@@ -31,7 +31,11 @@ _log = logging.getLogger("reference.backend.announcer")
 FRESH_US: Final = 30_000_000
 """None is said that is older than this."""
 
-_REACH_US: Final = 1_000_000
+_KEPT_S: Final = 3
+"""How long a broker keeps one for a loudspeaker that is away. What it gave out later would be late itself, and would hold up, unseen
+from here, all that come behind it."""
+
+_REACH_US: Final = (_KEPT_S + 1) * 1_000_000
 """What a message may need to its loudspeaker."""
 
 _RETRY_US: Final = 1_000_000
@@ -77,7 +81,6 @@ class _Step:
     id: int
     speaker: LoudspeakerSettings
     announcement: Announcement
-    expires_s: int
 
 
 class Announcer:
@@ -134,10 +137,7 @@ class Announcer:
                 return step
             try:
                 await self.voices.say(
-                    step.speaker,
-                    step.announcement,
-                    seq=step.id & 0xFFFF_FFFF,
-                    expires_s=step.expires_s,
+                    step.speaker, step.announcement, seq=step.id & 0xFFFF_FFFF, expires_s=_KEPT_S
                 )
             except VoiceUnknownError as error:
                 _log.warning("%s: %s: %s", station, step.announcement.request_id, error)
@@ -178,8 +178,7 @@ class Announcer:
                 until_us = now_us + _speech_us(speaker, words)
                 await tx.execute(_FREE, {"of_station": station, "until_us": until_us})
             await tx.execute(_TRY, {"number": head.id, "now_us": now_us})
-            left_us = head.proved_us + FRESH_US - now_us
-            return _Step(head.id, speaker, announcement, max(1, left_us // 1_000_000))
+            return _Step(head.id, speaker, announcement)
 
     async def _announcement(self, tx: Transaction, row: Row[Any]) -> Announcement:
         payment = await tx.first(_CHANNEL, {"number": row.request_id})

@@ -26,7 +26,7 @@ _SILENCES: Final = frozenset({"lost", "queue-full", "muted", "refused", "offline
 
 _MANGLES: Final = frozenset({"clip-missing", "wrong-clip"})
 _REPEATS: Final = frozenset({"forgets"})
-_DELAYS: Final = frozenset({"lost", "late", "ack-lost", "refused", "offline", "queue-full"})
+_DELAYS: Final = frozenset({"lost", "late", "ack-lost", "refused", "offline", "queue-full", "forgets"})
 """Faults that hold up an announcement or, because the announcer waits for a loudspeaker that is silent, those behind it."""
 
 _AFTERMATH_US: Final = 30_000_000

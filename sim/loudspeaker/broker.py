@@ -35,6 +35,8 @@ class _Message:
 class _Session:
     box: Loudspeaker
     waiting: deque[_Message]
+    last_us: int = 0
+    """When the last message that is on its way will be there: none overtakes another on one connection."""
 
 
 class VirtualBroker:
@@ -90,13 +92,14 @@ class VirtualBroker:
         late = session.box.strike(SpeakerFaultKind.LATE, message.request_id)
         if late is not None:
             delay_us += late.delay_us
-        self.kernel.call_later(delay_us, self._arrive, session, message)
+        session.last_us = max(session.last_us, self.kernel.now_us + delay_us)
+        self.kernel.call_at(session.last_us, self._arrive, session, message)
 
     def _arrive(self, session: _Session, message: _Message) -> None:
         box = session.box
         if not box.is_online:
-            # It went out, and no receipt came: it is sent again when the box is back, however late that is.
-            message.ends_us = None
+            # It went out, and no receipt came: it is sent again when the box is back, unless it has expired by then (the standard
+            # leaves that open for what was begun; mosquitto does so).
             session.waiting.append(message)
             return
         box.receive(message.payload)

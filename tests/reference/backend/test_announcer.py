@@ -105,9 +105,9 @@ def test_twenty_at_once_are_said_in_order_and_the_old_ones_dropped_on_record(pla
         assert 6 <= len(said) <= 11
         times = [heard[2] for heard in ears.heard]
         assert times[0] <= 0.2
-        assert times[-1] <= 29.1
+        assert times[-1] <= 26.1
         assert all(later - earlier >= 2.5 for earlier, later in itertools.pairwise(times))
-        assert all(heard[3] + heard[2] <= 30.2 for heard in ears.heard), "a broker may deliver one too late"
+        assert {heard[3] for heard in ears.heard} == {3}, "a broker would keep them for a box that is away"
         dropped = [number for number, state, _ in await rows(world) if state == "dropped"]
         assert dropped == numbers[len(said) :]
         alarms = (await world.admin("alarms"))["rows"]

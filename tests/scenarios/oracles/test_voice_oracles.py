@@ -152,6 +152,8 @@ def test_errors_are_counted_whoever_is_to_blame():
     assert judge(doubled, "voice.error-rate").figures["doubled"] == 1
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)
 @pytest.mark.requirement("vox.error-rate-at-most-a-tenth-percent")
 def test_twenty_in_thirty_thousand_are_enough_and_twenty_one_are_not():
     record = good_record(30_000)

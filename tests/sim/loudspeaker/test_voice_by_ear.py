@@ -74,7 +74,7 @@ def test_resampling_keeps_the_sound():
 @pytest.mark.parametrize("snr_db", [None, 20.0, 10.0, 3.0])
 def test_what_is_played_is_heard(ear, snr_db):
     rng = random.Random(f"heard/{snr_db}")
-    for _ in range(8):
+    for _ in range(3):
         words = words_of(draw(rng), reading=rng.choice(["units", "point"]))
         how = playing(rng, snr_db)
         assert ear.hear(join_clips(words, how, rng), how.rate) == words
@@ -101,7 +101,7 @@ def spoil(words, how, rng):
 @pytest.mark.parametrize("how", ["substituted", "dropped", "repeated"])
 def test_each_spoilt_one_is_heard_as_it_was_played(ear, how):
     rng = random.Random(how)
-    for _ in range(12):
+    for _ in range(4):
         words = words_of(draw(rng))
         played = spoil(words, how, rng)
         loud = playing(rng)
@@ -147,7 +147,7 @@ def listen(ear, words, rng):
 
 def test_a_few_payments_all_the_way(ear):
     rng = random.Random("few")
-    wanted, said = through_the_box([draw(rng, f"n{i}") for i in range(20)], rng)
+    wanted, said = through_the_box([draw(rng, f"n{i}") for i in range(8)], rng)
     assert {number: listen(ear, words, rng) for number, words in said.items()} == wanted
 
 
