@@ -154,6 +154,8 @@ class RedLetters:
         uses = await tx.rows(_USES, {"wanted": row.fapiao_apply_id})
         if self.core.tax[row.platform].takes_parts:
             is_rest = take_fen == use.amount_fen - _claimed(letters, use)
+            if take_fen == row.amount_fen:
+                return await self._write(tx, row, uses, _WHOLE, take_fen, cause, letters, is_rest=True)
             return await self._write(tx, row, [use], use.line, take_fen, cause, letters, is_rest=is_rest)
         whole = next((letter for letter in letters if letter.line == _WHOLE and letter.state in _LIVE), None)
         if whole is None:
@@ -248,13 +250,13 @@ class RedLetters:
         """Take a confirmation form back, as far as the platform allows. Raises the port's errors."""
         found = await self._load(red_id)
         if found is not None:
-            letter, red = found
-            await self.core.tax[letter.platform].revoke_red(red)
+            _, row, red = found
+            await self.core.tax[row.platform].revoke_red(red)
             await self.core.db.run(lambda tx: self.core.outbox.hurry(tx, f"invoice.red/{red_id}"))
 
     # Following
 
-    async def _load(self, red_id: str) -> tuple[Row[Any], RedOrder] | None:
+    async def _load(self, red_id: str) -> tuple[Row[Any], Row[Any], RedOrder] | None:
         letters = await self.core.db.single(_ONE, {"wanted": red_id})
         if not letters or letters[0].state not in RED_OPEN:
             return None
@@ -266,14 +268,14 @@ class RedLetters:
         else:
             parts = (RedPart(letter.line, letter.volume_ml, letter.net_fen, letter.tax_fen),)
         is_whole = letter.line == _WHOLE or (len(rows) == 1 and letter.amount_fen == rows[0].amount_fen)
-        return rows[0], RedOrder(red_id, blue, letter.reason, parts, is_whole)
+        return letter, rows[0], RedOrder(red_id, blue, letter.reason, parts, is_whole)
 
     async def _red(self, task: Task) -> int | None:
         """Ask, then look, for as long as it takes: 15 seconds as a rule, 72 hours if the buyer has to agree."""
         found = await self._load(task.subject)
         if found is None:
             return None
-        row, red = found
+        letter, row, red = found
         schedule = self.core.settings.tax.red_schedule_s
         again_us = self.core.clock_us() + schedule[min(task.attempt - 1, len(schedule) - 1)] * 1_000_000
         if row.state == "failed":
@@ -288,7 +290,7 @@ class RedLetters:
         try:
             port = self.core.tax[row.platform]
             report = await port.query_red(red) if task.attempt > 1 else None
-            if report is None:
+            if report is None or (letter.state != "issuing" and _may_issue(report)):
                 report = await port.enter_red(red)
         except HeldError as error:
             await self.core.tax_queue.hold(row.platform, error.why, str(error))
@@ -411,6 +413,11 @@ class RedLetters:
                 await self.core.outbox.hurry(tx, f"invoice.red/{letter.red_id}")
 
         await self.core.db.run(work)
+
+
+def _may_issue(report: RedReport) -> bool:
+    """Whether the form has come to allow a red letter that is not there yet."""
+    return report.number is None and report.form_state in {RedFormState.NONE_NEEDED, RedFormState.CONFIRMED}
 
 
 def _causes(letter: Row[Any]) -> list[str]:

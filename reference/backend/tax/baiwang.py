@@ -28,7 +28,7 @@ from protocols.baiwang import (
     sign,
     token_query,
 )
-from protocols.fapiao import quantity_of_ml
+from protocols.fapiao import RedFormState, quantity_of_ml
 from protocols.sansio import RemoteProtocolError
 from reference.backend.gateway import GatewayRefusedError, InvoiceReport
 from reference.backend.tax.calls import TaxCalls, believed
@@ -50,6 +50,8 @@ _PREFIX: Final = "baiwang.output."
 _CODES: Final = BaiwangCodes()
 _TOKEN: Final = frozenset({_CODES.token, _CODES.token_expired})
 _ACCESS: Final = frozenset({_CODES.signature, _CODES.credentials, _CODES.method})
+_ALLOWING_FORMS: Final = frozenset(state for state in RedFormState if state.allows_red)
+_LIVE_FORMS: Final = frozenset(state for state in RedFormState if not state.is_void)
 _WRONG: Final = frozenset({_CODES.type_code, _CODES.missing, _CODES.content})
 
 
@@ -109,9 +111,9 @@ class BaiwangTax:
 
     async def enter_red(self, red: RedOrder) -> RedReport:
         """redinvoice.add, with the red letter to follow by itself; if there is a form of ours, that one."""
-        known = await self.query_red(red)
+        known = await self._form(red)
         if known is not None:
-            return known
+            return await self._issue_red(known)
         assert red.blue.number is not None  # noqa: S101 - only what was issued is taken back
         body = red_add_body(
             tax_no=self._settings.taxpayer_id,
@@ -127,22 +129,36 @@ class BaiwangTax:
         reply = await self._ask("redinvoice.add", "7.0", body)
         if reply.success:
             return _red_report(believed(lambda: read_form(reply.response)))
-        report = await self.query_red(red)
-        if report is not None:
-            return report
+        known = await self._form(red)
+        if known is not None:
+            return await self._issue_red(known)
         if reply.code == _CODES.red_state:
             return await self._foreign_red(red, reply)
         raise _refusal(reply)
 
     async def query_red(self, red: RedOrder) -> RedReport | None:
         """redinvoice.redforminfo by our serial."""
+        form = await self._form(red)
+        return None if form is None else _red_report(form)
+
+    async def _form(self, red: RedOrder) -> FormReply | None:
         body = {"taxNo": self._settings.taxpayer_id, "redConfirmSerialNo": red.red_id}
         reply = await self._ask("redinvoice.redforminfo", "7.0", body)
         if reply.code == _CODES.not_found:
             return None
         if not reply.success:
             raise _refusal(reply)
-        return _red_report(believed(lambda: read_form(reply.response)))
+        return believed(lambda: read_form(reply.response))
+
+    async def _issue_red(self, form: FormReply) -> RedReport:
+        """redinvoice.issued for a form that allows it: asked again, it names the red letter there is."""
+        if form.state in _ALLOWING_FORMS and not form.red_number:
+            body = {"taxNo": self._settings.taxpayer_id, "redConfirmUuid": form.uuid}
+            reply = await self._ask("redinvoice.issued", "7.0", body)
+            if not reply.success:
+                raise _refusal(reply)
+            form = believed(lambda: read_form(reply.response))
+        return _red_report(form)
 
     async def revoke_red(self, red: RedOrder) -> None:
         """redinvoice.operate, 03."""
@@ -170,9 +186,9 @@ class BaiwangTax:
             if not isinstance(entries, list) or not entries:
                 raise _refusal(reply)
             for entry in entries:
-                is_live = isinstance(entry, dict) and entry.get("confirmState") in {"01", "02", "03", "04"}
+                is_live = isinstance(entry, dict) and entry.get("confirmState") in _LIVE_FORMS
                 if is_live and entry.get("originalInvoiceNo") == red.blue.number:
-                    return _red_report(believed(partial(read_form, entry)))
+                    return await self._issue_red(believed(partial(read_form, entry)))
             page += 1
 
     # -- calls --------------------------------------------------------------------------------------------------------

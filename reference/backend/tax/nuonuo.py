@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from protocols.fapiao import quantity_of_ml
+from protocols.fapiao import RedFormState, quantity_of_ml
 from protocols.nuonuo import (
     SERVICES_PATH,
     TOKEN_PATH,
@@ -46,7 +46,8 @@ _METHOD: Final = "nuonuo.OpeMplatform."
 _ACCESS: Final = frozenset(
     {NuonuoCode.APP_KEY, NuonuoCode.CREDENTIALS, NuonuoCode.METHOD, NuonuoCode.SIGNATURE}
 )
-_UNDER_WAY: Final = frozenset({NuonuoStatus.ISSUING, NuonuoStatus.SEALING})
+_ALLOWING_FORMS: Final = frozenset(state for state in RedFormState if state.allows_red)
+_LIVE_FORMS: Final = frozenset(state for state in RedFormState if not state.is_void)
 
 
 class NuonuoTax:
@@ -111,9 +112,9 @@ class NuonuoTax:
 
     async def enter_red(self, red: RedOrder) -> RedReport:
         """saveInvoiceRedConfirm; if there is a form of ours, or a red letter, that one."""
-        known = await self.query_red(red)
-        if known is not None:
-            return known
+        known = await self._forms(billId=red.red_id)
+        if known:
+            return await self._issue_red(known[0])
         assert red.blue.number is not None  # noqa: S101 - only what was issued is taken back
         body = red_application_body(
             bill_id=red.red_id,
@@ -129,9 +130,9 @@ class NuonuoTax:
             else [(p.line, quantity_of_ml(p.volume_ml), p.net_fen, p.tax_fen) for p in red.parts],
         )
         reply = await self._ask("saveInvoiceRedConfirm", body)
-        report = await self.query_red(red)
-        if report is not None:
-            return report
+        known = await self._forms(billId=red.red_id)
+        if known:
+            return await self._issue_red(known[0])
         if reply.code == NuonuoCode.RED_REPEATED:
             return await self._foreign_red(red, reply)
         if not reply.is_ok:
@@ -147,6 +148,14 @@ class NuonuoTax:
         """ConfirmInfoCancel."""
         await self._call("confirmInfoCancel", {"identity": "0", "billId": red.red_id})
 
+    async def _issue_red(self, form: FormEntry) -> RedReport:
+        """FastInvoiceRed for a form that allows it: asked again, it names the red letter there is."""
+        if form.state in _ALLOWING_FORMS and not form.red_number:
+            await self._call("fastInvoiceRed", {"billNo": form.bill_no})
+            again = await self._forms(billNo=form.bill_no)
+            form = again[0] if again else form
+        return _red_report(form)
+
     # -- red letters that others entered ------------------------------------------------------------------------------
 
     async def _foreign_red(self, red: RedOrder, reply: Reply) -> RedReport:
@@ -154,8 +163,8 @@ class NuonuoTax:
         page = 1
         while forms := await self._forms(pageNo=str(page), pageSize="50"):
             for form in forms:
-                if form.blue_number == red.blue.number and form.state in {"01", "02", "03", "04"}:
-                    return _red_report(form)
+                if form.blue_number == red.blue.number and form.state in _LIVE_FORMS:
+                    return await self._issue_red(form)
             page += 1
         raise _refusal(reply)
 

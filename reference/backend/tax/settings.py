@@ -99,7 +99,7 @@ class TaxSettings(_Frozen):
     session_after_s: Annotated[int, Field(ge=3)] = 8
     probe_s: Annotated[int, Field(ge=1)] = 30
     release_per_s: Annotated[int, Field(ge=1, le=100)] = 5
-    red_schedule_s: Annotated[tuple[int, ...], Field(min_length=1)] = (5, 5, 5, 10, 30, 60, 300, 900)
+    red_schedule_s: Annotated[tuple[int, ...], Field(min_length=1)] = (5, 5, 5, 10, 30, 60, 300, 900, 3600)
     calls_at_once: Annotated[int, Field(ge=1, le=64)] = 8
     delivery_urls: dict[Literal["message", "mail", "wallet"], str] = Field(default_factory=dict)
     delivery_schedule_s: Annotated[tuple[int, ...], Field(min_length=1)] = (10, 60, 300, 1800, 7200)
