@@ -1,7 +1,5 @@
 """The rules of members' accounts and of mixed tenders, asked of the rows."""
 
-# ruff: noqa: PERF401 - one finding a line reads as one rule a line
-
 from __future__ import annotations
 
 from collections import Counter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 from collections.abc import Awaitable, Callable
@@ -68,7 +69,7 @@ class Shop:
     def __init__(self, keys: Any, *, seed: str = "shop", instances: int = 1, **more: Any) -> None:
         (w_platform, self.w_merchant), (u_platform, self.u_merchant) = keys
         self.kernel = kernel = VirtualKernel(seed, epoch_us=EPOCH_US)
-        self.network = Network(kernel)
+        self.network = Network(kernel, faults=more.pop("http_faults", ()))
         self.seed = seed
         self.wechat = wechatpay.WeChatPayGateway(
             kernel,
@@ -142,12 +143,16 @@ class Shop:
         self._turns.apps.append(backend.app)
         return backend
 
-    async def kill(self, number: int = 0) -> None:
-        """Kill -9, and another one in its place."""
+    async def kill(self, number: int = -1) -> None:
+        """Kill -9 of an instance, with the requests that it was serving, and another one in its place."""
         dead = self.backends[number]
+        if len(self._turns.apps) == 1:
+            self.network.kill("backend.station")
         dead.kill()
         self._turns.apps.remove(dead.app)
         await self.add().start()
+        if self.network.is_down("backend.station"):
+            self.network.restore("backend.station", self._turns)
 
     def run(self, scene: Callable[[Shop], Awaitable[Any]], *, until_s: float = 600) -> Any:
         """Play a scene to its end within so much virtual time; the books must be in order after it."""
@@ -156,7 +161,8 @@ class Shop:
             for backend in self.backends:
                 await backend.start()
             nozzles = [
-                {"nozzle": n, "fuelling_point": n, "grade": "92", "price_fen_per_l": 781} for n in range(1, 9)
+                {"nozzle": n, "fuelling_point": n, "grade": "92", "price_fen_per_l": 781}
+                for n in range(1, 41)
             ]
             await self.call(
                 "PUT",
@@ -282,13 +288,16 @@ class Shop:
     async def show(self, order_id: str) -> Any:
         return await self.call("GET", f"/v1/stations/KM01/orders/{order_id}")
 
-    async def until(self, order_id: str, *states: str, within_s: float = 120) -> Any:
-        """Look every half second until the order is in one of the states."""
+    async def until(self, order_id: str, *states: str, within_s: float = 120, every_s: float = 0.5) -> Any:
+        """Look now and then until the order is in one of the states."""
         end_us = self.kernel.now_us + within_s * 1e6
-        while (order := await self.show(order_id))["state"] not in states:
-            assert self.kernel.now_us < end_us, f"still {order['state']} after {within_s} s"
-            await asyncio.sleep(0.5)
-        return order
+        while True:
+            with contextlib.suppress(httpx.TransportError):  # somebody has just been killed
+                order = await self.show(order_id)
+                if order["state"] in states:
+                    return order
+            assert self.kernel.now_us < end_us, f"still not {states} after {within_s} s"
+            await asyncio.sleep(every_s)
 
     async def grant(
         self, points: int = 0, balance_fen: int = 0, who: str = "zhang", token: str = "g"
@@ -315,13 +324,23 @@ class Shop:
     async def me(self, who: str = "zhang") -> Any:
         return await self.call("GET", "/v1/me", headers=await self.phone(who))
 
-    def charged(self) -> int:
-        """What payers are out of pocket at the two gateways."""
+    def trade_of(self, who: str) -> Any:
+        """The one order that WeChat Pay knows of a person."""
+        (found,) = [
+            order for order in self.wechat.ledger.orders if order.openid == self._phones.get(f"{who}/openid")
+        ]
+        return found
+
+    def charged(self, who: str | None = None) -> int:
+        """What payers (or one, at WeChat Pay) are out of pocket at the two gateways."""
         w = sum(
             order.total_fen - order.refunded_fen
             for order in self.wechat.ledger.orders
             if order.success_us is not None
+            and (who is None or order.openid == self._phones.get(f"{who}/openid"))
         )
+        if who is not None:
+            return w
         u = sum(
             trade.amount_fen - trade.reserved_fen
             for trade in self.union.ledger.trades
