@@ -154,7 +154,7 @@ class Voices:
             async with asyncio.timeout(self._timeout_s):
                 await self._publisher.publish(topic, encode_message(message), expires_s=expires_s)
         except (ConnectionError, TimeoutError) as error:
-            raise VoiceUnknownError(f"the broker: {error or 'no answer in time'}") from error
+            raise VoiceUnknownError(f"the broker: {str(error) or 'no answer in time'}") from error
 
     async def _post(
         self, speaker: LoudspeakerSettings, announcement: Announcement, words: Sequence[str], seq: int
