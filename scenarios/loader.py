@@ -18,6 +18,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 from ruamel.yaml.scalarbool import ScalarBoolean
 
+from protocols.cards import holds_card_number, holds_phone_number
 from scenarios.model import Impossible, Scenario
 
 __all__ = ["LIBRARY", "LoadedScenario", "ScenarioError", "library_names", "load", "load_file", "parse"]
@@ -102,6 +103,7 @@ def parse(text: str, source: str) -> LoadedScenario:
     Raises:
         ScenarioError: with one ``source:line: field: problem`` a line.
     """
+    _refuse_numbers(text, source)
     tree = _read_yaml(text, source)
     plain = _Plain(source).of(tree, ())
     try:
@@ -111,6 +113,16 @@ def parse(text: str, source: str) -> LoadedScenario:
         raise ScenarioError("\n".join(_describe(error, tree, source))) from error
     _must_be_buildable(scenario, tree, source)
     return LoadedScenario(scenario, source, text, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _refuse_numbers(text: str, source: str) -> None:
+    """Evidence holds the file as it is, remarks included, and the names in it get into every log."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        for what, is_in in (("card", holds_card_number), ("phone", holds_phone_number)):
+            if is_in(line):
+                raise ScenarioError(
+                    f"{source}:{number}: holds a {what} number; scenarios go into evidence as they are"
+                )
 
 
 def _must_be_buildable(scenario: Scenario, tree: CommentedMap, source: str) -> None:

@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import gc
 import json
-import logging
 import os
 import socket
 import sys
@@ -22,6 +21,7 @@ import uvicorn
 from reference.backend.app import Backend, create_backend
 from reference.backend.database import StoreUnavailableError
 from reference.backend.settings import BackendSettings, SettingsError
+from reference.masked_log import log_masked
 
 __all__ = ["main"]
 
@@ -52,7 +52,12 @@ async def _serve(settings: BackendSettings, listener: socket.socket) -> int:
         sys.stderr.write(f"the store is not reachable: {error}\n")
         return 3
     config = uvicorn.Config(
-        backend.app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=10
+        backend.app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=10,
     )
     server = _Server(config)
     server.backend = backend
@@ -103,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.openapi:
         sys.stdout.write(_openapi() + "\n")
         return 0
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    log_masked()
     try:
         settings = BackendSettings.from_file(options.config)
         _ = settings.merchant

@@ -7,9 +7,11 @@ outbox, and everything here may come twice, late, early or out of order.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 
 from reference.backend.core import Core
-from reference.backend.gateway import Notice, NoticeRefusedError
+from reference.backend.gateway import InvoiceReport, Notice, NoticeRefusedError, RefundReport, TradeReport
+from reference.backend.private_numbers import refuse_numbers
 
 __all__ = ["Callbacks"]
 
@@ -39,8 +41,17 @@ class Callbacks:
         await self.apply(self.core.unionpay.open_notice(body))
 
     async def apply(self, notice: Notice) -> None:
-        """Apply a verified notice by its event type. Types that we do not know are accepted and ignored."""
-        if notice.trade is not None:
+        """Apply a verified notice by its event type. Types that we do not know are accepted and ignored.
+
+        Raises:
+            NoticeRefusedError: not about anything of ours, or a card or phone number stands where an identifier should.
+        """
+        for report in (notice.trade, notice.refund, notice.invoice):
+            if report is not None:
+                _refuse_numbers(report)
+        if notice.trade is not None and notice.event_type == "TRANSACTION.FAIL":
+            await self.core.attempts.told_failed(notice.trade.out_trade_no)
+        elif notice.trade is not None:
             if notice.trade.state not in {"SUCCESS", "REFUND"}:
                 raise NoticeRefusedError(f"a success notice whose trade_state is {notice.trade.state}")
             await self.core.payments.apply(notice.trade, "callback")
@@ -51,3 +62,13 @@ class Callbacks:
             await self.core.invoices.noticed(notice.id, notice.invoice)
         elif notice.invoice is not None and notice.event_type == "FAPIAO.REVERSED":
             await self.core.red_letters.noticed(notice.invoice)
+
+
+def _refuse_numbers(report: TradeReport | RefundReport | InvoiceReport) -> None:
+    """What a gateway calls things by is kept; the words of a reason are not."""
+    try:
+        refuse_numbers(
+            ((field.name, getattr(report, field.name)) for field in fields(report)), but=frozenset({"reason"})
+        )
+    except ValueError as error:
+        raise NoticeRefusedError(str(error)) from None

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from protocols.cards import mask_private
 from reference.backend.database import Database, Transaction
-from reference.backend.gateway import Gateway
+from reference.backend.gateway import ContractGateway, Gateway
 from reference.backend.identifiers import Identifiers
 from reference.backend.live import LiveBoard
 from reference.backend.schema import alarms, ledger
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from reference.backend.attempts import Attempts
     from reference.backend.channels import Channels
     from reference.backend.commands import Commands
+    from reference.backend.contracts import Contracts
     from reference.backend.endings import Endings
     from reference.backend.invoice_deliveries import Deliveries
     from reference.backend.invoice_desk import InvoiceDesk
@@ -63,6 +65,8 @@ class Core:
     endings: Endings
     payments: Payments
     members: Members
+    contracts: Contracts
+    contract_gateway: ContractGateway
     pump_codes: PumpCodes
     refunds: Refunds
     reconciliation: Reconciliation
@@ -103,7 +107,12 @@ class Core:
         """Put something on record that a person must look at."""
         await tx.insert(
             alarms,
-            {"kind": kind, "subject": subject[:120], "detail": detail, "raised_us": self.clock_us()},
+            {
+                "kind": kind,
+                "subject": mask_private(subject[:120]),
+                "detail": mask_private(detail),
+                "raised_us": self.clock_us(),
+            },
         )
 
     async def alarm_alone(self, kind: str, subject: str, detail: str) -> None:

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from protocols.cards import mask_private
 from reference.backend.database import StoreUnavailableError
 
 __all__ = ["ApiError", "ErrorBody", "install_error_handlers", "refusal", "refusal_of"]
@@ -45,7 +46,8 @@ def refusal(
     status: int, code: str, message: str, field: str | None = None, headers: dict[str, str] | None = None
 ) -> Response:
     """The refusal as a response."""
-    body = {"code": code, "message": message, "field": field}
+    # Names of fields and parts of messages may be the caller's own words.
+    body = {"code": code, "message": mask_private(message), "field": field and mask_private(field)}
     return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
 
 

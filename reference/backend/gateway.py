@@ -10,9 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from protocols.cards import mask_private
+
 __all__ = [
     "BillGateway",
     "CodeGateway",
+    "ContractGateway",
+    "ContractReport",
     "Gateway",
     "GatewayRefusedError",
     "GatewayUnknownError",
@@ -43,7 +47,8 @@ class GatewayRefusedError(Exception):
     """
 
     def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
+        # It is kept with tasks and shown in alarms, and was written by somebody else.
+        super().__init__(mask_private(f"{code}: {message}"))
         self.status = status
         self.code = code
 
@@ -60,7 +65,7 @@ class TradeReport:
         state: SUCCESS, REFUND (paid, something was given back), NOTPAY, CLOSED, ...
         amount_fen: the order's total; None while nothing was paid.
         provider: whose words these are: ``wechatpay`` or ``unionpay``; ``mchid`` is the merchant's number there.
-        order_time: UnionPay's `txnTime`, which names an order together with its number.
+        order_s: UnionPay's `txnTime` in Unix seconds; it names an order together with the number.
     """
 
     out_trade_no: str
@@ -72,7 +77,7 @@ class TradeReport:
     currency: str = "CNY"
     openid: str | None = None
     provider: str = "wechatpay"
-    order_time: str = ""
+    order_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,11 @@ class InvoiceReport:
     number: str | None = None
     reason: str | None = None
     red_number: str | None = None
+
+    def __post_init__(self) -> None:
+        """Words of the platform are kept: without the numbers in them."""
+        if self.reason is not None:
+            object.__setattr__(self, "reason", mask_private(self.reason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,3 +186,25 @@ class BillGateway(Protocol):
 
     async def bill(self, bill: str, day: str) -> bytes | None:
         """The content of a bill (``trade`` or ``fund``) of a day (2026-01-31), or None if nothing happened that day."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContractReport:
+    """What the gateway says of a contract. State: SIGNED or TERMINATED."""
+
+    contract_id: str
+    state: str
+    openid: str
+
+
+class ContractGateway(Protocol):
+    """What a gateway of debits by contract does beside. Names are the merchant's own codes."""
+
+    async def contract(self, contract_code: str) -> ContractReport | None:
+        """The contract, or None if nobody has signed it."""
+
+    async def end_contract(self, contract_code: str) -> None:
+        """End it."""
+
+    async def debit(self, *, out_trade_no: str, amount_fen: int, contract_id: str, description: str) -> None:
+        """Ask for a debit; returns when it was accepted, which does not mean that it will succeed."""

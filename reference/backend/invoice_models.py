@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from reference.backend.models import InvoiceTitle, Positive, Token
+from reference.backend.private_numbers import StrictModel
 
 __all__ = [
     "DeliveryView",
@@ -26,10 +27,6 @@ __all__ = [
 OrderId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")]
 _PHONE = r"^1[3-9][0-9]{9}$"
 _MAIL = r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,120}\.[A-Za-z]{2,24}$"
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class InvoiceLineView(BaseModel):
@@ -94,14 +91,14 @@ class InvoiceList(BaseModel):
     invoices: list[InvoiceDetail]
 
 
-class InvoiceItem(_Strict):
+class InvoiceItem(StrictModel):
     """An order's money, or a part of it; without an amount all that is not in an invoice yet."""
 
     order_id: OrderId
     amount_fen: Positive | None = None
 
 
-class InvoiceWish(_Strict):
+class InvoiceWish(StrictModel):
     """One invoice over several orders, or over a part of one."""
 
     title: InvoiceTitle
@@ -114,28 +111,30 @@ class InvoiceWish(_Strict):
         return self
 
 
-class InvoiceRequest(_Strict):
+class InvoiceRequest(StrictModel):
     """Merged and split invoices: all of them, or none. ``client_token`` makes repeating it harmless."""
 
     client_token: Token
     invoices: Annotated[list[InvoiceWish], Field(min_length=1, max_length=10)]
 
 
-class InvoiceCorrection(_Strict):
+class InvoiceCorrection(StrictModel):
     """The title was wrong: take the invoice back and issue it for this one."""
 
     title: InvoiceTitle
 
 
-class InvoiceReversal(_Strict):
+class InvoiceReversal(StrictModel):
     """Take an invoice back. Reasons as the tax bureau labels them: 01 issued wrongly, 02 returned, 03 ended, 04 discount."""
 
     client_token: Token
     reason: Literal["01", "02", "03", "04"]
 
 
-class NewDelivery(_Strict):
+class NewDelivery(StrictModel):
     """Where an invoice is to be sent; ``wallet`` is the payer's own and needs no address."""
+
+    numbers_by_right: ClassVar[frozenset[str]] = frozenset({"address"})
 
     channel: Literal["message", "mail", "wallet"]
     address: Annotated[str, StringConstraints(max_length=200)] | None = None

@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, Field, StringConstraints, field_validator, model_validator
 
 from protocols.fapiao import taxpayer_problem
 from reference.backend.live import Count, NozzleNumber
+from reference.backend.private_numbers import CleanStruct, StrictModel
 from reference.backend.tank_views import GradeStock
 
 __all__ = [
@@ -49,12 +50,6 @@ Amount = Annotated[int, Field(ge=0, le=2**53)]
 Positive = Annotated[int, Field(ge=1, le=100_000_000)]
 TaxpayerId = Annotated[str, StringConstraints(pattern=r"^[0-9A-HJ-NPQRTUWXY]{15,20}$")]
 Grade = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+_-]{1,16}$")]
-
-
-class StrictModel(BaseModel):
-    """A request body: no other fields, no other types."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class SessionRequest(StrictModel):
@@ -157,7 +152,7 @@ class InvoiceTitle(StrictModel):
 
 
 class NewOrder(StrictModel):
-    """A phone's order. ``client_token`` makes repeating it harmless."""
+    """A phone's order. ``client_token`` makes repeating it harmless; ``auto_pay`` debits the contract when it is finished."""
 
     client_token: Token
     station: StationId
@@ -166,6 +161,7 @@ class NewOrder(StrictModel):
     preset_fen: Positive | None = None
     preset_ml: Positive | None = None
     invoice: InvoiceTitle | None = None
+    auto_pay: bool = False
 
     @model_validator(mode="after")
     def _presets(self) -> NewOrder:
@@ -173,6 +169,8 @@ class NewOrder(StrictModel):
             raise ValueError("give preset_fen or preset_ml, not both")
         if self.mode == "prepay" and self.preset_fen is None and self.preset_ml is None:
             raise ValueError("a prepay order needs preset_fen or preset_ml")
+        if self.auto_pay and self.mode != "postpay":
+            raise ValueError("only a finished sale (postpay) is debited by contract")
         return self
 
 
@@ -201,6 +199,7 @@ class OrderView(BaseModel):
     sale_id: str | None
     invoice: InvoiceView
     updated_us: int
+    notice: str | None = None
 
 
 class ClientResult(StrictModel):
@@ -209,7 +208,7 @@ class ClientResult(StrictModel):
     result: Literal["ok", "cancel", "fail"]
 
 
-class SalePost(msgspec.Struct, forbid_unknown_fields=True):
+class SalePost(CleanStruct, forbid_unknown_fields=True):
     """A finished delivery as the site captured it. Times are Unix µs; totals are the meter's, after the delivery."""
 
     nozzle: NozzleNumber
@@ -224,7 +223,9 @@ class SalePost(msgspec.Struct, forbid_unknown_fields=True):
     end_total_volume_ml: Count
     end_total_amount_fen: Count
     order_id: Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,40}$")] | None = None
-    flags: Annotated[list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9_:.-]{1,40}$")]], Meta(max_length=16)] = []
+    flags: Annotated[list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9_:.-]{1,40}$")]], Meta(max_length=16)] = (
+        msgspec.field(default_factory=list)
+    )
 
 
 class SaleAccepted(BaseModel):

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, select, update
 
+from protocols.cards import mask_private
 from reference.backend.core import Core
 from reference.backend.database import StoreUnavailableError, Transaction
 from reference.backend.gateway import GatewayRefusedError, GatewayUnknownError
@@ -243,7 +244,9 @@ class Outbox:
         if again_us is None:
             await self.core.db.single(_DONE, {**mark, "now_us": self.core.clock_us()})
         else:
-            await self.core.db.single(_AGAIN, {**mark, "again_us": again_us, "error": error})
+            await self.core.db.single(
+                _AGAIN, {**mark, "again_us": again_us, "error": error and mask_private(error)}
+            )
             self.core.db.hub.publish(_WAKE, again_us)
 
     def _backoff_us(self, task: Task) -> int:

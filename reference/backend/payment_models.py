@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
@@ -10,6 +10,7 @@ from reference.backend.models import Amount, InvoiceTitle, StrictModel, Text80, 
 
 __all__ = [
     "CodePayment",
+    "ContractView",
     "Coupon",
     "Grant",
     "MemberView",
@@ -54,6 +55,8 @@ class PayView(BaseModel):
 class CodePayment(StrictModel):
     """A payer's code, scanned at the pump. ``client_token`` names the scan and makes repeating it harmless."""
 
+    numbers_by_right: ClassVar[frozenset[str]] = frozenset({"auth_code"})
+
     client_token: Token
     auth_code: Annotated[str, StringConstraints(pattern=r"^[0-9]{16,24}$"), Field(repr=False)]
     invoice: InvoiceTitle | None = None
@@ -75,6 +78,15 @@ class MemberView(BaseModel):
     balance_fen: int
     points_per_fen: int
     coupons: list[Coupon]
+
+
+class ContractView(BaseModel):
+    """A contract: at most ``limit_fen`` for one debit. ``signing`` until the gateway says ``active``."""
+
+    contract_code: str
+    plan_id: int | None
+    limit_fen: int
+    state: str
 
 
 class Grant(StrictModel):

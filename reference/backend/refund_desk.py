@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from sqlalchemy import Row, bindparam, select
 
 from reference.backend.core import Core
 from reference.backend.database import Transaction
 from reference.backend.errors import ApiError
 from reference.backend.models import Positive, Text80, Token
+from reference.backend.private_numbers import StrictModel
 from reference.backend.refund_schema import refund_requests
 from reference.backend.schema import payments, refunds
 
@@ -36,10 +37,8 @@ _FIELDS = (
 )
 
 
-class RefundAsked(BaseModel):
+class RefundAsked(StrictModel):
     """An operator's refund. ``client_token`` makes repeating it harmless; a further partial refund takes another."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     client_token: Token
     amount_fen: Positive

@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, select
 from reference.backend.core import Core
 from reference.backend.errors import ApiError
 from reference.backend.gateway import GatewayUnknownError
+from reference.backend.private_numbers import refuse_numbers
 from reference.backend.schema import sessions
 from reference.backend.wechat import SessionRefusedError, WeChatClient
 
@@ -42,6 +43,10 @@ class Sessions:
             ) from error
         except GatewayUnknownError as error:
             raise ApiError(503, "login_unavailable", "the mini-program platform does not answer") from error
+        try:
+            refuse_numbers([("openid", openid)])
+        except ValueError as error:
+            raise ApiError(401, "code_refused", f"the platform's {error}", "js_code") from None
         token = self.core.ids.text(48)
         digest = _digest(token)
         expires_us = self.core.clock_us() + self.core.settings.session_ttl_s * 1_000_000

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from reference.backend.live import Count, NozzleNumber
+from reference.backend.private_numbers import CleanStruct, StrictModel
 
 __all__ = [
     "Handover",
@@ -24,7 +24,7 @@ _Grade = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+_-]{1,16}$")]
 _Name = r"^[^\x00-\x1f\x7f]{1,40}$"
 
 
-class NozzlePost(msgspec.Struct, forbid_unknown_fields=True):
+class NozzlePost(CleanStruct, forbid_unknown_fields=True):
     """A nozzle at the moment of the handover; see `reference.backend.shift_report.NozzleMark`."""
 
     nozzle: NozzleNumber
@@ -38,7 +38,7 @@ class NozzlePost(msgspec.Struct, forbid_unknown_fields=True):
     offline: bool = False
 
 
-class HandoverPost(msgspec.Struct, forbid_unknown_fields=True):
+class HandoverPost(CleanStruct, forbid_unknown_fields=True):
     """A handover as the site took it: it opens shift ``number`` and closes the one before.
 
     ``at_us`` is the site's Unix time; ``attendant`` the one who comes on duty; ``cash_counted_fen`` what the drawer held.
@@ -57,10 +57,8 @@ class HandoverAccepted(BaseModel):
     new: bool
 
 
-class Handover(BaseModel):
+class Handover(StrictModel):
     """An attendant comes on duty. ``closes`` is the open shift (0: there is none yet), so that a second click is no second handover."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     closes: Annotated[int, Field(ge=0, le=2**31)]
     attendant: Annotated[str, StringConstraints(pattern=_Name)]
@@ -73,11 +71,10 @@ class HandoverStarted(BaseModel):
     closes: int
 
 
-class TestMark(BaseModel):
+class TestMark(StrictModel):
     """The fuel of a sale went into the proving can and back into its tank. ``client_token`` makes repeating it harmless."""
 
     __test__ = False  # no test of pytest's
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     client_token: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,80}$")]
 

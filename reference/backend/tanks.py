@@ -19,6 +19,7 @@ from reference.backend.database import Transaction
 from reference.backend.errors import ApiError
 from reference.backend.live import Count
 from reference.backend.outbox import Task
+from reference.backend.private_numbers import CleanStruct
 from reference.backend.schema import sales, stations, stock_book, tank_accounts, tank_readings, tanks
 from reference.backend.tank_account import Account, Booked, GroupReading, advance
 
@@ -93,7 +94,7 @@ _Ml = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 _Um = Annotated[int, Meta(ge=0, le=100_000_000)]
 
 
-class TankPost(msgspec.Struct, forbid_unknown_fields=True):
+class TankPost(CleanStruct, forbid_unknown_fields=True):
     """One tank as its gauge told it; null where it told nothing.
 
     ``drawn_ml`` is what its nozzles have drawn since the site began to count, running deliveries included, at the moment of
@@ -118,7 +119,7 @@ class TankPost(msgspec.Struct, forbid_unknown_fields=True):
     certain: bool = True
 
 
-class TanksPost(msgspec.Struct, forbid_unknown_fields=True):
+class TanksPost(CleanStruct, forbid_unknown_fields=True):
     """One round of readings of a station's gauge. ``at_us`` is the site's Unix time of the reading."""
 
     at_us: Count

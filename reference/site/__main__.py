@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from reference.masked_log import log_masked
 from reference.site.config import ConfigError, LineConfig, SiteConfig, load_config, split_host_port
 from reference.site.controller import SiteController
 from reference.site.driver import PumpDriver
@@ -38,10 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", required=True, type=Path, help="JSON file that describes the station")
     parser.add_argument("--verbose", action="store_true", help="log more")
     options = parser.parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO if options.verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
+    log_masked(
+        logging.INFO if options.verbose else logging.WARNING,
+        layout="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:

@@ -27,8 +27,9 @@ from scenarios.evidence import (
 )
 from scenarios.junit import junit_xml
 from scenarios.leaks.canaries import Canary
-from scenarios.leaks.fields import plant_scenario, plant_texts
+from scenarios.leaks.fields import PLANTED_WIRE, plant_scenario, plant_texts
 from scenarios.leaks.finder import Finder
+from scenarios.leaks.inputs import Operation
 from scenarios.leaks.notices import plant_notices
 from scenarios.leaks.plant import Basket, Planted, Planter
 from scenarios.leaks.report import ScanReport
@@ -52,6 +53,7 @@ VAULT_KEY: Final = "the-drills-own-vault-key"
 """It guards canaries only."""
 
 _STEP_US: Final = 1_000_000
+_AMOUNT_FEN: Final = 7600
 _AFTER_US: Final = 600_000_000
 """Ten minutes for everything that was taken to be paid, printed, invoiced and told."""
 
@@ -202,7 +204,14 @@ def _plant(world: VirtualWorld, vault: Vault, basket: Basket, planted: list[Plan
             await shop.plant(Basket([basket.next(kind) for kind in basket.kinds for _ in range(60)]))
         )
         document = world.instances[0].backend.app.openapi()
-        backend = Planter("the backend", document, station.client, keys=station.keys, known=station.known)
+        backend = Planter(
+            "the backend",
+            document,
+            station.client,
+            keys=station.keys,
+            known=station.known,
+            before=station.before,
+        )
         planted.append(await backend.plant(basket))
         done.append(True)
 
@@ -221,6 +230,7 @@ class _Station:
         self.keys: list[str] = []
         self._order: dict[str, Any] = {}
         self._sale = ""
+        self._invoice = "unknown"
         nozzle = next(iter(world.scenario.station.fuelling_points())).nozzles[0]
         self._nozzle, self._grade, self._tank = nozzle.nozzle, nozzle.grade, nozzle.tank
 
@@ -243,6 +253,11 @@ class _Station:
             "js_code": lambda: f"js-leak-{next(self._numbers)}",
             "sequence": lambda: 900_000 + next(self._numbers),
             "openid": lambda: "leak",
+            "amount_fen": lambda: _AMOUNT_FEN,
+            "auth_code": lambda: f"13{next(self._numbers):016d}",
+            "address": lambda: "13900139000",
+            "shift": lambda: 1,
+            "apply_id": lambda: self._invoice,
             "started_us": lambda: self._world.kernel.unix_us - 60_000_000,
             "ended_us": lambda: self._world.kernel.unix_us,
             "at_us": lambda: self._world.kernel.unix_us,
@@ -258,8 +273,22 @@ class _Station:
         self._site = {"Authorization": f"Bearer {self._world.station_key}"}
         await self.new_payment()
 
+    async def before(self, operation: Operation) -> None:
+        """A sale that nobody has paid yet, and an order for it where one is wanted."""
+        if "{sale_id}" in operation.path or "{order_id}" in operation.path:
+            await self._new_sale()
+        if "{order_id}" in operation.path:
+            await self._new_order()
+
     async def new_payment(self) -> tuple[str, int]:
         """A sale, an order for it, and a payment that waits for its payer: its number and amount in fen."""
+        await self._new_sale()
+        await self._new_order()
+        place = f"/v1/orders/{self._order['order_id']}/pay"
+        asked = await self.client.post(place, json={"channel": "wechatpay"}, headers=self._phone)
+        return str(asked.json()["out_trade_no"]), _AMOUNT_FEN
+
+    async def _new_sale(self) -> None:
         station = self._world.scenario.station.id
         now_us = self._world.kernel.unix_us
         number = next(self._numbers)
@@ -269,22 +298,21 @@ class _Station:
             "fuelling_point": 1,
             "grade": self._grade,
             "volume_ml": 10_000,
-            "amount_fen": 7600,
+            "amount_fen": _AMOUNT_FEN,
             "price_fen_per_l": 760,
             "started_us": now_us - 60_000_000,
             "ended_us": now_us,
             "end_total_volume_ml": 10**9 + number * 10_000,
-            "end_total_amount_fen": 10**9 + number * 7600,
+            "end_total_amount_fen": 10**9 + number * _AMOUNT_FEN,
         }
         taken = await self.client.post(f"/v1/stations/{station}/sales", json=sale, headers=self._site)
         self._sale = taken.json()["sale_id"]
+
+    async def _new_order(self) -> None:
+        station = self._world.scenario.station.id
         wish = {"client_token": self._token(), "station": station, "nozzle": self._nozzle, "mode": "postpay"}
         order = await self.client.post("/v1/orders", json=wish, headers=self._phone)
         self._order = order.json()
-        asked = await self.client.post(
-            f"/v1/orders/{self._order['order_id']}/pay", json={"channel": "wechatpay"}, headers=self._phone
-        )
-        return str(asked.json()["out_trade_no"]), 7600
 
     async def binding_secret(self) -> str:
         """A card was announced to the vault: the secret with which it is handed in."""
@@ -316,6 +344,8 @@ def _keep_papers(world: VirtualWorld, folder: Path) -> None:
     captures = folder / "captures"
     captures.mkdir()
     for capture in world.captures:
+        if capture.wire == PLANTED_WIRE:
+            continue
         capture.write(captures / f"{capture.wire}.fcap")
         if is_tcp(capture):
             epoch_us = world.scenario.station.epoch_us
@@ -364,14 +394,14 @@ def _finish(
 
 @contextmanager
 def _logged(folder: Path) -> Iterator[None]:
-    """Everything that the parts log, down to the smallest detail, as their processes write it."""
+    """What the parts log, as their processes write it when they are told to say more."""
     folder.mkdir()
     handler = logging.FileHandler(folder / "run.log", encoding="utf-8")
     handler.setFormatter(MaskedFormatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     level = root.level
     root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
+    root.setLevel(logging.INFO)
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ruamel.yaml import YAML
 
@@ -15,7 +15,11 @@ from scenarios.loader import LoadedScenario, ScenarioError, parse
 if TYPE_CHECKING:
     from scenarios.world.virtual import VirtualWorld
 
-__all__ = ["plant_scenario", "plant_texts"]
+__all__ = ["PLANTED_WIRE", "plant_scenario", "plant_texts"]
+
+
+PLANTED_WIRE: Final = "gauge"
+"""What a device sends is captured byte for byte, so the wire that carried the canaries holds them by right."""
 
 
 def plant_scenario(loaded: LoadedScenario, basket: Basket) -> Planted:

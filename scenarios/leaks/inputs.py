@@ -39,6 +39,7 @@ _WORDS: Final = (
     "x" * 8,
 )
 _DEEPEST: Final = 8
+_AS_COUNT: Final = " as a number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +105,12 @@ class Input:
     Attributes:
         name: for people: operation and field.
         planted: the request that carries this number there.
+        is_count: it goes in as an integer. A phone number cannot be told from a count of eleven digits, so none is planted.
     """
 
     name: str
     planted: Callable[[str], Draft]
+    is_count: bool = False
 
 
 def operations_of(document: Mapping[str, Any]) -> list[Operation]:
@@ -145,7 +148,8 @@ def plain_request(operation: Operation, known: Known) -> Draft:
 def inputs_of(operation: Operation, known: Known) -> Iterator[Input]:
     """Every input of an operation: parameters, headers, each field of the body alone, and what it does not know at all."""
     for place, change in _changes(operation, known):
-        yield Input(f"{operation.name}: {place}", _planter(operation, known, change))
+        is_count = place.endswith(_AS_COUNT)
+        yield Input(f"{operation.name}: {place}", _planter(operation, known, change), is_count)
 
 
 _Change = Callable[[Draft, str], Draft]
@@ -162,8 +166,10 @@ def _changes(operation: Operation, known: Known) -> Iterator[tuple[str, _Change]
         "unknown query",
         lambda draft, number: replace(draft, query={**draft.query, "q": number, number: "1"}),
     )
-    for header in _HEADERS:
-        yield f"header {header}", _in_part("headers", header)
+    yield (
+        "headers",
+        lambda draft, number: replace(draft, headers=draft.headers | dict.fromkeys(_HEADERS, number)),
+    )
     if operation.method == "GET":
         return
     yield "form body", _as_bytes("accNo={0}&note={0}")
@@ -176,7 +182,7 @@ def _changes(operation: Operation, known: Known) -> Iterator[tuple[str, _Change]
         if "string" in kinds:
             yield f"{told} among words", _setter(operation.body, steps, known, around="卡号 {} 谢谢")
         if kinds & {"integer", "number"}:
-            yield f"{told} as a number", _setter(operation.body, steps, known, as_number=True)
+            yield f"{told}{_AS_COUNT}", _setter(operation.body, steps, known, as_number=True)
     yield "unknown field", lambda draft, number: replace(draft, body=_with(draft.body, "note", number))
     yield "name of a field", lambda draft, number: replace(draft, body=_with(draft.body, number, 1))
     yield "body that is text", _as_bytes('"{0}"')
@@ -274,13 +280,13 @@ def _leaves(
 
 def _example(schema: dict[str, Any], name: str, known: Known) -> Any:
     """A value that a schema allows; the fields of an object that are required, or known."""
-    if name in known:
-        return known[name]()
     option = _options(schema)[0]
     if "const" in option:
         return option["const"]
     if "enum" in option:
         return option["enum"][0]
+    if name in known:
+        return known[name]()
     kinds = _types(option)
     if "properties" in option or "object" in kinds:
         wanted = option.get("required", ())

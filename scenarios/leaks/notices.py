@@ -21,7 +21,7 @@ def _transaction(mchid: str, appid: str, number: str, amount_fen: int, now_s: in
         "mchid": mchid,
         "appid": appid,
         "out_trade_no": number,
-        "transaction_id": f"4200{now_s:024d}",
+        "transaction_id": f"4200{int.from_bytes(number.encode()) % 10**24:024d}",
         "trade_type": "JSAPI",
         "trade_state": "SUCCESS",
         "trade_state_desc": "支付成功",

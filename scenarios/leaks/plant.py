@@ -83,6 +83,7 @@ class Planter:
         keys: bearer keys to try, in order; the first that a plain request is let in with is kept for its operation.
         known: values that it accepts.
         special: keys of operations that need another one each time, by the operation's name.
+        before: called before an operation's first request, so that there is something for it to act on.
     """
 
     def __init__(
@@ -94,12 +95,14 @@ class Planter:
         keys: Sequence[str],
         known: Known,
         special: Mapping[str, Callable[[], Awaitable[str]]] | None = None,
+        before: Callable[[Operation], Awaitable[None]] | None = None,
     ) -> None:
         self._operations = operations_of(document)
         self._client = client
         self._keys = keys
         self._known = known
         self._special = special or {}
+        self._before = before
         self.planted = Planted(through)
 
     async def plant(self, basket: Basket) -> Planted:
@@ -111,14 +114,18 @@ class Planter:
                 self.planted.inputs += 1
                 inputs.append((operation, key, one))
                 for kind in basket.kinds:
-                    await self._put(operation, key, one.name, one.planted(basket.next(kind).digits))
+                    if kind == "card" or not one.is_count:
+                        await self._put(operation, key, one.name, one.planted(basket.next(kind).digits))
+        texts = [each for each in inputs if not each[2].is_count]
         for place, canary in enumerate(basket.unused):
-            operation, key, one = inputs[place % len(inputs)]
+            operation, key, one = texts[place % len(texts)]
             await self._put(operation, key, one.name, one.planted(basket.next(canary.kind).digits))
         return self.planted
 
     async def _open(self, operation: Operation) -> str:
         """The key that lets a request without a number in."""
+        if self._before is not None:
+            await self._before(operation)
         best, status = self._keys[0], 0
         for key in self._keys:
             status = await self._send(operation, key, plain_request(operation, self._known))

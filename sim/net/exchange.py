@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from protocols.cards import mask_private
 from sim.net.call import AppCall, Reply
 from sim.net.faults import HttpStrike
 
@@ -289,7 +290,9 @@ class Exchange(httpx.AsyncByteStream):
 
     def _report(self, outcome: str) -> None:
         if self._is_reported:
-            self._network.report("http.end", self.route, {"path": self._request.path, "outcome": outcome})
+            self._network.report(
+                "http.end", self.route, {"path": mask_private(self._request.path), "outcome": outcome}
+            )
             return
         self._is_reported = True
         self._network.report(
@@ -297,7 +300,8 @@ class Exchange(httpx.AsyncByteStream):
             self.route,
             {
                 "method": self._request.method,
-                "path": self._request.path,
+                # A trace is evidence: what somebody wrote into a path must not stay in it.
+                "path": mask_private(self._request.path),
                 "status": None if self.head is None else self.head[0],
                 "outcome": outcome,
                 "sent_us": self._sent_us,

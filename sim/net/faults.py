@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, Literal, get_args
 
+from protocols.cards import mask_private
 from sim.faults import ArmedFault, Fault, FaultError, arm_faults, need_int
 from sim.kernel import Streams
 
@@ -145,6 +146,6 @@ class HttpFaults:
                     effect=fault.spec.kind,
                     client=client,
                     method=method,
-                    path=path,
+                    path=mask_private(path),
                 )
         return strike

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import httpx
 
+from protocols.cards import mask_private
 from sim.kernel import Kernel, KernelError
 from sim.latency import LatencyProfile
 from sim.net.call import AppCall, AsgiApp
@@ -274,7 +275,9 @@ class Network:
         what = (
             "returned before its reply was complete" if error is None else f"{type(error).__name__}: {error}"
         )
-        self._kernel.trace.emit("http.app_error", host.name, method=method, path=path, error=what)
+        self._kernel.trace.emit(
+            "http.app_error", host.name, method=method, path=mask_private(path), error=mask_private(what)
+        )
 
     def report(self, kind: str, route: Route, fields: dict[str, Any]) -> None:
         """Write one event of an exchange into the trace."""
