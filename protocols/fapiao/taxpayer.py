@@ -15,7 +15,7 @@ CREDIT_CODE_LETTERS: Final = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 """Without I, O, S, V, Z, which look like digits."""
 
 _CODE: Final = re.compile(rf"[{CREDIT_CODE_LETTERS}]{{2}}[0-9]{{6}}[{CREDIT_CODE_LETTERS}]{{10}}")
-_OLDER: Final = re.compile(r"[0-9]{6}[0-9A-Z]{9}(?:[0-9A-Z]{2}|[0-9A-Z]{5})?")
+_OLDER: Final = re.compile(r"[0-9]{6}[0-9A-Z]{9}|[0-9]{17}[0-9X][0-9A-Z]{2}")
 _LENGTH: Final = 18
 
 
@@ -34,13 +34,11 @@ def credit_code_check(body: str) -> str:
 def taxpayer_problem(number: str) -> str:
     """What is wrong with a taxpayer number; empty if it can be one.
 
-    18 characters are a unified social credit code, and have to check. Numbers of 15, 17 and 20 characters come from before
-    2015 and still stand on some titles; they begin with six digits of the division, and have no common check.
+    18 characters are a unified social credit code, and have to check. Older numbers still stand on some titles and have no
+    common check: 15 characters are a division of six digits and an organisation, 20 a person's number and two more. 17 are a code cut short.
     """
     if len(number) != _LENGTH:
-        return (
-            "" if _OLDER.fullmatch(number) else "it has 18 characters, or is an older number of 15, 17 or 20"
-        )
+        return "" if _OLDER.fullmatch(number) else "it has 18 characters, or is an older number of 15 or 20"
     if _CODE.fullmatch(number) is None:
         return "of its 18 characters the 3rd to the 8th are digits, and none is I, O, S, V or Z"
     if credit_code_check(number[:-1]) != number[-1]:

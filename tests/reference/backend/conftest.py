@@ -84,6 +84,7 @@ class FakeGateway:
     unknown: list[str] = field(default_factory=list)
     refuse: dict[str, GatewayRefusedError] = field(default_factory=dict)
     invoice_state: str = "ISSUED"
+    invoice_reason: str | None = None
     refund_state: str = "SUCCESS"
     before_prepay_reply: Callable[[str], Awaitable[None]] | None = None
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -173,7 +174,16 @@ class FakeGateway:
             if self.invoice_state == "ISSUED"
             else None
         )
-        return InvoiceReport(fapiao_apply_id, entry["tries"][-1], self.invoice_state, number)
+        red = entry.get("red_number")
+        state = "REVERSED" if red else self.invoice_state
+        return InvoiceReport(
+            fapiao_apply_id, entry["tries"][-1], state, number, self.invoice_reason, red_number=red
+        )
+
+    async def reverse_invoice(self, fapiao_apply_id: str, reason: str) -> None:
+        self._called("reverse_invoice", fapiao_apply_id)
+        self.invoices[fapiao_apply_id].setdefault("red_number", f"2653{next(self.numbers):016d}")
+        self._lost("reverse_invoice")
 
     def pay_sign(self, prepay_id: str) -> dict[str, str]:
         return {"appId": self.appid, "package": f"prepay_id={prepay_id}", "paySign": "signed"}
