@@ -118,7 +118,8 @@ def test_closed_together_and_only_together(make_world) -> None:
         for _ in range(2):
             assert (await world.call("POST", f"{NUMBER}/close", whole)).status_code == 204
         assert (await world.confirm(prepay_id)).json()["reason"] == "closed"
-        assert (await world.query("PART000001")).json()["trade_state"] == "CLOSED"
+        for number in ("PART000001", "PART000002"):
+            assert (await world.query(number)).json()["trade_state"] == "CLOSED"
         again = await world.call("POST", f"{PATH}/jsapi", body(world))
         assert code_of(again) == (400, "ORDER_CLOSED")
         unknown = NUMBER.replace("001", "404")
