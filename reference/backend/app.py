@@ -29,6 +29,7 @@ from reference.backend.attempts import Attempts
 from reference.backend.callbacks import Callbacks
 from reference.backend.channels.building import channels_of
 from reference.backend.commands import Commands
+from reference.backend.contracts import Contracts
 from reference.backend.core import Core
 from reference.backend.database import Database
 from reference.backend.database_postgres import PostgresDatabase
@@ -172,6 +173,7 @@ def create_backend(
     core.endings = Endings(core)
     core.payments = Payments(core)
     core.members = Members(core)
+    core.contracts = Contracts(core)
     core.pump_codes = PumpCodes(core)
     core.refunds = Refunds(core)
     core.reconciliation = Reconciliation(core)

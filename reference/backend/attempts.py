@@ -224,7 +224,8 @@ class Attempts:
         number = payment.out_trade_no
         if error.code in {"ORDERPAID", "ORDER_PAID"} and await self._is_paid_after_asking(channel, payment):
             raise ApiError(409, "already_paid", "the order is paid") from error
-        await self.core.endings.give_up(payment.order_id, number, None)
+        notice = "contract_debit_failed" if payment.channel == "wechatpay-contract" else None
+        await self.core.endings.give_up(payment.order_id, number, None, notice=notice)
         await self.core.alarm_alone("prepay_refused", number, str(error))
         raise ApiError(502, "gateway_refused", f"the gateway refused: {error.code}") from error
 
@@ -264,6 +265,10 @@ class Attempts:
 
         await self.core.db.run(work)
 
+    async def told_failed(self, number: str) -> None:
+        """The gateway says that a debit failed: query at once."""
+        await self.core.db.run(lambda tx: self.core.outbox.hurry(tx, f"payment.query/{number}"))
+
     async def _query(self, task: Task) -> int | None:
         """The channel's schedule of queries, until the outcome is known; then, for some channels, the end by ourselves."""
         found = await self.core.db.single(_ONE, {"number": task.subject})
@@ -284,6 +289,10 @@ class Attempts:
             return None
         if report is not None and report.state in DEAD:
             await self.core.endings.give_up(payment.order_id, task.subject, None)
+            return None
+        if report is not None and report.state == "PAY_FAIL":
+            # A debit that could be tried again; the driver is to choose another way.
+            await self.core.endings.debit_failed(payment)
             return None
         await self.core.db.run(lambda tx: tx.execute(_QUERIED, {"number": task.subject}))
         waits_s = channel.waits_s()

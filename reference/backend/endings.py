@@ -65,7 +65,13 @@ class Endings:
         await self.give_up(order_id, payment.out_trade_no if payment is not None else None, end)
 
     async def give_up(
-        self, order_id: str, number: str | None, end: str | None, *, way_free: bool = False
+        self,
+        order_id: str,
+        number: str | None,
+        end: str | None,
+        *,
+        way_free: bool = False,
+        notice: str | None = None,
     ) -> None:
         """Close the attempt here and release its parts; the order ends as ``end``, or (None) can be paid again.
 
@@ -74,6 +80,7 @@ class Endings:
             number: of its attempt, if it has one.
             end: CANCELLED or CLOSED.
             way_free: another attempt follows at once; an order of the counter is kept for it.
+            notice: what the phone is told.
         """
 
         async def work(tx: Transaction) -> None:
@@ -92,7 +99,9 @@ class Endings:
                 more = {"parts_fen": 0}
             if last is None:
                 state = "PAYABLE" if order.mode == "postpay" else "CREATED"
-                await self.core.orders.move(tx, order, state, out_trade_no=None, **more)
+                order = await self.core.orders.move(tx, order, state, out_trade_no=None, **more)
+                if notice is not None:
+                    await self.core.contracts.failed(tx, order, notice)
                 return
             await self.core.orders.move(tx, order, last, **more)
             if order.sale_id is not None:
@@ -191,6 +200,12 @@ class Endings:
         if is_over:
             await self.give_up(payment.order_id, payment.out_trade_no, None)
         return None
+
+    async def debit_failed(self, payment: Row[Any]) -> None:
+        """A debit by contract did not work: closed at the gateway, it leaves an ordinary unpaid order and a notice."""
+        if not await self.is_over(payment):
+            return
+        await self.give_up(payment.order_id, payment.out_trade_no, None, notice="contract_debit_failed")
 
     # Doubts and late looks
 

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Row, and_, bindparam, or_, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from reference.backend.contracts import BY_CONTRACT
 from reference.backend.core import Core
 from reference.backend.database import Transaction
 from reference.backend.errors import ApiError
@@ -111,6 +112,7 @@ class Orders:
             "sale_id": row.sale_id,
             "invoice": {"state": state, "number": row.invoice_number, "fapiao_apply_id": row.fapiao_apply_id},
             "updated_us": row.updated_us,
+            **({"notice": row.notice} if row.notice is not None else {}),
         }
 
     async def lock(self, tx: Transaction, order_id: str) -> Row[Any] | None:
@@ -190,6 +192,8 @@ class Orders:
             "created_us": now_us,
             "updated_us": now_us,
         }
+        if body.auto_pay:
+            row["pay_by"] = BY_CONTRACT
         sale = None
         if body.mode == "prepay":
             row["payable_fen"] = body.preset_fen or _price(body.preset_ml or 0, nozzle.price_fen_per_l)
@@ -215,6 +219,8 @@ class Orders:
             raise ApiError(409, "nozzle_busy", f"nozzle {body.nozzle} is serving another order", "nozzle")
         if sale is not None:
             await self.core.sales.set(tx, sale.sale_id, "locked", row["order_id"])
+            if body.auto_pay:
+                await self.core.contracts.finished(tx, row["order_id"])
         ttl_us = self.core.settings.order_ttl_s * 1_000_000
         await self.core.outbox.put(tx, "order.expire", row["order_id"], delay_us=ttl_us)
         if sale is None and body.mode == "postpay":
@@ -343,6 +349,8 @@ class Orders:
             # Also after CANCELLED or CLOSED: the fuel is in the car, so the debt is real.
             await self.move(tx, order, "PAYABLE", payable_fen=sale.amount_fen, **figures)
             await self.core.sales.set(tx, sale.sale_id, "locked", order.order_id)
+            if order.pay_by == BY_CONTRACT:
+                await self.core.contracts.finished(tx, order.order_id)
 
     async def _complete(
         self, tx: Transaction, order: Row[Any], sale: Row[Any], figures: dict[str, Any]

@@ -50,6 +50,8 @@ class BackendSettings(BaseModel):
         unionpay_file: keys of the merchant at UnionPay, for the channels over it.
         unionpay_url: where its gateway answers, without a path.
         unionpay_acquirer_url: the call of the acquirer that opens ``unionpay-jump``.
+        contract_plan_id: the plan by which members sign contracts (``wechatpay-contract``).
+        contract_limit_fen: the most that one debit by a contract may take.
         points_per_fen: how many of a member's points are worth a fen.
         notify_url: where this service is reached from the gateway, without a path.
         busy_qps: calls a second, at most, to a gateway that answers 429 or 5xx, until it answers well again.
@@ -92,6 +94,8 @@ class BackendSettings(BaseModel):
     unionpay_file: Path | None = None
     unionpay_url: str = "https://gateway.95516.com"
     unionpay_acquirer_url: str | None = None
+    contract_plan_id: Annotated[int, Field(ge=1)] | None = None
+    contract_limit_fen: Annotated[int, Field(ge=1, le=100_000_000)] = 50_000
     points_per_fen: Annotated[int, Field(ge=1, le=10_000)] = 1
     pay_url: str = "https://api.mch.weixin.qq.com"
     wechat_url: str = "https://api.weixin.qq.com"

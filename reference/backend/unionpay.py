@@ -29,6 +29,7 @@ from protocols.unionpay import (
     sign_request,
     trade_request,
     txn_time,
+    unix_s_of_txn_time,
 )
 from reference.backend.gateway import (
     GatewayRefusedError,
@@ -224,7 +225,7 @@ class UnionPayClient:
             amount_fen=int(amount) if amount.isascii() and amount.isdigit() else None,
             currency={"156": "CNY"}.get(fields.get("currencyCode", "156"), "?"),
             provider="unionpay",
-            order_time=fields.get("txnTime", ""),
+            order_s=unix_s_of_txn_time(fields.get("txnTime", "")) or 0,
         )
 
     async def _post(self, outgoing: Outgoing, url: str, fields: Fields) -> OpenedReply:

@@ -95,7 +95,7 @@ class WeChatClient:
         self, *, out_trade_no: str, amount_fen: int, openid: str, description: str, expires_us: int
     ) -> str:
         """JSAPI prepay (pay.weixin.qq.com 4012791897)."""
-        raw = await self._call(
+        raw = await self.call(
             "POST",
             "/v3/pay/transactions/jsapi",
             {
@@ -115,7 +115,7 @@ class WeChatClient:
         """Query by the merchant's number."""
         path = f"/v3/pay/transactions/out-trade-no/{out_trade_no}?mchid={self._merchant.mchid}"
         try:
-            return _believed(_trade, await self._call("GET", path))
+            return _believed(_trade, await self.call("GET", path))
         except GatewayRefusedError as error:
             if error.code in {"ORDER_NOT_EXIST", "ORDERNOTEXIST"}:
                 return None
@@ -124,13 +124,13 @@ class WeChatClient:
     async def close(self, out_trade_no: str) -> None:
         """Close; the answer is an empty, signed 204."""
         path = f"/v3/pay/transactions/out-trade-no/{out_trade_no}/close"
-        await self._call("POST", path, {"mchid": self._merchant.mchid})
+        await self.call("POST", path, {"mchid": self._merchant.mchid})
 
     async def pay_code(
         self, *, out_trade_no: str, amount_fen: int, auth_code: str, description: str, store_id: str
     ) -> TradeReport:
         """Charge a scanned code: 200, or 202 with USERPAYING; either is the order itself (WX-OAPI)."""
-        raw = await self._call(
+        raw = await self.call(
             "POST",
             "/v3/pay/transactions/codepay",
             {
@@ -148,13 +148,13 @@ class WeChatClient:
     async def reverse(self, out_trade_no: str) -> None:
         """End a pay-code order, whatever became of it (WX-OAPI)."""
         path = f"/v3/pay/transactions/out-trade-no/{out_trade_no}/reverse"
-        await self._call("POST", path, {"appid": self._merchant.appid, "mchid": self._merchant.mchid})
+        await self.call("POST", path, {"appid": self._merchant.appid, "mchid": self._merchant.mchid})
 
     async def refund(
         self, *, out_trade_no: str, out_refund_no: str, amount_fen: int, total_fen: int, reason: str
     ) -> RefundReport:
         """Refund; the answer says PROCESSING as a rule, and a notice or a query the end."""
-        raw = await self._call(
+        raw = await self.call(
             "POST",
             "/v3/refund/domestic/refunds",
             {
@@ -171,7 +171,7 @@ class WeChatClient:
     async def query_refund(self, out_refund_no: str) -> RefundReport | None:
         """Query a refund by the merchant's number."""
         try:
-            return _believed(_refund, await self._call("GET", f"/v3/refund/domestic/refunds/{out_refund_no}"))
+            return _believed(_refund, await self.call("GET", f"/v3/refund/domestic/refunds/{out_refund_no}"))
         except GatewayRefusedError as error:
             if error.code == "RESOURCE_NOT_EXISTS":
                 return None
@@ -193,12 +193,12 @@ class WeChatClient:
 
     async def issue_invoice(self, application: Mapping[str, Any]) -> None:
         """Hand in a refined-oil application (WXDOC 4016760559); 202 means accepted."""
-        await self._call("POST", ISSUE_PATH, application)
+        await self.call("POST", ISSUE_PATH, application)
 
     async def query_invoice(self, fapiao_apply_id: str) -> InvoiceReport | None:
         """Query an application; its latest invoice is the one reported."""
         try:
-            raw = await self._call("GET", f"{APPLICATIONS_PATH}/{fapiao_apply_id}")
+            raw = await self.call("GET", f"{APPLICATIONS_PATH}/{fapiao_apply_id}")
         except GatewayRefusedError as error:
             if error.status == 404:
                 return None
@@ -208,13 +208,13 @@ class WeChatClient:
     async def reverse_invoice(self, fapiao_apply_id: str, reason: str) -> None:
         """Reverse an application; 202 means accepted."""
         path = f"{APPLICATIONS_PATH}/{fapiao_apply_id}/reverse"
-        await self._call("POST", path, {"reverse_reason": reason})
+        await self.call("POST", path, {"reverse_reason": reason})
 
     # Bills
 
     async def bill(self, bill: str, day: str) -> bytes | None:
         """A day's trade or fund bill; see `fetch_bill`."""
-        return await fetch_bill(partial(self._call, "GET"), bill, day)
+        return await fetch_bill(partial(self.call, "GET"), bill, day)
 
     # Callbacks
 
@@ -264,9 +264,10 @@ class WeChatClient:
 
     # Transport
 
-    async def _call(
+    async def call(
         self, method: str, path: str, content: Mapping[str, Any] | None = None, *, is_signed: bool = True
     ) -> bytes:
+        """A signed call; gives the body of a verified 2xx. Raises `GatewayUnknownError` or `GatewayRefusedError`."""
         body = msgspec.json.encode(content) if content is not None else b""
         now_s = self._clock_us() // 1_000_000
         headers = {

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Request, Response
 from reference.backend.api.common import json_response, refusals, secured
 from reference.backend.core import Core
 from reference.backend.errors import ApiError
-from reference.backend.payment_models import Grant, MemberView, NewCoupon
+from reference.backend.payment_models import ContractView, Grant, MemberView, NewCoupon
 from reference.backend.sessions import Sessions
 
 __all__ = ["member_routes"]
@@ -23,6 +23,37 @@ def member_routes(core: Core, sessions: Sessions) -> APIRouter:
     async def show(request: Request) -> Response:
         """Points, balance and coupons of the phone that asks."""
         return json_response(await core.members.view(await sessions.phone(request)))
+
+    @api.post(
+        "/me/contract",
+        response_model=ContractView,
+        responses=refusals(401, 404, 409, 422, 503),
+        openapi_extra=secured(),
+    )
+    async def sign(request: Request) -> Response:
+        """Begin a contract for debits, or come back to it; the phone takes it to WeChat's signing page."""
+        return json_response(await core.contracts.sign(await sessions.phone(request)))
+
+    @api.get(
+        "/me/contract",
+        response_model=ContractView,
+        responses=refusals(401, 404, 422, 503),
+        openapi_extra=secured(),
+    )
+    async def contract(request: Request) -> Response:
+        """The contract of this phone: ``active`` once the gateway says that it is signed."""
+        return json_response(await core.contracts.view(await sessions.phone(request)))
+
+    @api.delete(
+        "/me/contract",
+        status_code=204,
+        responses=refusals(401, 404, 422, 503),
+        openapi_extra=secured(),
+    )
+    async def end_contract(request: Request) -> Response:
+        """End the contract."""
+        await core.contracts.end(await sessions.phone(request))
+        return Response(status_code=204)
 
     @api.post(
         "/admin/grants",

@@ -7,6 +7,7 @@ from typing import cast
 import httpx
 
 from reference.backend.channels import Channels
+from reference.backend.channels.contract import ContractChannel
 from reference.backend.channels.unionpay import UnionPayRefunds, unionpay_channels
 from reference.backend.channels.wechat import CodeChannel, JsapiChannel
 from reference.backend.core import Core
@@ -15,6 +16,7 @@ from reference.backend.outgoing import Outgoing
 from reference.backend.settings import SettingsError
 from reference.backend.unionpay import UnionPayClient
 from reference.backend.wechat import WeChatClient
+from reference.backend.wechat_contracts import WeChatContracts
 
 __all__ = ["channels_of"]
 
@@ -45,6 +47,11 @@ def channels_of(core: Core, wechat: WeChatClient, transport: httpx.AsyncBaseTran
         )
         channels.add(*unionpay_channels(core, core.unionpay))
         channels.refunders["unionpay"] = UnionPayRefunds(core, core.unionpay)
+    if settings.contract_plan_id is not None:
+        core.contract_gateway = WeChatContracts(wechat, settings)
+        channels.add(ContractChannel(core, core.contract_gateway))
     missing = [name for name in settings.channels if name not in channels.known]
     if missing:
-        raise SettingsError(f"channels: {', '.join(missing)} needs unionpay_file")
+        raise SettingsError(
+            f"channels: {', '.join(missing)} lacks unionpay_file (unionpay-*) or contract_plan_id (wechatpay-contract)"
+        )

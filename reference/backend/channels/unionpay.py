@@ -22,7 +22,7 @@ from reference.backend.gateway import (
     TradeReport,
 )
 from reference.backend.schema import payments, refunds
-from reference.backend.unionpay import UnionPayClient, time_of
+from reference.backend.unionpay import UnionPayClient
 
 __all__ = ["UnionPayRefunds", "UnionPayScan", "unionpay_channels"]
 
@@ -80,7 +80,7 @@ class _UnionPayChannel:
 
     def check(self, payment: Row[Any], report: TradeReport) -> None:
         """Merchant, time of the order, currency. Number and time together name an order here."""
-        if report.mchid != self.client.own.mer_id or report.order_time != time_of(payment.created_us):
+        if report.mchid != self.client.own.mer_id or report.order_s != payment.created_us // 1_000_000:
             raise NoticeRefusedError("the payment names another merchant or time")
         if report.currency != "CNY" or not report.transaction_id:
             raise NoticeRefusedError("the payment names another currency or no queryId")

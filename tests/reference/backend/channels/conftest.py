@@ -23,6 +23,7 @@ ADMIN = {"Authorization": "Bearer admin-key-for-tests"}
 ALL = (
     "wechatpay",
     "wechatpay-code",
+    "wechatpay-contract",
     "unionpay-qr",
     "unionpay-code",
     "unionpay-jump",
@@ -96,6 +97,7 @@ class Shop:
                     "admin_key": "admin-key-for-tests",
                     "service_secret": "service-secret-for-tests",
                     "channels": ALL,
+                    "contract_plan_id": 12535,
                     "unionpay_acquirer_url": "https://acquirer.sim/v1/jump",
                     **more,
                 }
