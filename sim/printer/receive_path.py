@@ -58,9 +58,9 @@ class ReceivePath:
         """How many bytes may be handed over now."""
         if self._profile.interface == "serial":
             # Without a handshake nobody holds the sender back, and XON/XOFF is a request that it may not know.
-            if self.busy and self._profile.handshake == "dtr":
-                return 0
-            return max(1, self._profile.receive_buffer_bytes - len(self.buffer))
+            if self._profile.handshake == "dtr":
+                return 0 if self.busy else self._profile.receive_buffer_bytes - len(self.buffer)
+            return MAX_INTERFACE_BYTES
         return max(0, self._profile.interface_buffer_bytes - len(self._board))
 
     def arrive(self, data: bytes) -> None:

@@ -1,8 +1,9 @@
 """The printer behind a pseudo-terminal, at the speed of its line: bytes come and go one character time after the other.
 
 A pty has no baud rate and no modem lines. So the printer reads no faster than the line would bring the bytes, and where a
-real one drops DTR, this one stops reading: either way the sender's driver is full after a few kilobytes and its writes
-block. XON and XOFF are characters; they are sent, and a peer whose terminal honours them stops by itself.
+real one drops DTR, this one stops reading: either way the sender's driver is full some time and its writes block. XON and
+XOFF are characters, and they are sent. A peer whose terminal honours them (IXON) stops; what the kernel has between the two
+ends is more than a UART has, so it is left there. A peer that does not honour them goes on, and loses what does not fit.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import termios
 import tty
 from collections.abc import Callable
 from pathlib import Path
@@ -118,6 +120,9 @@ class PrinterPty:
     def _take(self) -> None:
         self._timer = None
         window = self._printer.receive_window
+        if self._peer_obeys_xoff():
+            room = self._printer.profile.receive_buffer_bytes - self._printer.buffered_bytes
+            window = 0 if self._printer.busy else min(window, room)
         if window <= 0:
             return  # `_flow` tells when there is room again
         due = self._pace.characters(self._clock() - self._line_since_us) - self._line_bytes
@@ -136,6 +141,12 @@ class PrinterPty:
             self._stream.data_received(data)
         if self._fd >= 0:
             self._take_later()
+
+    def _peer_obeys_xoff(self) -> bool:
+        profile = self._printer.profile
+        if profile.interface != "serial" or profile.handshake != "xonxoff":
+            return False
+        return bool(termios.tcgetattr(self._peer_fd)[0] & termios.IXON)
 
     # -- to the peer: what `StreamHost` writes to -------------------------------------------------------------------
 

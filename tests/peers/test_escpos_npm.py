@@ -96,16 +96,16 @@ def test_escpos_draws_a_code_itself_and_loses_two_line_feeds_to_the_drawer(start
 @pytest.mark.foreign
 def test_escpos_reads_the_status_through_its_adapter(start_node) -> None:
     async def run() -> None:
-        async with printer_on_tcp(replace(FAST, near_end_mm=1500)) as here:
-            async with start_node(PACKAGE, SCRIPT, here.where) as peer:
-                ask = {"ask": "100401100402100403100404", "bytes": 4}
-                assert await peer.ask(ask) == "12121212"
-                here.printer.load_paper(1000)
-                assert await peer.ask(ask) == "1212121e"
-                here.printer.open_cover()
-                assert await peer.ask(ask) == "1a16121e"
-                here.printer.close_cover()
-                here.printer.paper_out()
-                assert await peer.ask(ask) == "1a32127e"
+        short = replace(FAST, near_end_mm=1500)
+        async with printer_on_tcp(short) as here, start_node(PACKAGE, SCRIPT, here.where) as peer:
+            ask = {"ask": "100401100402100403100404", "bytes": 4}
+            assert await peer.ask(ask) == "12121212"
+            here.printer.load_paper(1000)
+            assert await peer.ask(ask) == "1212121e"
+            here.printer.open_cover()
+            assert await peer.ask(ask) == "1a16121e"
+            here.printer.close_cover()
+            here.printer.paper_out()
+            assert await peer.ask(ask) == "1a32127e"
 
     asyncio.run(run())
