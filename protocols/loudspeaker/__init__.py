@@ -39,6 +39,7 @@ from protocols.loudspeaker.speaker_api import (
     encode_reply,
     read_aloud,
 )
+from protocols.loudspeaker.staff_message import STAFF_CHANNEL, staff_message
 
 __all__ = [
     "ADD_PATH",
@@ -50,6 +51,7 @@ __all__ = [
     "PAYERS",
     "PAY_TYPES",
     "REPEAT_WINDOW_US",
+    "STAFF_CHANNEL",
     "STATION",
     "TOPIC",
     "Announcement",
@@ -74,6 +76,7 @@ __all__ = [
     "encode_reply",
     "read_aloud",
     "split_words",
+    "staff_message",
     "understand",
     "words_of",
 ]

@@ -8,6 +8,7 @@ loudspeaker (or its maker's platform) knows; so neither a lost answer nor a kill
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from typing import Any, Final
 
 from sqlalchemy import Row, bindparam, select, update
 
-from protocols.loudspeaker import Announcement
+from protocols.chinese_numerals import MAX_AMOUNT_FEN
+from protocols.loudspeaker import Announcement, staff_message
 from reference.backend.core import Core
 from reference.backend.database import Transaction
 from reference.backend.outbox import Task
@@ -50,6 +52,12 @@ _HEAD = (
     .where(announcements.c.station == bindparam("of_station"), announcements.c.waits == 1)
     .order_by(announcements.c.id)
     .limit(1)
+)
+_AFTER = (
+    select(announcements)
+    .where(announcements.c.station == bindparam("of_station"), announcements.c.id > bindparam("after"))
+    .order_by(announcements.c.id)
+    .limit(100)
 )
 _LINE = select(voice_lines).where(voice_lines.c.station == bindparam("of_station")).with_for_update()
 _FREE = (
@@ -116,9 +124,37 @@ class Announcer:
                 "updated_us": now_us,
             },
         )
+        tx.notify(f"voice/{station}")
         if is_new and waits is None:
             # Nobody is at work here: what is asked for and what is worked off see each other under the station's lock.
             await self.core.outbox.put(tx, _TOPIC, station, key=f"{_TOPIC}/{number}")
+
+    async def for_staff(self, station: str, after: int, wait_ms: int) -> list[dict[str, Any]]:
+        """Messages for the staff's phones, of announcements after a number; waits for the first up to ``wait_ms``."""
+        hub = self.core.db.hub
+        loop = asyncio.get_running_loop()
+        end = loop.time() + wait_ms / 1000
+        with hub.subscribe(f"voice/{station}") as news:
+            while True:
+                found = await self.core.db.run(lambda tx: self._messages(tx, station, after))
+                left = end - loop.time()
+                if found or left <= 0 or self.core.stopping:
+                    return found
+                await news.wait(left if hub.fallback_s is None else min(left, hub.fallback_s))
+
+    async def _messages(self, tx: Transaction, station: str, after: int) -> list[dict[str, Any]]:
+        rows = await tx.rows(_AFTER, {"of_station": station, "after": after})
+        return [
+            {
+                "id": row.id,
+                "state": row.state,
+                "message": staff_message(
+                    await self._announcement(tx, row), proved_us=row.proved_us, fresh_us=FRESH_US
+                ),
+            }
+            for row in rows
+            if row.amount_fen <= MAX_AMOUNT_FEN
+        ]
 
     async def _lock(self, tx: Transaction, station: str) -> Row[Any]:
         row = await tx.first(_LINE, {"of_station": station})

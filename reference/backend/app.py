@@ -25,6 +25,7 @@ from reference.backend.api.reconciliation import reconciliation_routes
 from reference.backend.api.refunds import refund_routes
 from reference.backend.api.shifts import shift_routes
 from reference.backend.api.tanks import tank_routes
+from reference.backend.api.voice import voice_routes
 from reference.backend.attempts import Attempts
 from reference.backend.callbacks import Callbacks
 from reference.backend.channels.building import channels_of
@@ -211,6 +212,7 @@ def _application(core: Core, sessions: Sessions) -> FastAPI:
         site_routes(core, sessions, posts),
         tank_routes(core, sessions),
         shift_routes(core, sessions),
+        voice_routes(core, sessions),
         phone_routes(core, sessions),
         invoice_routes(core, sessions),
         pump_routes(core, sessions),

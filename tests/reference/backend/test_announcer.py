@@ -217,3 +217,26 @@ def test_the_brokers_address_is_checked(settings):
     for bad in ("http://x", "mqtt://", "mqtt://a b"):
         with pytest.raises(ValueError, match="mqtt_url"):
             BackendSettings.model_validate({**settings.model_dump(), "mqtt_url": bad})
+
+
+@pytest.mark.requirement("vox.phone-systems-fall-back")
+def test_the_staffs_phones_are_told_whatever_becomes_of_the_loudspeaker(play):
+    async def scene(world):
+        ears = listening(world)
+        ears.fails = ["before"] * 1000
+        waiting = asyncio.create_task(world.site("GET", "/announcements?wait_ms=20000", status=200))
+        _, number = await paid(world, 3, 20_005)
+        await world.notify(number)
+        (told,) = (await waiting)["announcements"]
+        assert told["message"]["data"]["request_id"] == number
+        assert told["message"]["data"]["speech"] == "三号枪微信收款二百元零五分"
+        await run_for(world, 40)
+        assert [state for _, state, _ in await rows(world)] == ["dropped"]
+        assert (await world.site("GET", "/announcements", status=200))["announcements"][0][
+            "state"
+        ] == "dropped"
+        after = f"/announcements?after={told['id']}"
+        assert (await world.site("GET", after, status=200))["announcements"] == []
+        await world.call("GET", "/v1/stations/KM01/announcements", status=401)
+
+    play(scene, loudspeakers={"KM01": BOX})
