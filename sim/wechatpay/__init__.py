@@ -6,6 +6,7 @@ from sim.wechatpay.bills import BillBook
 from sim.wechatpay.codepay import AuthCode, CodePay, PhonePlan
 from sim.wechatpay.combined import CombinedBook, CombinedOrder
 from sim.wechatpay.contracts import Contract, ContractBook
+from sim.wechatpay.failures import FAILURES, failures
 from sim.wechatpay.faults import CONFIRM, FaultKind, Forgery, GatewayFault, WeChatPayFaults
 from sim.wechatpay.gate import RawRequest, RequestGate, read_request
 from sim.wechatpay.gateway import WeChatPayGateway
@@ -35,6 +36,7 @@ from sim.wechatpay.wallets import Wallets
 __all__ = [
     "ANSWER_LIMIT_S",
     "CONFIRM",
+    "FAILURES",
     "RETRY_LADDER_S",
     "STEPS_PERMILLE",
     "AuthCode",
@@ -72,6 +74,7 @@ __all__ = [
     "Wallets",
     "WeChatPayFaults",
     "WeChatPayGateway",
+    "failures",
     "generate_keys",
     "generate_merchant",
     "generate_platform",

@@ -12,8 +12,11 @@ from starlette.routing import Route
 
 from protocols.wechatpay import IllegalMoveError, refusal_table, state_tables
 from sim.faults import FaultError
+from sim.latency import LatencyError
+from sim.wechatpay.failures import failures
 from sim.wechatpay.faults import GatewayFault
 from sim.wechatpay.material import generate_keys
+from sim.wechatpay.profile import GatewayProfile
 
 if TYPE_CHECKING:
     from sim.wechatpay.gateway import WeChatPayGateway
@@ -26,7 +29,8 @@ def control_app(gateway: WeChatPayGateway) -> Starlette:
 
     ``GET /orders``, ``GET /refunds``, ``GET /notices``, ``GET /tables``, ``GET /faults``, ``GET /contracts``,
     ``GET /combined``, ``GET /trust``;
-    ``POST /faults`` (a `GatewayFault` as JSON, with a name), ``DELETE /faults/{name}``;
+    ``POST /faults`` (a `GatewayFault` as JSON, with a name), ``DELETE /faults/{name}``, ``POST /failures/{profile}`` (all
+    faults of ``rough`` or ``storm``, once), ``PUT /latencies`` (`GatewayProfile.from_dict`);
     ``POST /refunds/{mchid}/{out_refund_no}/settle`` (an abnormal refund is paid out at last);
     ``POST /certificates`` (a new one is listed), ``POST /rotate`` ``{"serial": …}`` (it signs),
     ``DELETE /certificates/{serial}`` (an old one goes); ``POST /switch-over`` with optionally ``{"day_s": …}`` (callbacks
@@ -42,7 +46,9 @@ def control_app(gateway: WeChatPayGateway) -> Starlette:
             Route("/tables", control.tables),
             Route("/faults", control.faults, methods=["GET"]),
             Route("/faults", control.arm, methods=["POST"]),
-            Route("/faults/{name}", control.disarm, methods=["DELETE"]),
+            Route("/failures/{profile}", control.worsen, methods=["POST"]),
+            Route("/latencies", control.slow, methods=["PUT"]),
+            Route("/faults/{name:path}", control.disarm, methods=["DELETE"]),
             Route("/contracts", control.contracts),
             Route("/combined", control.combined),
             Route("/trust", control.trust),
@@ -106,6 +112,24 @@ class _Control:
                 raise FaultError("the body is not a JSON object")  # noqa: TRY301 - one way out for all bad bodies
             self._gateway.faults.arm(GatewayFault.from_dict(data))
         except (FaultError, TypeError) as error:
+            return _bad(400, str(error))
+        return Response(status_code=204)
+
+    async def worsen(self, request: Request) -> Response:
+        try:
+            for fault in failures(request.path_params["profile"]):
+                self._gateway.faults.arm(fault)
+        except FaultError as error:
+            return _bad(400, str(error))
+        return Response(status_code=204)
+
+    async def slow(self, request: Request) -> Response:
+        data = await _json(request)
+        if data is None:
+            return _bad(400, "the body is not a JSON object")
+        try:
+            self._gateway.profile = GatewayProfile.from_dict(data)
+        except LatencyError as error:
             return _bad(400, str(error))
         return Response(status_code=204)
 

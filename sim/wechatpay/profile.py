@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from protocols.wechatpay import Endpoint
-from sim.latency import LatencyProfile
+from sim.latency import LatencyError, LatencyProfile
 
 __all__ = ["GatewayProfile"]
 
@@ -78,6 +80,25 @@ class GatewayProfile:
     confirm: LatencyProfile = _CONFIRM
     confirm_to_callback: LatencyProfile = _REFERENCE
     refund_settle: LatencyProfile = _SETTLE
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> GatewayProfile:
+        """Read ``{"codepay": {"kind": "lognormal", "median_us": …, "p99_us": …}, …}``; what is absent keeps its default.
+
+        Raises:
+            LatencyError: an unknown call, or a bad distribution; the message names it.
+        """
+        known = [field.name for field in fields(cls)]
+        made: dict[str, LatencyProfile] = {}
+        for name, value in raw.items():
+            if name not in known:
+                raise LatencyError(
+                    f"the gateway has no latency {str(name)[:40]!r}; it has {', '.join(known)}"
+                )
+            if not isinstance(value, Mapping):
+                raise LatencyError(f"the latency of {name} must be an object")
+            made[name] = LatencyProfile.from_dict(value)
+        return cls(**made)
 
     @classmethod
     def instant(cls) -> GatewayProfile:
