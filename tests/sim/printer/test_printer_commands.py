@@ -1,0 +1,503 @@
+"""The rest of the command set: places, page mode, the host's own characters, stored images, codes, buzzer."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import zxingcpp
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from sim.printer import (
+    CHINESE_80MM,
+    EPSON_80MM_ETHERNET,
+    EPSON_80MM_SERIAL,
+    PROFILES,
+    BarcodeLine,
+    BlankLine,
+    Buzzed,
+    PageBlock,
+    Pdf417Line,
+    PrintedLine,
+    Printer,
+    PrinterProfile,
+    QrLine,
+    RasterLine,
+    Receipt,
+    TextLine,
+    receipt_png,
+    render_receipt,
+)
+from sim.printer.symbols import qr_matrix, qr_modules
+
+from .printer_rig import CUT, Rig
+
+ESC, GS, FS = b"\x1b", b"\x1d", b"\x1c"
+MARGIN = 32
+
+
+def printed(data: bytes, profile: PrinterProfile = CHINESE_80MM) -> tuple[Receipt, list[str]]:
+    rig = Rig(profile)
+    rig.send(data)
+    rig.run()
+    receipt = rig.printer.unfinished or rig.printer.receipts[-1]
+    return receipt, [surprise.reason for surprise in rig.printer.surprises]
+
+
+def only(data: bytes, kind: type[PrintedLine], profile: PrinterProfile = CHINESE_80MM) -> Any:
+    (line,) = [line for line in printed(data, profile)[0].lines if isinstance(line, kind)]
+    return line
+
+
+def symbols(data: bytes) -> dict[str, str]:
+    receipt, surprises = printed(data)
+    assert surprises == []
+    image = Image.open(io.BytesIO(receipt_png(receipt))).convert("L")
+    return {symbol.format.name: symbol.text for symbol in zxingcpp.read_barcodes(image)}
+
+
+def ink(receipt: Receipt) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what is dark, without the margin."""
+    box = render_receipt(receipt).point(lambda value: 255 - value).getbbox()
+    assert box is not None
+    return box[0] - MARGIN, box[1] - MARGIN, box[2] - MARGIN, box[3] - MARGIN
+
+
+def word(value: int) -> bytes:
+    return (value & 0xFFFF).to_bytes(2, "little")
+
+
+BLOCK = GS + b"v0\x00\x01\x00\x08\x00" + b"\xff" * 8
+"""A black square of 8 x 8 dots."""
+
+# -- places -----------------------------------------------------------------------------------------------------------------
+
+
+def test_left_margin_and_print_area_move_and_wrap_the_text() -> None:
+    area = GS + b"L" + word(120) + GS + b"W" + word(240)
+    receipt, surprises = printed(area + b"x" * 25 + b"\n" + ESC + b"a\x02r\n")
+    assert surprises == []
+    assert receipt.text.split("\n") == [" " * 10 + "x" * 20, " " * 10 + "x" * 5, " " * 29 + "r"]
+    assert ink(printed(area + BLOCK + ESC + b"a\x01" + BLOCK)[0]) == (120, 0, 244, 16)
+    # An area that the paper does not have ends with the paper.
+    wide, _ = printed(GS + b"L" + word(480) + GS + b"W" + word(999) + b"x" * 9 + b"\n")
+    assert wide.text.split("\n") == [" " * 40 + "x" * 8, " " * 40 + "x"]
+
+
+def test_a_margin_in_mid_line_has_no_effect() -> None:
+    receipt, surprises = printed(b"a" + GS + b"L" + word(120) + b"b\n")
+    assert receipt.text == "ab"
+    assert surprises == ["GS L in mid-line has no effect"]
+
+
+def test_motion_units_of_a_360th_of_an_inch() -> None:
+    """On a printer of 180 dots an inch, two units are a dot."""
+    units = GS + b"P\xb4\xb4"  # 180
+    receipt, _ = printed(units + GS + b"L" + word(90) + b"a\n" + ESC + b"J\x5a", EPSON_80MM_SERIAL)
+    text, blank = receipt.lines
+    assert isinstance(text, TextLine)
+    assert (text.left_dots, blank.feed_dots) == (90, 90)
+    half = GS + b"P\x00\xff" + ESC + b"J\xff"  # 255 units of a 255th: an inch
+    assert only(half, BlankLine, CHINESE_80MM).feed_dots == 203
+
+
+def test_positions_to_the_dot_backwards_and_relative() -> None:
+    at_100, _ = printed(ESC + b"$" + word(100) + b"|" + b"\n")
+    assert at_100.lines[0].width_dots == 112
+    back, _ = printed(b"ab" + ESC + b"\\" + word(-24) + b"_\n")
+    assert back.text == "ab_"
+    assert back.lines[0].width_dots == 12 * 3 - 24
+    assert ink(back)[2] <= 24  # printed over the first letter
+    refused, surprises = printed(b"a" + ESC + b"\\" + word(-13) + b"b\n")
+    assert refused.text == "ab"
+    assert "would leave" in surprises[0]
+
+
+def test_tabs_count_characters_of_the_size_in_which_they_were_set() -> None:
+    wide = GS + b"!\x10" + ESC + b"D\x04\x08\x00" + GS + b"!\x00"
+    assert printed(wide + b"\ta\tb\n")[0].text == " " * 8 + "a" + " " * 7 + "b"
+    assert (
+        printed(ESC + b"D\x04\x02\x00" + b"\ta\tb\n")[0].text == "    ab"
+    )  # what does not ascend ends the list
+    assert printed(ESC + b"D\x00" + b"\ta\n")[0].text == "a"
+
+
+def test_spaces_between_characters() -> None:
+    line = only(ESC + b" \x06" + b"ab" + "油".encode("gb18030") + b"\n", TextLine)
+    assert [cell.before_dots for cell in line.cells] == [0, 6, 6]
+    gaps = FS + b"S\x02\x04" + "油枪".encode("gb18030") + b"a\n"
+    assert [cell.before_dots for cell in only(gaps, TextLine).cells] == [2, 6, 4]
+    full, _ = printed(ESC + b" \x0c" + b"x" * 25 + b"\n")
+    assert [len(cells) for cells in full.cells] == [24, 1]
+
+
+def test_a_line_can_be_dropped_or_printed_before_it_is_full() -> None:
+    assert printed(b"gone" + GS + b"T\x00" + b"a" + GS + b"T\x01" + b"b\n")[0].text == "a\nb"
+
+
+# -- styles -----------------------------------------------------------------------------------------------------------------
+
+
+def test_turned_characters_lie_on_their_side() -> None:
+    line = only(ESC + b"V\x01" + b"ab" + ESC + b"V\x00" + b"c\n", TextLine)
+    assert [(cell.width_dots, cell.height_dots) for cell in line.cells] == [(24, 12), (24, 12), (12, 24)]
+    upright, turned = ink(printed(b"l\n")[0]), ink(printed(ESC + b"V\x01l\n")[0])
+    assert upright[3] - upright[1] == turned[2] - turned[0]
+
+
+def test_upside_down_lines_begin_at_the_right() -> None:
+    receipt, _ = printed(ESC + b"{\x01" + b"ab\n" + ESC + b"{\x00" + b"c\n")
+    assert [line.upside_down for line in receipt.lines if isinstance(line, TextLine)] == [True, False]
+    assert receipt.text == "ab\nc"
+    assert ink(printed(ESC + b"{\x01ab\n")[0])[0] >= 576 - 24
+
+
+def test_countries_replace_twelve_characters() -> None:
+    assert (
+        printed(FS + b"." + ESC + b"R\x0f$5 " + ESC + b"R\x02[\\]~ " + ESC + b"R\x00[\n")[0].text
+        == "¥5 ÄÖÜß ["
+    )
+    assert "no country 99" in printed(ESC + b"Rca\n")[1][0]
+
+
+def test_chinese_underline_and_quad() -> None:
+    data = (
+        FS
+        + b"!\x80"
+        + "油".encode("gb18030")
+        + FS
+        + b"-\x00"
+        + FS
+        + b"W\x01"
+        + "枪".encode("gb18030")
+        + b"\n"
+    )
+    styles = [cell.style for cell in only(data, TextLine).cells]
+    assert [(style.underline, style.width, style.height) for style in styles] == [(1, 1, 1), (0, 2, 2)]
+
+
+# -- the host's own characters ------------------------------------------------------------------------------------------------
+
+
+def test_a_character_of_the_host_is_drawn_dot_by_dot_where_it_is_selected() -> None:
+    bar = b"\x02" + b"\xff" * 6  # two columns, all dark
+    define = ESC + b"&\x03AB" + bar + bar
+    plain, _ = printed(define + b"A\n")
+    assert plain.lines[0].cells[0].drawn is None  # type: ignore[union-attr]
+    receipt, surprises = printed(define + ESC + b"%\x01" + b"AC" + ESC + b"?A" + b"A\n")
+    assert surprises == []
+    cells = receipt.cells[0]
+    assert [cell.drawn is not None for cell in cells] == [True, False, False]
+    assert receipt.text == "ACA"
+    picture = render_receipt(receipt)
+    column = [picture.getpixel((MARGIN + x, MARGIN + y)) for x in (0, 1, 2) for y in (0, 23)]
+    assert column == [0, 0, 0, 0, 255, 255]
+
+
+def test_a_chinese_character_of_the_host() -> None:
+    code = b"\xfe\xa1"
+    data = FS + b"2" + code + b"\xff" * 72 + code + b"\n"
+    (cell,) = only(data, TextLine).cells
+    assert cell.columns == 2
+    assert ink(printed(data)[0]) == (0, 0, 24, 24)
+    gone = FS + b"2" + code + b"\xff" * 72 + FS + b"?" + code + code + b"\n"
+    assert only(gone, TextLine).cells[0].drawn is None
+
+
+def test_definitions_that_cannot_be_are_told() -> None:
+    for data, reason in (
+        (ESC + b"&\x02AA\x01\xff\xff", "3 bytes a column"),
+        (ESC + b"&\x03AA\x0d" + b"\xff" * 39, "13 columns"),
+        (FS + b"2\x41\x41" + b"\0" * 72, "no Chinese code"),
+    ):
+        assert reason in printed(data + b"ok\n")[1][0]
+
+
+# -- images -----------------------------------------------------------------------------------------------------------------
+
+
+def test_non_volatile_images_survive_initialise_and_power() -> None:
+    store = FS + b"q\x02" + word(1) + word(1) + b"\xff" * 8 + word(2) + word(1) + b"\x80" * 16
+    rig = Rig(replace(CHINESE_80MM, start_up_us=100))
+    rig.send(ESC + b"a\x01" + store + ESC + b"@")
+    rig.run()
+    rig.printer.power_off(rig.now_us)
+    rig.printer.power_on(rig.now_us)
+    rig.run()
+    rig.send(FS + b"p\x01\x00" + FS + b"p\x02\x03" + FS + b"p\x03\x00")
+    rig.run()
+    assert rig.printer.unfinished is not None
+    first, second = rig.printer.unfinished.lines
+    assert isinstance(first, RasterLine)
+    assert isinstance(second, RasterLine)
+    assert (first.rows, first.scale_x, first.align) == ((b"\xff",) * 8, 1, "left")  # FS q ends with a reset
+    assert (second.rows, second.scale_x, second.scale_y) == ((b"\xff\xff", *[b"\0\0"] * 7), 2, 2)
+    assert [surprise.reason for surprise in rig.printer.surprises] == [
+        "FS p 3 0: no such image; nothing is printed"
+    ]
+
+
+def test_a_downloaded_image_lives_until_initialise() -> None:
+    store = GS + b"*\x01\x01" + b"\x01" * 8
+    assert only(store + GS + b"/\x00", RasterLine).rows == (*[b"\0"] * 7, b"\xff")
+    receipt, surprises = printed(store + ESC + b"@" + GS + b"/\x00" + b"x\n")
+    assert "no such image" in surprises[0]
+    assert receipt.text == "x"
+
+
+def graphics(function: int, body: bytes) -> bytes:
+    return GS + b"(L" + word(len(body) + 2) + b"0" + bytes((function,)) + body
+
+
+@pytest.mark.parametrize(("define", "show", "kept"), [(67, 69, True), (83, 85, False)])
+def test_graphics_by_key(define: int, show: int, kept: bool) -> None:
+    store = graphics(define, b"0A1\x01" + word(8) + word(8) + b"1" + b"\x81" * 8)
+    columns = graphics(define + 1, b"0B1\x01" + word(8) + word(8) + b"1" + b"\xff" + b"\0" * 7)
+    both = store + columns + graphics(show, b"A1\x02\x01") + graphics(show, b"B1\x01\x01")
+    first, second = (line for line in printed(both)[0].lines if isinstance(line, RasterLine))
+    assert (first.rows, first.scale_x, first.scale_y) == ((b"\x81",) * 8, 2, 1)
+    assert second.rows == (b"\x80",) * 8
+    after = printed(store + ESC + b"@" + graphics(show, b"A1\x01\x01") + b"x\n")
+    assert ("never defined" in " ".join(after[1])) is not kept
+    for forget in (graphics(define - 1, b"A1"), graphics(define - 2, b"CLR")):
+        assert "never defined" in printed(store + forget + graphics(show, b"A1\x01\x01") + b"x\n")[1][0]
+
+
+def test_graphics_that_announce_more_dots_than_they_bring_are_refused() -> None:
+    for body in (
+        graphics(112, b"0\x01\x011" + word(60_000) + word(60_000)),
+        graphics(113, b"0\x01\x011" + word(60_000) + word(60_000)),
+    ):
+        receipt, surprises = printed(body + graphics(50, b"") + b"x\n")
+        assert "are not in 0 bytes" in surprises[0]
+        assert receipt.text == "x"
+
+
+def test_eight_dot_columns_are_as_high_as_twenty_four() -> None:
+    line = only(ESC + b"*\x00" + word(2) + b"\xff\xff", RasterLine)
+    assert (line.scale_x, line.scale_y, line.feed_dots) == (2, 3, 24)
+
+
+# -- codes ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "kind", "text"),
+    [
+        (b"\x48\x07Ab-1 $z", "Code93", "Ab-1 $z"),
+        (b"\x48\x05AB-12", "Code93", "AB-12"),
+        (b"\x42\x06123456", "UPCE", "0012345000065"),
+        (b"\x42\x0b04210000526", "UPCE", "0042100005264"),
+        (b"\x42\x0714252614"[:9], "UPCE", None),
+    ],
+)
+def test_codes_that_are_drawn_here_read_back(command: bytes, kind: str, text: str | None) -> None:
+    found = symbols(GS + b"w\x02" + GS + b"k" + command + CUT)
+    assert list(found) == [kind]
+    assert text is None or found[kind] == text
+
+
+@given(st.text(st.characters(max_codepoint=127), min_size=1, max_size=10))
+def test_every_ascii_text_fits_code93(text: str) -> None:
+    data = GS + b"w\x02" + GS + b"k\x48" + bytes((len(text),)) + text.encode() + CUT
+    line = only(data, BarcodeLine)
+    assert line.data == text
+    assert (len(line.modules) - 1) % 9 == 0
+
+
+def pdf417(function: int, parameters: bytes) -> bytes:
+    return GS + b"(k" + word(len(parameters) + 2) + b"0" + bytes((function,)) + parameters
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        b"",
+        pdf417(65, b"\x04") + pdf417(67, b"\x02") + pdf417(68, b"\x04") + pdf417(69, b"0\x35"),
+        pdf417(66, b"\x0c") + pdf417(69, b"1\x0a"),
+        pdf417(65, b"\x06") + pdf417(69, b"1\x01"),
+    ],
+    ids=["automatic", "columns and level", "rows and ratio", "few rows"],
+)
+def test_pdf417_reads_back(settings: bytes) -> None:
+    data = "昆明北站 KM01-107".encode()
+    job = settings + pdf417(80, b"0" + data) + pdf417(81, b"0") + CUT
+    assert symbols(job) == {"PDF417": data.decode()}
+    line = only(job, Pdf417Line)
+    assert line.width_dots <= 576
+
+
+def test_pdf417_that_cannot_be_is_told() -> None:
+    for data, reason in (
+        (pdf417(81, b"0"), "without stored data"),
+        (pdf417(80, b"0" + bytes(range(256)) * 8) + pdf417(81, b"0"), "do not fit"),
+        (pdf417(67, b"\x09"), "does not take 09"),
+        (pdf417(65, b""), "does not take nothing"),
+    ):
+        assert reason in printed(data + b"x\n")[1][0]
+
+
+@given(st.binary(min_size=1, max_size=400), st.sampled_from([48, 49, 50, 51]))
+def test_the_size_of_a_qr_code_is_known_before_it_is_drawn(data: bytes, level: int) -> None:
+    matrix = qr_matrix(data, level)
+    assert matrix is not None
+    assert qr_modules(data, level) == len(matrix)
+
+
+def test_a_printer_tells_the_size_of_a_code() -> None:
+    rig = Rig()
+    store = GS + b"(k\x03\x001C\x05" + GS + b"(k\x05\x001P0ab"
+    rig.send(GS + b"(k\x03\x001R0" + store + GS + b"(k\x03\x001R0" + pdf417(82, b"0"))
+    assert b"".join(data for _, data in rig.replies) == (
+        b"\x37\x360\x1f0\x1f1\x1f1\0" + b"\x37\x36105\x1f105\x1f1\x1f0\0" + b"\x37\x2f0\x1f0\x1f1\x1f1\0"
+    )
+
+
+def test_chinese_boards_have_qr_commands_of_their_own_and_epson_prints_them_as_text() -> None:
+    data = b"\x1dZ\x02\x1bZ\x03M\x06" + word(11) + b"hello world"
+    line = only(data + b"\n", QrLine)
+    assert (line.data, line.level, line.module_dots) == (b"hello world", 49, 6)
+    receipt, surprises = printed(data + b"\n", EPSON_80MM_ETHERNET)
+    assert receipt.text.endswith("hello world")
+    assert not receipt.qr_codes
+    assert "1D 5A" in surprises[0]
+    told = printed(b"\x1dZ\x00\x1bZ\x03M\x06" + word(1) + b"x" + b"ok\n")[1]
+    assert "symbol kind 0" in told[0]
+
+
+def test_the_small_font_under_a_bar_code() -> None:
+    line = only(GS + b"H\x02" + GS + b"f\x01" + GS + b"k\x02690123456789\x00", BarcodeLine)
+    assert line.hri_font == 1
+
+
+# -- page mode --------------------------------------------------------------------------------------------------------------
+
+
+def page(*parts: bytes, area: tuple[int, int, int, int] = (0, 0, 400, 200)) -> bytes:
+    return ESC + b"L" + ESC + b"W" + b"".join(word(value) for value in area) + b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("direction", "box"),
+    [
+        (0, (100, 50, 108, 58)),
+        (1, (100, 242, 108, 250)),
+        (2, (492, 242, 500, 250)),
+        (3, (492, 50, 500, 58)),
+    ],
+)
+def test_page_mode_begins_in_the_corner_of_its_direction(
+    direction: int, box: tuple[int, int, int, int]
+) -> None:
+    receipt, surprises = printed(
+        page(ESC + b"T" + bytes((direction,)), BLOCK, b"\x0c", area=(100, 50, 400, 200))
+    )
+    assert surprises == []
+    assert ink(receipt) == box
+    assert receipt.lines[0].feed_dots == 250
+
+
+def test_a_page_is_printed_in_one_piece_with_text_in_two_directions() -> None:
+    job = page(
+        b"across\n",
+        GS + b"$" + word(100) + ESC + b"$" + word(120) + b"here\n",
+        ESC + b"T\x01" + b"up\n",
+        b"\x0c",
+    )
+    receipt, surprises = printed(job + b"after\n")
+    assert surprises == []
+    block, after = receipt.lines
+    assert isinstance(block, PageBlock)
+    assert [(item.x, item.y, item.turns) for item in block.items] == [(0, 0, 0), (0, 100, 0), (0, 176, 1)]
+    assert receipt.text.split("\n") == ["across", " " * 10 + "here", "up", "after"]
+    assert isinstance(after, TextLine)
+
+
+def test_symbols_on_a_page_read_back() -> None:
+    qr = GS + b"(k\x03\x001C\x05" + GS + b"(k\x09\x001P0turned" + GS + b"(k\x03\x001Q0"
+    job = page(ESC + b"T\x03", qr, GS + b"\\" + word(60), GS + b"w\x02", GS + b"k\x49\x08{BKM0107", b"\x0c")
+    assert symbols(job + CUT) == {"QRCode": "turned", "Code128": "KM0107"}
+    assert printed(job + CUT)[0].qr_codes == (b"turned",)
+
+
+def test_a_page_can_be_printed_again_cleared_and_left() -> None:
+    twice, _ = printed(page(b"a\n", ESC + b"\x0c" + ESC + b"\x0c" + ESC + b"S"))
+    assert [line_items(line) for line in twice.lines] == [1, 1]
+    cleared, _ = printed(page(b"a\n", b"\x18", b"b\n", b"\x0c"))
+    assert cleared.text == "b"
+    left, _ = printed(page(b"gone\n", ESC + b"S") + b"kept\n")
+    assert left.text == "kept"
+    nothing, _ = printed(page(b"\x0c") + b"kept\n")
+    assert nothing.text == "kept"
+
+
+def line_items(line: PrintedLine) -> int:
+    assert isinstance(line, PageBlock)
+    return len(line.items)
+
+
+def test_what_page_mode_forbids_is_told() -> None:
+    for data, reason in (
+        (page(GS + b"VB\x00", b"\x0c"), "cut in page mode"),
+        (b"x" + ESC + b"L" + b"\n", "ESC L in mid-line"),
+        (page(b"", area=(700, 0, 10, 10)), "no such area"),
+        (GS + b"$" + word(1), "GS $ in standard mode"),
+    ):
+        assert reason in printed(data + ESC + b"Sok\n")[1][0]
+
+
+def test_without_an_area_a_page_is_as_high_as_what_is_on_it() -> None:
+    receipt, _ = printed(ESC + b"L" + b"a\nb\n\x0c")
+    assert receipt.lines[0].feed_dots == 60
+
+
+# -- the rest ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_buzzer() -> None:
+    rig = Rig()
+    rig.send(ESC + b"B\x02\x04" + ESC + b"(A\x04\x000\x31\x03\x05")
+    assert [event for event in rig.events if isinstance(event, Buzzed)] == [
+        Buzzed(0, 2, 200),
+        Buzzed(0, 3, 500),
+    ]
+    assert "no buzzer" in printed(ESC + b"B\x02\x04x\n", PROFILES["chinese-58mm-serial"])[1][0]
+
+
+def test_a_deselected_printer_ignores_all_until_it_is_selected_again() -> None:
+    assert (
+        printed(b"a\n" + ESC + b"=\x00" + b"lost\n" + GS + b"r\x01" + ESC + b"=\x01" + b"b\n")[0].text
+        == "a\nb"
+    )
+
+
+@pytest.mark.parametrize(
+    ("profile", "kind"),
+    [(CHINESE_80MM, 3), (PROFILES["chinese-58mm"], 1), (EPSON_80MM_ETHERNET, 2)],
+)
+def test_the_type_tells_of_cutter_and_chinese(profile: PrinterProfile, kind: int) -> None:
+    rig = Rig(profile)
+    rig.send(GS + b"I2")
+    assert rig.replies[-1][1] == bytes((kind,))
+
+
+def test_a_gb2312_board_takes_its_leads_from_a1_on() -> None:
+    """The character 81 40 is none of GB2312: its first byte prints by itself."""
+    assert printed(b"\x81\x40\n")[0].text == b"\x81\x40".decode("gb18030")
+    assert printed(b"\x81\x40\n", PROFILES["chinese-80mm-gb2312"])[0].text == "?@"
+
+
+def test_power_takes_the_page_and_everything_on_it() -> None:
+    printer = Printer()
+    printer.receive_data(page(b"lost\n"), 0)
+    printer.power_off(0)
+    printer.power_on(0)
+    printer.handle_timer(10_000_000)
+    printer.receive_data(b"\x0cplain\n", 10_000_000)
+    printer.handle_timer(20_000_000)
+    assert printer.unfinished is not None
+    assert printer.unfinished.text == "plain"
