@@ -28,7 +28,14 @@ class Callbacks:
         Raises:
             NoticeRefusedError: not authentic, unreadable, or not about a payment, refund or invoice of ours.
         """
-        await self.apply(self.core.gateway.open_notice(headers, body))
+        try:
+            notice = self.core.gateway.open_notice(headers, body)
+        except NoticeRefusedError as error:
+            if not error.may_learn:
+                raise
+            await self.core.gateway.learn_keys()
+            notice = self.core.gateway.open_notice(headers, body)
+        await self.apply(notice)
 
     async def take_unionpay(self, body: bytes) -> None:
         """The same for UnionPay, whose notices carry their proof in the body.

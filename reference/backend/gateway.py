@@ -54,7 +54,15 @@ class GatewayRefusedError(Exception):
 
 
 class NoticeRefusedError(Exception):
-    """A callback that is not authentic, or cannot be read."""
+    """A callback that is not authentic, or cannot be read.
+
+    Attributes:
+        may_learn: it is signed by a key that nobody knows; perhaps the platform has a new one.
+    """
+
+    def __init__(self, message: str, *, may_learn: bool = False) -> None:
+        super().__init__(message)
+        self.may_learn = may_learn
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +175,9 @@ class Gateway(RefundGateway, Protocol):
 
     def open_notice(self, headers: Mapping[str, str], body: bytes) -> Notice:
         """Verify and decrypt a callback. Raises `NoticeRefusedError`."""
+
+    async def learn_keys(self) -> None:
+        """Ask the platform for keys of its that are new, not too often; whether there were any, the next try tells."""
 
 
 class CodeGateway(Protocol):

@@ -7,25 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final
 
 import httpx
 import msgspec
 
 from protocols.fapiao import (
     APPLICATIONS_PATH,
-    EVENT_ISSUED,
-    EVENT_REVERSED,
     ISSUE_PATH,
-    read_notice,
-    read_query,
 )
 from protocols.sansio import RemoteProtocolError
 from protocols.wechatpay import (
-    OpenedNotice,
+    SignatureRefusedError,
     authorization_header,
-    decode_refund,
-    decode_transaction,
     open_notification,
     pay_sign,
     rfc3339,
@@ -43,11 +37,19 @@ from reference.backend.gateway import (
 )
 from reference.backend.identifiers import Identifiers
 from reference.backend.outgoing import Outgoing
+from reference.backend.platform_keys import CERTIFICATES_PATH, PlatformKeys
 from reference.backend.settings import BackendSettings
+from reference.backend.wechat_answers import (
+    believed,
+    invoice_of,
+    notice_of,
+    prepay_id_of,
+    refund_of,
+    refusal_of,
+    trade_of,
+)
 
 __all__ = ["SessionRefusedError", "WeChatClient"]
-
-T = TypeVar("T")
 
 # The real service closes idle connections after 8 s; its Java SDK closes at 7 s to be first.
 IDLE_S: Final = 7.0
@@ -88,6 +90,7 @@ class WeChatClient:
         self._pay, self._platform = (
             Outgoing(transport, clock_us, ids, settings.call_timeout_s, settings.busy_qps) for _ in range(2)
         )
+        self.keys = PlatformKeys(self._merchant, clock_us, partial(self._ask, "GET", CERTIFICATES_PATH))
 
     # Payments
 
@@ -109,13 +112,13 @@ class WeChatClient:
                 "payer": {"openid": openid},
             },
         )
-        return _believed(_prepay_id, raw)
+        return believed(prepay_id_of, raw)
 
     async def query(self, out_trade_no: str) -> TradeReport | None:
         """Query by the merchant's number."""
         path = f"/v3/pay/transactions/out-trade-no/{out_trade_no}?mchid={self._merchant.mchid}"
         try:
-            return _believed(_trade, await self.call("GET", path))
+            return believed(trade_of, await self.call("GET", path))
         except GatewayRefusedError as error:
             if error.code in {"ORDER_NOT_EXIST", "ORDERNOTEXIST"}:
                 return None
@@ -143,7 +146,7 @@ class WeChatClient:
                 "scene_info": {"store_info": {"out_id": store_id}},
             },
         )
-        return _believed(_trade, raw)
+        return believed(trade_of, raw)
 
     async def reverse(self, out_trade_no: str) -> None:
         """End a pay-code order, whatever became of it (WX-OAPI)."""
@@ -166,12 +169,12 @@ class WeChatClient:
                 "amount": {"refund": amount_fen, "total": total_fen, "currency": "CNY"},
             },
         )
-        return _believed(_refund, raw)
+        return believed(refund_of, raw)
 
     async def query_refund(self, out_refund_no: str) -> RefundReport | None:
         """Query a refund by the merchant's number."""
         try:
-            return _believed(_refund, await self.call("GET", f"/v3/refund/domestic/refunds/{out_refund_no}"))
+            return believed(refund_of, await self.call("GET", f"/v3/refund/domestic/refunds/{out_refund_no}"))
         except GatewayRefusedError as error:
             if error.code == "RESOURCE_NOT_EXISTS":
                 return None
@@ -203,7 +206,7 @@ class WeChatClient:
             if error.status == 404:
                 return None
             raise
-        return _believed(lambda body: _invoice(body, fapiao_apply_id), raw)
+        return believed(lambda body: invoice_of(body, fapiao_apply_id), raw)
 
     async def reverse_invoice(self, fapiao_apply_id: str, reason: str) -> None:
         """Reverse an application; 202 means accepted."""
@@ -223,14 +226,20 @@ class WeChatClient:
         now_s = self._clock_us() // 1_000_000
         try:
             opened = open_notification(
-                self._merchant.trust, headers, body, apiv3_key=self._merchant.apiv3_key, now_s=now_s
+                self.keys.trust, headers, body, apiv3_key=self._merchant.apiv3_key, now_s=now_s
             )
-            notice = _notice(opened)
+            notice = notice_of(opened)
+        except SignatureRefusedError as error:
+            raise NoticeRefusedError(str(error), may_learn=error.reason == "unknown-serial") from error
         except RemoteProtocolError as error:
             raise NoticeRefusedError(str(error)) from error
         if notice.mchid not in {None, self._merchant.mchid}:
             raise NoticeRefusedError("the notice names another merchant")
         return notice
+
+    async def learn_keys(self) -> None:
+        """A notice came with a certificate that is not known: perhaps the platform has a new one."""
+        await self.keys.learn()
 
     # Log-in
 
@@ -268,6 +277,30 @@ class WeChatClient:
         self, method: str, path: str, content: Mapping[str, Any] | None = None, *, is_signed: bool = True
     ) -> bytes:
         """A signed call; gives the body of a verified 2xx. Raises `GatewayUnknownError` or `GatewayRefusedError`."""
+        response = await self._ask(method, path, content)
+        if not is_signed:
+            return response.content
+        try:
+            await self._verify(response)
+        except RemoteProtocolError as error:
+            raise GatewayUnknownError(f"the gateway's answer cannot be believed: {error}") from error
+        return response.content
+
+    async def _verify(self, response: httpx.Response) -> None:
+        try:
+            self._verify_once(response)
+        except SignatureRefusedError as error:
+            if error.reason != "unknown-serial":
+                raise
+            await self.keys.learn()
+            self._verify_once(response)
+
+    def _verify_once(self, response: httpx.Response) -> None:
+        now_s = self._clock_us() // 1_000_000
+        verify_reply(self.keys.trust, response.headers, response.content, now_s=now_s)
+
+    async def _ask(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> httpx.Response:
+        """A signed call; gives a 2xx as it came, not verified yet."""
         body = msgspec.json.encode(content) if content is not None else b""
         now_s = self._clock_us() // 1_000_000
         headers = {
@@ -291,106 +324,5 @@ class WeChatClient:
         if response.status_code >= 500 or response.status_code == 429:
             raise GatewayUnknownError(f"the gateway answered {response.status_code}")
         if response.status_code >= 400:
-            raise _refused(response)
-        if not is_signed:
-            return response.content
-        try:
-            verify_reply(
-                self._merchant.trust,
-                response.headers,
-                response.content,
-                now_s=self._clock_us() // 1_000_000,
-            )
-        except RemoteProtocolError as error:
-            raise GatewayUnknownError(f"the gateway's answer cannot be believed: {error}") from error
-        return response.content
-
-
-def _believed(read: Callable[[bytes], T], raw: bytes) -> T:
-    """Read a verified answer; one that cannot be read leaves the outcome open."""
-    try:
-        return read(raw)
-    except RemoteProtocolError as error:
-        raise GatewayUnknownError(f"the gateway's answer cannot be read: {error}") from error
-
-
-class _Prepaid(msgspec.Struct):
-    prepay_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-
-
-def _prepay_id(raw: bytes) -> str:
-    try:
-        return msgspec.json.decode(raw, type=_Prepaid).prepay_id
-    except msgspec.DecodeError as error:
-        raise RemoteProtocolError(f"no prepay_id: {error}") from error
-
-
-def _refused(response: httpx.Response) -> GatewayRefusedError:
-    # 404 and 405 come with an empty body from the real gateway, so JSON is not taken for granted.
-    try:
-        reply = msgspec.json.decode(response.content, type=dict[str, Any])
-    except msgspec.DecodeError:
-        reply = {}
-    return GatewayRefusedError(
-        response.status_code, str(reply.get("code", "")), str(reply.get("message", ""))[:500]
-    )
-
-
-def _trade(raw: bytes) -> TradeReport:
-    shape = decode_transaction(raw)
-    return TradeReport(
-        out_trade_no=shape.out_trade_no,
-        state=shape.trade_state,
-        mchid=shape.mchid,
-        appid=shape.appid,
-        transaction_id=shape.transaction_id,
-        amount_fen=shape.amount.total if shape.amount is not None else None,
-        currency=shape.amount.currency if shape.amount is not None else "CNY",
-        openid=shape.payer.openid if shape.payer is not None else None,
-    )
-
-
-def _refund(raw: bytes) -> RefundReport:
-    shape = decode_refund(raw)
-    return RefundReport(
-        out_refund_no=shape.out_refund_no,
-        state=shape.state,
-        refund_id=shape.refund_id,
-        amount_fen=shape.amount.refund,
-        out_trade_no=shape.out_trade_no,
-    )
-
-
-def _invoice(raw: bytes, fapiao_apply_id: str) -> InvoiceReport | None:
-    """The latest try of an application."""
-    tries = read_query(raw)
-    if not tries:
-        return None
-    last = tries[-1]
-    return InvoiceReport(
-        fapiao_apply_id,
-        last.fapiao_id,
-        str(last.state),
-        last.number or None,
-        last.reason or None,
-        last.red_number or None,
-    )
-
-
-def _notice(opened: OpenedNotice) -> Notice:
-    """By event type only: invoice notices have no original_type."""
-    kind, number = opened.event_type, opened.envelope.id
-    if kind.startswith("TRANSACTION."):
-        return Notice(number, kind, trade=_trade(opened.resource))
-    if kind.startswith("REFUND."):
-        return Notice(number, kind, refund=_refund(opened.resource))
-    if kind in {EVENT_ISSUED, EVENT_REVERSED}:
-        notice = read_notice(opened.resource)
-        fapiao_id, state = notice.fapiaos[-1] if notice.fapiaos else (None, "")
-        return Notice(
-            number,
-            kind,
-            invoice=InvoiceReport(notice.fapiao_apply_id, fapiao_id, str(state)),
-            mchid=notice.mchid,
-        )
-    return Notice(number, kind)
+            raise refusal_of(response)
+        return response
