@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from scenarios import LoadedScenario, parse
+from scenarios import LoadedScenario, load, parse
 from scenarios.leaks import make_canaries
 from scenarios.leaks.drill import DrillOutcome, leak_drill
 from scenarios.loader import LIBRARY
 from scenarios.verdicts import Verdict
 
 SMOKE = (LIBRARY / "smoke.yaml").read_text("utf-8")
-SHORT = SMOKE.replace("max_cars: 20", "max_cars: 4").replace("duration_s: 3600", "duration_s: 600")
+SHORT = (
+    SMOKE.replace("max_cars: 20", "max_cars: 4")
+    .replace("duration_s: 3600", "duration_s: 600")
+    .replace("  cashiers: 1", "  gauge:\n    poll_s: 30\n  cashiers: 1")
+)
 
 
 def drill(canaries, **more) -> DrillOutcome:
@@ -33,7 +37,13 @@ def test_a_thousand_card_numbers_through_every_input_leave_nothing_behind(tmp_pa
     assert (report.verdict, report.found, report.unsearched) == (Verdict.PASS, 0, [])
     assert report.planted == 1000
     lines = {line.through: line for line in outcome.planted}
-    assert set(lines) == {"notices of the gateway", "the vault", "the backend", "fields of the scenario"}
+    assert set(lines) == {
+        "texts of the tank gauge",
+        "notices of the gateway",
+        "the vault",
+        "the backend",
+        "fields of the scenario",
+    }
     backend = lines["the backend"]
     assert backend.inputs > 500
     assert backend.failed == []
@@ -68,11 +78,11 @@ def test_a_thousand_card_numbers_through_every_input_leave_nothing_behind(tmp_pa
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.requirement("sec.no-card-number-anywhere", "priv.phone-and-plate-masked")
-def test_with_phone_numbers_and_a_tank_gauge(tmp_path):
-    gauge = "  gauge:\n    protocol: tls\n"
-    del gauge  # the shipped scenario with a gauge is used instead
-    outcome = leak_drill(parse(SMOKE, "smoke.yaml"), "2", make_canaries("2"), keep=tmp_path / "e")
-    assert (outcome.report.verdict, outcome.report.found) == (Verdict.PASS, 0)
+@pytest.mark.parametrize("name", ["smoke", "kunming-peak"])
+def test_with_phone_numbers_nothing_is_found_after_a_whole_scenario(name):
+    outcome = leak_drill(load(name), "2", make_canaries("2"))
+    assert (outcome.report.verdict, outcome.report.found, outcome.report.unsearched) == (Verdict.PASS, 0, [])
+    assert all(line.taken + line.refused > 0 for line in outcome.planted)
 
 
 GUARDS = {
