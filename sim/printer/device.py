@@ -142,6 +142,23 @@ class Printer(Hands):
             recoverable_error=mechanism.cutter_failed and self.profile.recoverable_bit,
         )
 
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """Why it does not print now, in words; empty when it would."""
+        c = self.condition
+        named = (
+            ("no power", not self._powered),
+            ("starting", c.starting),
+            ("paper end", c.paper_end),
+            ("cover open", c.cover_open),
+            ("near end of paper", c.near_end_stop),
+            ("cutter error", c.cutter_error),
+            ("unrecoverable error", c.unrecoverable_error),
+            ("head hot", self._mechanism.cools_at_us is not None),
+            ("feed button", c.feeding),
+        )
+        return tuple(name for name, holds in named if holds)
+
     # -- machine ------------------------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes, now_us: int) -> None:
@@ -339,25 +356,10 @@ class Printer(Hands):
         offline = condition.offline or not self._powered
         if offline != self._told_offline:
             self._told_offline = offline
-            self._tell(WentOffline(self._now_us, self._causes()) if offline else WentOnline(self._now_us))
+            self._tell(WentOffline(self._now_us, self.causes) if offline else WentOnline(self._now_us))
         if self._powered:
             self._answers.notice(condition, self._now_us)
             self._path.update_busy()
-
-    def _causes(self) -> tuple[str, ...]:
-        c = self.condition
-        named = (
-            ("no power", not self._powered),
-            ("starting", c.starting),
-            ("paper end", c.paper_end),
-            ("cover open", c.cover_open),
-            ("near end of paper", c.near_end_stop),
-            ("cutter error", c.cutter_error),
-            ("unrecoverable error", c.unrecoverable_error),
-            ("head hot", self._mechanism.cools_at_us is not None),
-            ("feed button", c.feeding),
-        )
-        return tuple(name for name, holds in named if holds)
 
     # -- telling --------------------------------------------------------------------------------------------------
 
