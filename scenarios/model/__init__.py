@@ -14,6 +14,7 @@ from scenarios.model.demand import (
     Prepay,
     Steps,
 )
+from scenarios.model.key_changes import KeyChange
 from scenarios.model.make import Make
 from scenarios.model.scenario import Check, Curve, PriceChange, Scenario, Wall
 from scenarios.model.services import (
@@ -78,6 +79,7 @@ __all__ = [
     "HttpFault",
     "Impossible",
     "Invoices",
+    "KeyChange",
     "KioskSteps",
     "Latency",
     "Line",

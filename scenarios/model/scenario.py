@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from scenarios.checks import REGISTRY, suggest
 from scenarios.model.demand import Demand
 from scenarios.model.hosts import http_routes
+from scenarios.model.key_changes import KeyChange
 from scenarios.model.services import (
     BackendKill,
     BackendSetup,
@@ -115,6 +116,8 @@ class Scenario(Part):
     """Tankers, leaks, water, a gauge without power; only for a station with a gauge."""
     price_changes: Annotated[tuple[PriceChange, ...], Field(max_length=1_000)] = ()
     """Unit prices over time; the station's own hold until the first."""
+    key_changes: Annotated[tuple[KeyChange, ...], Field(max_length=20)] = ()
+    """What the payment gateway signs with, over time; only in virtual time."""
     shift_changes: Annotated[tuple[ShiftChange, ...], Field(max_length=1_000)] = ()
     """Handovers; the first opens the first shift."""
     test_deliveries: Annotated[tuple[TestDelivery, ...], Field(max_length=1_000)] = ()
@@ -138,6 +141,7 @@ class Scenario(Part):
             *self._voice_problems(),
             *self._tank_problems(),
             *self._price_problems(),
+            *self._key_problems(),
             *self._staff_problems(),
         ]
         if problems:
@@ -257,6 +261,16 @@ class Scenario(Part):
                     ("price_changes", number, "at_s"),
                     f"price_changes[{number}] comes at {change.at_s} s, after the run has ended",
                 )
+
+    def _key_problems(self) -> Iterator[tuple[Place, str]]:
+        for number, change in enumerate(self.key_changes):
+            place = ("key_changes", number, "at_s")
+            if number and change.at_s <= self.key_changes[number - 1].at_s:
+                yield place, "key_changes are in the order of their times"
+            if change.at_s >= self.demand.duration_s + self.settle_s:
+                yield place, f"key_changes[{number}] comes at {change.at_s} s, after the run has ended"
+        if sum(change.kind == "switch_to_public_key" for change in self.key_changes) > 1:
+            yield ("key_changes",), "key_changes switches to the public key twice"
 
     def _staff_problems(self) -> Iterator[tuple[Place, str]]:
         last_s = self.demand.duration_s + self.settle_s

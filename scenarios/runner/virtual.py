@@ -16,7 +16,7 @@ from scenarios.record import Replication, RunRecord
 from scenarios.runner.workers import worker_pool
 from scenarios.verdicts import Verdict
 from scenarios.world.harvest import harvest
-from scenarios.world.keys import run_keys
+from scenarios.world.keys import keys_of
 from scenarios.world.virtual import VirtualWorld, WorldOptions
 from scenarios.world.witness import Witness
 from sim.kernel import Trace
@@ -88,7 +88,7 @@ def run_once(
     """
     trace = Trace(events)
     options = WorldOptions(skip_idle_polls=skip_idle_polls, captures=captures is not None)
-    world = VirtualWorld(scenario, seed, keys=run_keys(), trace=trace, options=options)
+    world = VirtualWorld(scenario, seed, keys=keys_of(scenario), trace=trace, options=options)
     try:
         begun = time.process_time()
         world.run(on_progress=on_progress)

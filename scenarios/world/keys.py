@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from protocols.wechatpay import MerchantCredentials
+from scenarios.model import Scenario
 from sim import unionpay
 from sim.wechatpay import (
     Merchant,
@@ -22,6 +23,7 @@ from sim.wechatpay import (
 __all__ = [
     "MERCHANT_FILE",
     "RunKeys",
+    "keys_of",
     "load_run_keys",
     "run_keys",
     "save_run_keys",
@@ -51,11 +53,22 @@ class RunKeys:
 
 
 @cache
-def run_keys() -> RunKeys:
-    """The keys of this process. RSA keys take a second to make, so all runs of a process share them."""
-    platform = generate_platform(valid_from_unix_s=_CERTIFICATES_VALID_FROM_UNIX_S)
-    merchant = generate_merchant(platform, valid_from_unix_s=_CERTIFICATES_VALID_FROM_UNIX_S)
+def run_keys(certificates: int = 1) -> RunKeys:
+    """The keys of this process. RSA keys take a second to make, so all runs of a process share them.
+
+    Args:
+        certificates: how many the gateway has. The merchant knows the first one and the public key, as if it had been set up
+            before the others were made.
+    """
+    platform = generate_platform(certificates=certificates, valid_from_unix_s=_CERTIFICATES_VALID_FROM_UNIX_S)
+    known = PlatformKeys(platform.certificates[:1], platform.public)
+    merchant = generate_merchant(known, valid_from_unix_s=_CERTIFICATES_VALID_FROM_UNIX_S)
     return RunKeys(platform, merchant)
+
+
+def keys_of(scenario: Scenario) -> RunKeys:
+    """The keys of a scenario's virtual run: a certificate for each rotation beside the first."""
+    return run_keys(1 + sum(change.kind == "rotate_certificate" for change in scenario.key_changes))
 
 
 @cache

@@ -65,6 +65,10 @@ def schedule_station_events(world: VirtualWorld) -> None:
         _schedule_cut(world, planned, mains[fault.dispenser])
     for change in world.scenario.price_changes:
         world.kernel.call_at(change.at_s * 1_000_000, _change_prices, world, change)
+    rotations = iter(world.keys.platform.certificates[1:])
+    for turn in world.scenario.key_changes:
+        serial = next(rotations).serial if turn.kind == "rotate_certificate" else ""
+        world.kernel.call_at(turn.at_s * 1_000_000, _change_keys, world, serial)
 
 
 def _schedule_printer_fault(world: VirtualWorld, planned: PlannedFault, kind: str) -> None:
@@ -113,6 +117,17 @@ def _schedule_cut(world: VirtualWorld, planned: PlannedFault, mains: _Mains) -> 
     world.kernel.call_at(planned.at_us, cut)
     world.kernel.call_at(planned.healed_us or planned.at_us, restore)
     planned.landed = lambda: landed[0]
+
+
+def _change_keys(world: VirtualWorld, serial: str) -> None:
+    """Another certificate, or without a serial the first day of the public key."""
+    gateway = world.services.gateway
+    if serial:
+        gateway.rotate(serial)
+        world.kernel.trace.emit("wechatpay.certificate", gateway.entity, what="rotated")
+    else:
+        gateway.switch_over.begin(world.kernel.unix_us)
+        world.kernel.trace.emit("wechatpay.public-key", gateway.entity, what="switch-over begun")
 
 
 def _change_prices(world: VirtualWorld, change: PriceChange) -> None:
