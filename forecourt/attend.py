@@ -113,16 +113,11 @@ async def _show(device: DeviceOnWire) -> None:
 def _state(device: DeviceOnWire) -> str:
     printer = device.printer
     if printer is not None:
-        condition = "out of paper" if printer.condition.paper_end else "ready"
-        if not printer.powered:
-            condition = "off"
-        elif printer.condition.cover_open:
-            condition = "cover open"
+        condition = ", ".join(printer.causes) or "ready"
         return f"{condition}{', printing' if printer.busy else ''}, {len(printer.receipts)} receipts"
-    if device.gauge is not None:
-        return device.gauge.line()
-    if device.meter is not None:
-        return device.meter.line()
+    own = device.line()
+    if own is not None:
+        return own
     now_us = device.kernel.now_us
     shown = []
     for point in device.equipment.points.values():

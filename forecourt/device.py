@@ -26,6 +26,9 @@ _PRICES_FEN_PER_L: Final = {"92": 760, "95": 812, "98": 931, "diesel": 730}
 
 _UNITS: Final = {"us": 1, "metric": 2, "imperial": 3}
 
+_WORD: Final = "token"
+"""What a loudspeaker's HTTP interface asks for where nothing else is said."""
+
 _CODES: Final = exit_codes(
     "stopped by Ctrl-C, SIGTERM or SIGHUP", usage="a port in use", broken="it broke down", stays=True
 )
@@ -267,6 +270,52 @@ def meter(
         keep_capture=capture is not None,
     )
     attend(device, capture)
+
+
+@device_app.command(epilog=_CODES)
+def loudspeaker(
+    tcp: Tcp = None,
+    token: Annotated[str, typer.Option(help="Who may speak through the HTTP interface.")] = _WORD,
+    mqtt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Listen to this broker instead: mqtt://[user:password@]host[:port]."
+        ),
+    ] = None,
+    topic: Annotated[
+        str, typer.Option(help="Where it listens there; {box} stands for its number.")
+    ] = "/sub/topic/money/{box}",
+    box: Annotated[str, typer.Option(help="Its serial number or IMEI.")] = "860000000000017",
+    clips: Annotated[
+        Literal["station", "mqlinks"], typer.Option(help="The clips that it holds.")
+    ] = "station",
+    control_port: ControlPort = 0,
+) -> None:
+    """A payment loudspeaker: tell it of payments over MQTT or its maker's HTTP interface, and hear what it says."""
+    from forecourt.attend import attend
+    from protocols.loudspeaker import BANKS
+    from scenarios.world.speaker_device import SpeakerDevice
+    from sim.loudspeaker import BoxProfile
+
+    if mqtt is not None and tcp is not None:
+        raise BadInput("--tcp is where its HTTP interface listens; with --mqtt it has none")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", box):
+        raise BadInput(f"--box {box!r}: up to 32 letters, digits, - and _")
+    if re.search(r"[#+\x00]", topic) or not topic:
+        raise BadInput(f"--topic {topic!r}: a topic without wildcards")
+    try:
+        device = SpeakerDevice(
+            _place(tcp, pty=False, serial=None),
+            box=box,
+            token=token,
+            mqtt=mqtt,
+            topic=topic,
+            profile=BoxProfile(bank=BANKS[clips]),
+            control_port=control_port,
+        )
+    except ValueError as error:
+        raise BadInput(f"--mqtt: {error}") from None
+    attend(device, None)
 
 
 def _place(tcp: str | None, *, pty: bool, serial: Path | None) -> WirePlace:

@@ -199,14 +199,7 @@ class DeviceOnWire:
         try:
             self.kernel = WallKernel("device")
             self._stack.push_async_callback(self.kernel.close)
-            if self._make_gauge is not None:
-                self.gauge = self._make_gauge(self._now_us)
-                await self._start_gauge(self.gauge)
-            elif self._make_meter is not None:
-                self.meter = self._make_meter(self._now_us)
-                await self._start_meter(self.meter)
-            else:
-                await (self._start_printer() if self.printer is not None else self._start_dispenser())
+            await self._open_wire()
             listener = open_port(_HOST, self.control_port)
             self._stack.callback(listener.close)
             server = HttpServer(self._control_app(), listener)
@@ -217,6 +210,21 @@ class DeviceOnWire:
             await self.stop()
             raise
         self._running = asyncio.create_task(self.kernel.run(_FOREVER_US), name="device")
+
+    async def _open_wire(self) -> None:
+        if self._make_gauge is not None:
+            self.gauge = self._make_gauge(self._now_us)
+            await self._start_gauge(self.gauge)
+        elif self._make_meter is not None:
+            self.meter = self._make_meter(self._now_us)
+            await self._start_meter(self.meter)
+        else:
+            await (self._start_printer() if self.printer is not None else self._start_dispenser())
+
+    def line(self) -> str | None:
+        """What a live line says of a device that has a word of its own for its state; None for the others."""
+        standing = self.gauge or self.meter
+        return None if standing is None else standing.line()
 
     def _control_app(self) -> FastAPI:
         if self.printer is not None:

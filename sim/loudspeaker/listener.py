@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiomqtt
 
@@ -26,6 +27,7 @@ class MqttListener:
         url: ``mqtt://[user:password@]host[:port]``, or ``mqtts://``.
         topic: where it listens; ``{box}`` stands for its number.
         timeout_s: for connecting.
+        on_payload: sees each message first.
 
     Attributes:
         topic: where it listens.
@@ -37,18 +39,32 @@ class MqttListener:
         ValueError: not such a URL.
     """
 
-    def __init__(self, box: Loudspeaker, url: str, *, topic: str = TOPIC, timeout_s: float = 5.0) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
-            raise ValueError(f"{url!r} is not mqtt://host[:port] or mqtts://host[:port]")
-        self._parts, self._port = parts, parts.port
+    def __init__(
+        self,
+        box: Loudspeaker,
+        url: str,
+        *,
+        topic: str = TOPIC,
+        timeout_s: float = 5.0,
+        on_payload: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self._parts, self._port = self.check(url)
         self._timeout_s = timeout_s
         self._box = box
+        self._on_payload = on_payload
         self.topic = topic.replace("{box}", box.name)
         self.connected = asyncio.Event()
         self.received = 0
         self.problem = ""
         self._task: asyncio.Task[None] | None = None
+
+    @staticmethod
+    def check(url: str) -> tuple[SplitResult, int | None]:
+        """The parts of a broker's URL and its port. Raises ValueError for any other URL."""
+        parts = urlsplit(url)
+        if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
+            raise ValueError(f"{url!r} is not mqtt://host[:port] or mqtts://host[:port]")
+        return parts, parts.port
 
     def start(self) -> None:
         """Connect in the background, again and again."""
@@ -94,5 +110,7 @@ class MqttListener:
             self.connected.set()
             async for message in client.messages:
                 self.received += 1
-                payload = message.payload
-                self._box.receive(payload if isinstance(payload, bytes) else b"")
+                payload = message.payload if isinstance(message.payload, bytes) else b""
+                if self._on_payload is not None:
+                    self._on_payload(payload)
+                self._box.receive(payload)
