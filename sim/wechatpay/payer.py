@@ -62,20 +62,21 @@ class PayerDesk:
 
     def __init__(self, gateway: WeChatPayGateway) -> None:
         self._gateway = gateway
+        self._others = {"code": self._code, "balance": self._balance, "contracts": self._sign}
         self.app = Starlette(
             routes=[
-                Route("/payers/{openid}/code", self._code, methods=["POST"]),
-                Route("/payers/{openid}/balance", self._balance, methods=["POST"]),
-                Route("/payers/{openid}/contracts", self._sign, methods=["POST"]),
-                Route("/payers/{openid}/contracts/{contract_id}", self._end, methods=["DELETE"]),
                 Route("/payers/{openid}/{action}", self._act, methods=["POST"]),
+                Route("/payers/{openid}/contracts/{contract_id}", self._end, methods=["DELETE"]),
             ]
         )
 
     async def _act(self, request: Request) -> Response:
         openid, action = request.path_params["openid"], request.path_params["action"]
         if action not in _ACTIONS:
-            return _bad(404, f"a payer can {', '.join(_ACTIONS)}, not {action[:40]!r}")
+            other = self._others.get(action)
+            if other is None:
+                return _bad(404, f"a payer can {', '.join((*_ACTIONS, *self._others))}, not {action[:40]!r}")
+            return await other(request)
         try:
             body = await _body(request)
             payable = find_payable(self._gateway, openid, body)
