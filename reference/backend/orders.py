@@ -14,6 +14,7 @@ from reference.backend.contracts import BY_CONTRACT
 from reference.backend.core import Core
 from reference.backend.database import Transaction
 from reference.backend.errors import ApiError
+from reference.backend.gateway import GatewayUnknownError
 from reference.backend.invoice_schema import invoice_uses
 from reference.backend.models import NewOrder
 from reference.backend.outbox import Task
@@ -57,6 +58,7 @@ _FLOWING = (
     .values(state="FUELLING", updated_us=bindparam("now_us"))
     .returning(orders.c.order_id)
 )
+_LOOK_AGAIN_US = 60 * 1_000_000
 # States in which the order's nozzle is its own.
 _HOLDING = frozenset({"CREATED", "AUTHORISED", "FUELLING"})
 
@@ -346,7 +348,15 @@ class Orders:
             if order.state in {"CREATED", "AUTHORISED", "FUELLING"}:
                 await self.move(tx, order, "CLOSED", **figures)
         else:
-            # Also after CANCELLED or CLOSED: the fuel is in the car, so the debt is real.
+            # Also after CANCELLED or CLOSED: the fuel is in the car, so the debt is real, and has a time to live again.
+            if order.state in {"CANCELLED", "CLOSED"}:
+                await self.core.outbox.put(
+                    tx,
+                    "order.expire",
+                    order.order_id,
+                    key=f"order.expire/{order.order_id}/{sale.sale_id}",
+                    delay_us=self.core.settings.order_ttl_s * 1_000_000,
+                )
             await self.move(tx, order, "PAYABLE", payable_fen=sale.amount_fen, **figures)
             await self.core.sales.set(tx, sale.sale_id, "locked", order.order_id)
             if order.pay_by == BY_CONTRACT:
@@ -415,7 +425,8 @@ class Orders:
             if order.updated_us + ttl_us > self.core.clock_us():
                 return order.updated_us + ttl_us, False
             if order.state in {"PAYABLE", "PAYING"}:
-                return None, True
+                # Look again: while the attempt was being ended, it may have ended by itself, or another have begun.
+                return self.core.clock_us() + _LOOK_AGAIN_US, True
             if order.state == "CREATED" and (order.mode == "prepay" or order.cancel_asked):
                 await self.move(tx, order, "CLOSED")
                 return None, False
@@ -424,7 +435,10 @@ class Orders:
 
         again_us, unpaid = await self.core.db.run(work)
         if unpaid:
-            await self.core.endings.abandon(task.subject, "CLOSED")
+            try:
+                await self.core.endings.abandon(task.subject, "CLOSED")
+            except ApiError as error:
+                raise GatewayUnknownError(error.message) from error
         return again_us
 
 

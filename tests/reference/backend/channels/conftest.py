@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import random
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from protocols.wechatpay import PlatformTrust
 from reference.backend import Backend, BackendSettings, SqliteDatabase, audit, create_backend
 from sim import unionpay, wechatpay
 from sim.kernel import VirtualKernel
@@ -68,6 +70,7 @@ class Shop:
     """Everybody, and short words for what they do."""
 
     def __init__(self, keys: Any, *, seed: str = "shop", instances: int = 1, **more: Any) -> None:
+        more_database = more.pop("database", None) or SqliteDatabase()
         (w_platform, self.w_merchant), (u_platform, self.u_merchant) = keys
         self.kernel = kernel = VirtualKernel(seed, epoch_us=EPOCH_US)
         self.network = Network(kernel, faults=more.pop("http_faults", ()))
@@ -105,7 +108,7 @@ class Shop:
             .with_merchant(self.w_merchant.credentials)
             .with_unionpay(self.u_merchant.credentials)
         )
-        self.database = SqliteDatabase()
+        self.database = more_database
         self.backends: list[Backend] = []
         self._turns = Turns()
         for _ in range(instances):
@@ -125,6 +128,7 @@ class Shop:
         self.union_payer = self._client("phone", "https://unionpay-payer.sim")
         self.browser = self._client("browser", f"https://{UNION}")
         self._sequence = itertools.count(1)
+        self._tokens = itertools.count(1)
         self._phones: dict[str, dict[str, str]] = {}
 
     def _client(self, name: str, url: str) -> httpx.AsyncClient:
@@ -241,7 +245,7 @@ class Shop:
 
     async def order_for(self, who: str = "zhang", nozzle: int = 1, **more: Any) -> str:
         body = {
-            "client_token": f"{who}-{nozzle}-{self.kernel.now_us}",
+            "client_token": f"{who}-{nozzle}-order{next(self._tokens)}",
             "station": "KM01",
             "nozzle": nozzle,
             "mode": "postpay",
@@ -366,4 +370,16 @@ def gateway_keys() -> Any:
 
 @pytest.fixture
 def shop(gateway_keys: Any) -> Callable[..., Shop]:
-    return lambda **more: Shop(gateway_keys, **more)
+    return lambda keys=None, **more: Shop(keys or gateway_keys, **more)
+
+
+@pytest.fixture(scope="session")
+def rotating_keys(gateway_keys: Any) -> Any:
+    """WeChat Pay has three certificates; the merchant has heard of the first."""
+    start_s = EPOCH_US // 1_000_000 - 86_400
+    platform = wechatpay.generate_platform(certificates=3, valid_from_unix_s=start_s)
+    merchant = wechatpay.generate_merchant(platform)
+    first = platform.certificates[0]
+    trust = PlatformTrust({first.serial: first.private_key.public_key()})
+    merchant = dataclasses.replace(merchant, credentials=merchant.credentials.with_trust(trust))
+    return (platform, merchant), gateway_keys[1]
