@@ -23,6 +23,7 @@ __all__ = [
     "Services",
     "Swarm",
     "TaxFault",
+    "TaxKind",
     "WireFault",
     "WireKind",
 ]
@@ -178,11 +179,41 @@ class GatewayFault(_Window):
     delay_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 0
 
 
+TaxKind = Literal[
+    "stall", "accept_stall", "quota_exhausted", "credit_exhausted", "login_lost", "face_check", "reply_late",
+]  # fmt: skip
+"""What can go wrong at the tax platform."""
+
+_TAX_LASTS = ("stall", "accept_stall", "login_lost", "face_check")
+
+
 class TaxFault(_Window):
-    """Trouble inside the tax platform."""
+    """Trouble inside the tax platform.
+
+    ``stall``, ``login_lost`` and ``face_check`` hold what was accepted until the end of the window and then let it go in a
+    burst; ``accept_stall`` answers no call before that. ``quota_exhausted`` (no refined-oil stock) and ``credit_exhausted``
+    refuse; ``reply_late`` carries the call out and answers long after.
+    """
 
     target: Literal["tax"]
-    kind: Literal["stall", "quota_exhausted", "login_lost"]
+    kind: TaxKind
+    share: Share = 1.0
+    """Of ``quota_exhausted``, ``credit_exhausted`` and ``reply_late``: how many calls or invoices are hit."""
+    delay_ms: Annotated[int, Field(ge=1, le=3_600_000)] | None = None
+    """Of ``reply_late``: how late; 60,000 if not given."""
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> TaxFault:
+        problems: list[tuple[Place, str]] = []
+        if self.kind in _TAX_LASTS and self.for_s == 0:
+            problems.append((("for_s",), f"a fault of kind {self.kind!r} needs for_s: it lasts until then"))
+        if self.kind in _TAX_LASTS and self.share != 1.0:
+            problems.append((("share",), f"a fault of kind {self.kind!r} hits everything and has no share"))
+        if self.delay_ms is not None and self.kind != "reply_late":
+            problems.append((("delay_ms",), f"delay_ms is for 'reply_late'; {self.kind} has none"))
+        if problems:
+            raise Impossible(problems)
+        return self
 
 
 class PrinterFault(_Window):

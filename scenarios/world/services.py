@@ -17,7 +17,16 @@ from sim.wechatpay import GatewayProfile, WeChatPayGateway
 
 __all__ = ["SimulatedServices", "build_services"]
 
-_TAX_KINDS = {"stall": "stall", "quota_exhausted": "quota", "login_lost": "login-lost"}
+_TAX_KINDS = {
+    "stall": "stall",
+    "accept_stall": "accept-stall",
+    "quota_exhausted": "quota",
+    "credit_exhausted": "credit",
+    "login_lost": "login-lost",
+    "face_check": "face-check",
+    "reply_late": "reply-late",
+}
+_REPLY_LATE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,10 @@ def build_services(
                 name=planned.name,
                 at_us=planned.at_us,
                 for_us=fault.for_s * 1_000_000 or None,
+                # A fault of a single moment strikes the next thing that passes, once.
+                limit=None if fault.for_s else 1,
+                probability=fault.share,
+                late_us=(fault.delay_ms or _REPLY_LATE_MS) * 1_000,
             )
             for planned, fault in plan.tax()
         ],

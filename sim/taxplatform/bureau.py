@@ -166,6 +166,11 @@ class TaxBureau:
 
     # -- faults -----------------------------------------------------------------------------------------------------
 
+    @property
+    def schedule(self) -> tuple[TaxFault, ...]:
+        """The faults at work, those still to come included."""
+        return tuple(fault.spec for fault in self._faults)
+
     def arm(self, spec: TaxFault) -> None:
         """Add a fault by hand.
 

@@ -10,6 +10,12 @@ from sim.wechatpay import GatewayFault, generate_merchant, generate_platform
 from .invoice_rig import COMPANY, EPOCH_US, PLATFORMS, SECOND, InvoiceRig
 
 
+def first(*values):
+    """The first in each run of the tests, the others in the long one."""
+    marks = (pytest.mark.slow, pytest.mark.timeout(120))
+    return [values[0], *(pytest.param(value, marks=marks) for value in values[1:])]
+
+
 @pytest.fixture(scope="module")
 def keys():
     platform = generate_platform(valid_from_unix_s=EPOCH_US // 1_000_000 - 86_400)
@@ -38,7 +44,7 @@ def accepted(rig):
 
 
 @pytest.mark.requirement("inv.lost-login-pauses-the-queue", "inv.answered-while-issuing")
-@pytest.mark.parametrize("kind", ["login-lost", "face-check"])
+@pytest.mark.parametrize("kind", first("login-lost", "face-check"))
 def test_a_lost_login_pauses_the_queue_and_everything_is_issued_when_it_is_back(keys, kind):
     lost = TaxFault(kind=kind, name="gone", at_us=2 * SECOND, for_us=300 * SECOND)
 
@@ -49,8 +55,8 @@ def test_a_lost_login_pauses_the_queue_and_everything_is_issued_when_it_is_back(
             20
         )  # the first is accepted and not issued: the service asks why, and stops handing in
         handed_in = len(accepted(rig))
-        orders += [await rig.buy(COMPANY) for _ in range(14)]
-        assert [(await rig.order(order))["invoice"]["state"] for order in orders] == ["issuing"] * 15
+        orders += [await rig.buy(COMPANY) for _ in range(9)]
+        assert [(await rig.order(order))["invoice"]["state"] for order in orders] == ["issuing"] * 10
         await rig.until(60)
         assert len(accepted(rig)) == handed_in == 1
         assert {(await rig.invoice(order))["waits"] for order in orders} <= {"login", "face"}
@@ -60,20 +66,20 @@ def test_a_lost_login_pauses_the_queue_and_everything_is_issued_when_it_is_back(
         assert len(alarms) == 1
         for order in orders:
             await rig.invoiced(order, within_s=400)
-        assert len(rig.platform_blues()) == 15
+        assert len(rig.platform_blues()) == 10
         released = accepted(rig)[1:]
-        assert min(b - a for a, b in zip(released, released[5:], strict=False)) >= SECOND, (
+        assert min(b - a for a, b in zip(released, released[3:], strict=False)) >= SECOND, (
             "more than 5 a second"
         )
         assert await rig.admin("tax-holds") == []
 
-    rig = InvoiceRig(keys, "nuonuo", lost, tax={"release_per_s": 5})
+    rig = InvoiceRig(keys, "nuonuo", lost, tax={"release_per_s": 3})
     rig.run(play)
     assert rig.bureau.fault_report()["gone"]["landed"] >= 1
 
 
 @pytest.mark.requirement("inv.fuel-quantity-equals-sale")
-@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("platform", first("wechat", "nuonuo", "baiwang"))
 def test_over_the_stock_is_refused_queued_and_issued_when_there_is_more(keys, platform):
     async def play(rig):
         rig.shorten_stock(20)
@@ -92,6 +98,8 @@ def test_over_the_stock_is_refused_queued_and_issued_when_there_is_more(keys, pl
     InvoiceRig(keys, platform).run(play)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)
 @pytest.mark.requirement("inv.fuel-quantity-equals-sale", "inv.one-blue-invoice-per-sale")
 def test_when_an_application_may_not_be_tried_again_the_invoice_waits_under_a_new_number(keys):
     """WeChat's platform gives an application four tries; the stock comes back after three hours."""
@@ -115,8 +123,8 @@ def test_when_an_application_may_not_be_tried_again_the_invoice_waits_under_a_ne
 
 
 @pytest.mark.requirement("inv.answered-while-issuing", "inv.one-blue-invoice-per-sale")
-@pytest.mark.parametrize("platform", PLATFORMS)
-@pytest.mark.parametrize("stall_s", [600])
+@pytest.mark.parametrize("platform", first("baiwang", "wechat", "nuonuo"))
+@pytest.mark.parametrize("stall_s", first(600, 1, 30))
 def test_a_stalled_platform_shows_issuing_at_once_and_the_invoice_later(keys, platform, stall_s):
     stall = TaxFault(kind="stall", name="slow", at_us=SECOND // 2, for_us=stall_s * SECOND)
 
@@ -134,7 +142,7 @@ def test_a_stalled_platform_shows_issuing_at_once_and_the_invoice_later(keys, pl
 
 
 @pytest.mark.requirement("inv.one-blue-invoice-per-sale", "inv.existing-order-leads-to-query")
-@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("platform", first("nuonuo", "wechat", "baiwang"))
 def test_answers_that_come_late_are_time_outs_and_no_second_invoices(keys, platform):
     late = TaxFault(kind="reply-late", name="late", late_us=60 * SECOND, limit=2)
 
@@ -165,6 +173,8 @@ def test_an_invoice_that_cannot_be_sealed_is_an_invoice_and_sealed_again(keys):
     InvoiceRig(keys, "nuonuo", unsealed).run(play)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)
 def test_nuonuo_is_asked_for_one_token_a_day_by_all_instances(keys):
     """The token endpoint answers 50 calls in 30 days, however many instances there are."""
 

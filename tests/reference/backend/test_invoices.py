@@ -175,7 +175,7 @@ def test_ten_sales_merged_into_one_invoice(play_sqlite):
 
 
 @pytest.mark.requirement("inv.merged-invoices-use-each-fen-once")
-def test_one_sale_split_over_three_titles_and_merged_with_another(play):
+def test_one_sale_split_over_three_titles_and_merged_with_another(play_sqlite):
     async def scene(w):
         first, second = await w.paid_order(), await w.paid_order(2)
         one, two = first["order_id"], second["order_id"]
@@ -206,7 +206,7 @@ def test_one_sale_split_over_three_titles_and_merged_with_another(play):
         assert [found["state"] for found in listed["invoices"]] == ["issued"] * 3
         assert await w.violations() == []
 
-    play(scene)
+    play_sqlite(scene)
 
 
 @pytest.mark.requirement("inv.merged-invoices-use-each-fen-once")
