@@ -17,7 +17,7 @@ from wechatpayv3 import WeChatPay, WeChatPayType
 from protocols.rsa_keys import private_pem
 from protocols.wechatpay import bill_day, read_fund_bill, read_trade_bill
 from protocols.wechatpay.trust import public_pem
-from sim.wechatpay import GatewayFault
+from sim.wechatpay import GatewayFault, generate_keys
 
 from .wechatpay_shop import NOTIFY_URL, OPENID, Shop, open_shop
 
@@ -186,6 +186,37 @@ def test_wechatpayv3_sends_an_abnormal_refund_on_to_a_card(with_client) -> None:
         assert read(await ask("query_refund", "R1"))["status"] == "SUCCESS"
 
     with_client(story)
+
+
+def test_wechatpayv3_lives_through_a_rotation_under_load(tmp_path, monkeypatch) -> None:
+    """A certificate that no client has seen begins to sign while four of them ask without a pause."""
+    for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "https_proxy", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def ask(client: WeChatPay, times: int) -> list[str]:
+        found = [client.query(out_trade_no="CODE000001") for _ in range(times)]
+        return [json.loads(text)["trade_state"] for code, text in found if code == 200]
+
+    async def run() -> None:
+        async with open_shop(tmp_path) as shop:
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(shop.bundle))
+            signer = shop.gateway.signer
+            chosen = settings(shop, public_key=False)
+            clients = [await asyncio.to_thread(lambda: WeChatPay(**chosen)) for _ in range(4)]
+            paid = {"payer": await show_code(shop), "scene_info": STORE}
+            await asyncio.to_thread(clients[0].pay, "92#", "CODE000001", AMOUNT, **paid)
+            fresh = await asyncio.to_thread(generate_keys, "platform/fresh")
+            asking = [asyncio.to_thread(ask, client, 12) for client in clients]
+            load = asyncio.gather(*asking)
+            signer.add(fresh)
+            await shop.at_phone("code")  # a while
+            signer.rotate(fresh.serial)
+            assert await load == [["SUCCESS"] * 12] * 4
+            signer.retire(shop.platform.certificates[0].serial)
+            last = [await asyncio.to_thread(ask, client, 1) for client in clients]
+            assert last == [["SUCCESS"]] * 4
+
+    asyncio.run(run())
 
 
 @pytest.mark.foreign

@@ -14,6 +14,7 @@ from sim.wechatpay import Switches, generate_merchant
 TRADE = "/v3/pay/transactions/out-trade-no/ORDER00001?mchid=1900000109"
 CERTIFICATES = "/v3/certificates"
 REFUND_QUERY = "/v3/refund/domestic/refunds/R1"
+BILL = "/v3/bill/tradebill?bill_date=2026-09-10"
 FORMAT = "Http头Authorization值格式错误，请参考《微信支付商户REST API签名规则》"
 TRADE_FORMAT = "签名信息错误，验签失败"
 OLD = "Http头Authorization中的timestamp与发起请求的时间不得超过5分钟"
@@ -26,7 +27,8 @@ def answer(world: Any, target: str, headers: dict[str, str]) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("target", "text"), [(TRADE, TRADE_FORMAT), (CERTIFICATES, FORMAT), (REFUND_QUERY, FORMAT)]
+    ("target", "text"),
+    [(TRADE, TRADE_FORMAT), (CERTIFICATES, FORMAT), (REFUND_QUERY, FORMAT), (BILL, FORMAT)],
 )
 @pytest.mark.parametrize("header", ["", "Bearer fake-token", 'WECHATPAY2-SHA256-RSA2048 mchid="1"'])
 def test_a_missing_or_odd_header(make_world, target: str, text: str, header: str) -> None:
@@ -69,6 +71,20 @@ def test_forged_signatures(make_world) -> None:
         reply = answer(world, CERTIFICATES, {"Authorization": header})
         assert (reply.status_code, reply.json()["message"]) == (401, text)
     assert world.gateway.gate.refused == {FORGED: 5, SERIAL: 1}
+
+
+@pytest.mark.parametrize("path", ["jsapi", "native", "codepay", "out-trade-no/ORDER00001/reverse"])
+def test_all_trade_paths_read_alike(make_world, path: str) -> None:
+    world = make_world()
+    target = f"/v3/pay/transactions/{path}"
+    reply = world.run(world.call("POST", target, {}, headers={"Authorization": "", "Accept": ""}))
+    assert (reply.status_code, reply.json()["message"]) == (401, TRADE_FORMAT)
+    assert "Request-ID" not in reply.headers
+    # The body is looked at after the signature, its form before the number's fate.
+    unsigned = world.header("POST", target, b"other")
+    reply = world.run(world.call("POST", target, {}, headers={"Authorization": unsigned}))
+    assert reply.json()["message"] == FORGED
+    assert world.run(world.call("POST", target, {})).json()["code"] == "PARAM_ERROR"
 
 
 def test_a_changed_body_does_not_get_in(make_world) -> None:
