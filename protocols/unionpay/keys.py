@@ -75,8 +75,8 @@ class UnionPayTrust:
     _known: dict[str, _Known] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for certificate in (self.root, *self.middle):
-            check_rsa_key(certificate.public_key())
+        for number, certificate in enumerate((self.root, *self.middle)):
+            check_rsa_key(certificate.public_key(), source=f"middle.{number - 1}" if number else "root")
 
     def signer_key(self, pem: str, *, now_s: int) -> RSAPublicKey:
         """The public key of a signer's certificate, once it has passed.
@@ -210,7 +210,7 @@ class MerchantCredentials:
                 tuple(x509.load_pem_x509_certificate(pem.encode()) for pem in data["middle"]),
                 data["organisation"],
             )
-            key = load_private_key(data["private_key"])
+            key = load_private_key(data["private_key"], source="private_key")
             return cls(data["mer_id"], data["cert_id"], key, trust, data["secure_key"])
         except json.JSONDecodeError as error:
             raise ValueError(f"UnionPay credentials: not JSON (line {error.lineno})") from None

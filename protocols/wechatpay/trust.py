@@ -17,7 +17,7 @@ from protocols.wechatpay.resource import check_apiv3_key
 __all__ = ["MerchantCredentials", "PlatformTrust", "load_public_key", "public_pem"]
 
 
-def load_public_key(pem: str) -> RSAPublicKey:
+def load_public_key(pem: str, *, source: str = "") -> RSAPublicKey:
     """An RSA public key from PEM text: a bare public key or a certificate.
 
     Raises:
@@ -28,7 +28,7 @@ def load_public_key(pem: str) -> RSAPublicKey:
         key = load_pem_x509_certificate(raw).public_key()
     else:
         key = serialization.load_pem_public_key(raw)  # type: ignore[assignment]
-    check_rsa_key(key)
+    check_rsa_key(key, source=source)
     assert isinstance(key, RSAPublicKey)  # noqa: S101 - check_rsa_key has just said so
     return key
 
@@ -51,8 +51,8 @@ class PlatformTrust:
     keys: Mapping[str, RSAPublicKey] = field(repr=False)
 
     def __post_init__(self) -> None:
-        for key in self.keys.values():
-            check_rsa_key(key)
+        for serial, key in self.keys.items():
+            check_rsa_key(key, source=serial)
         object.__setattr__(self, "keys", {serial.upper(): key for serial, key in self.keys.items()})
 
     def key(self, serial: str) -> RSAPublicKey | None:
@@ -126,10 +126,13 @@ class MerchantCredentials:
                 mchid=_text(data, "mchid"),
                 appid=_text(data, "appid"),
                 serial_no=_text(data, "serial_no"),
-                private_key=load_private_key(_text(data, "private_key")),
+                private_key=load_private_key(_text(data, "private_key"), source="private_key"),
                 apiv3_key=_text(data, "apiv3_key"),
                 trust=PlatformTrust(
-                    {serial: load_public_key(pem) for serial, pem in data["platform_keys"].items()}
+                    {
+                        serial: load_public_key(pem, source=f"platform_keys.{serial}")
+                        for serial, pem in data["platform_keys"].items()
+                    }
                 ),
                 public_key_id=data.get("public_key_id"),
                 app_secret=data.get("app_secret", ""),

@@ -62,6 +62,7 @@ from reference.backend.tanks import Tanks
 from reference.backend.tax.choose import tax_platforms
 from reference.backend.voice_channels import MqttPublisher, VoicePublisher, Voices
 from reference.backend.wechat import IDLE_S, WeChatClient
+from reference.tls import client_context
 
 __all__ = ["Backend", "create_backend", "open_database"]
 
@@ -161,7 +162,7 @@ def create_backend(
         transport = http(name)
     else:
         limits = httpx.Limits(max_connections=200, keepalive_expiry=IDLE_S)
-        transport = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+        transport = httpx.AsyncHTTPTransport(verify=client_context(), limits=limits, trust_env=False)
     wechat = WeChatClient(settings, transport, clock_us, ids)
     core = Core(settings, database or open_database(settings), clock_us, ids, gateway or wechat, name)
     core.outbox = Outbox(core)

@@ -13,6 +13,8 @@ from typing import Any, Final, Protocol, runtime_checkable
 import httpx
 import msgspec
 
+from reference.tls import client_context
+
 __all__ = ["Answer", "Courier"]
 
 _encode = msgspec.json.Encoder().encode
@@ -63,7 +65,11 @@ class Courier:
     """
 
     def __init__(self, transport: httpx.AsyncBaseTransport | None, headers: Mapping[str, str]) -> None:
-        self._transport = transport if transport is not None else httpx.AsyncHTTPTransport()
+        self._transport = (
+            transport
+            if transport is not None
+            else httpx.AsyncHTTPTransport(verify=client_context(trust_env=True))
+        )
         self._carrier = self._transport if isinstance(self._transport, _Carrier) else None
         self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         self._with_body = [*self._headers, (b"content-type", b"application/json")]

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from protocols.rsa_keys import load_private_key, private_pem
+from protocols.rsa_keys import check_rsa_key, load_private_key, private_pem
 from protocols.wechatpay import MerchantCredentials, PlatformTrust, check_apiv3_key
 from protocols.wechatpay.trust import load_public_key, public_pem
 
@@ -75,6 +75,8 @@ class PlatformKeys:
     def __post_init__(self) -> None:
         if not self.certificates:
             raise ValueError("the platform needs at least one certificate")
+        for key in (*self.certificates, *([] if self.public is None else [self.public])):
+            check_rsa_key(key.private_key, source=f"platform key {key.serial}")
 
     def trust(self) -> PlatformTrust:
         """What a merchant that knows these keys accepts."""
@@ -107,6 +109,8 @@ class MerchantAccount:
 
     def __post_init__(self) -> None:
         check_apiv3_key(self.apiv3_key)
+        for serial, key in self.certificates.items():
+            check_rsa_key(key, source=f"merchant {self.mchid}, certificate {serial}")
 
 
 @dataclass(frozen=True)

@@ -81,3 +81,42 @@ def test_the_clock_may_step_back():
 def test_same_seed_same_number():
     assert numbers(7).make("s", "d") == numbers(7).make("s", "d")
     assert numbers(7).make("s", "d") != numbers(8).make("s", "d")
+
+
+PARTS = {"time": (0, 9), "device": (9, 16), "salt": (16, 27), "check": (27, 32)}
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
+
+@pytest.mark.requirement("sec.trade-number-tamper-is-detected")
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_changed_in_every_way_is_refused(part):
+    maker = numbers()
+    made = maker.make("station-key", "KM01/3")
+    start, end = PARTS[part]
+    for place in range(start, end):
+        for letter in ALPHABET:
+            if letter != made[place]:
+                with pytest.raises(TradeNumberError):
+                    maker.parse(made[:place] + letter + made[place + 1 :])
+    rng = random.Random(part)
+    for _ in range(300):  # the whole part anew
+        changed = made[:start] + "".join(rng.choice(ALPHABET) for _ in range(end - start)) + made[end:]
+        if changed != made:
+            with pytest.raises(TradeNumberError):
+                maker.parse(changed)
+
+
+@pytest.mark.requirement("sec.trade-number-tamper-is-detected")
+@pytest.mark.parametrize("part", ["time", "device", "salt"])
+def test_a_part_of_another_number_of_ours_is_refused(part):
+    """Each piece is genuine; together they were never made."""
+    maker = numbers()
+    one, other = (
+        maker.make("station-key", "KM01/3"),
+        numbers(2, now_us=NOW_US + 10**9).make("station-key", "KM01/4"),
+    )
+    start, end = PARTS[part]
+    with pytest.raises(TradeNumberError, match="check"):
+        maker.parse(one[:start] + other[start:end] + one[end:])
+    with pytest.raises(TradeNumberError, match="check"):
+        maker.parse(one[:27] + other[27:])
