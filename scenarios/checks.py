@@ -89,8 +89,26 @@ _CHECKS = (
         "receipt.equals-ledger",
         "MUST",
         "Receipts tell what the ledger tells",
-        "Each complete receipt that left the printer carries the amount and litres of its ledger sale; a sale has at "
-        "most one receipt that is not marked as a copy.",
+        "Each complete receipt that left the printer carries the figures of its ledger sale: litres, amount, price, "
+        "product, nozzle and time; what was paid is the amount less the discount. A sale has at most one receipt that is "
+        "not marked as a copy.",
+    ),
+    CheckInfo(
+        "receipt.one-original",
+        "MUST",
+        "One original a sale, copies marked and numbered",
+        "Of all paper that came out, torn and incomplete pieces included, a sale has at most one receipt without the mark "
+        "of a copy, and the copies are numbered upwards. That holds through paper that ends, power that goes and a controller "
+        "that is killed.",
+    ),
+    CheckInfo(
+        "receipt.each-printed",
+        "MUST",
+        "Each settled sale has a whole receipt",
+        "A sale that was settled has a whole receipt on paper, original or marked copy, within the limit after it was settled or "
+        "after the last fault healed, whichever is later. A receipt that the station's full queue refused was refused aloud, "
+        "to the backend: these are counted apart.",
+        {"settle_us": 600_000_000},
     ),
     CheckInfo(
         "tank.litres-by-gauge",

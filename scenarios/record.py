@@ -125,6 +125,8 @@ class LedgerSale:
     end_total_volume_ml: int | None = None
     """The nozzle's totaliser after it, as captured; so is the next. None: not told."""
     end_total_amount_fen: int | None = None
+    ended_us: int | None = None
+    """When the delivery ended, by the site's clock; None: not told."""
 
     @property
     def key(self) -> SaleKey:
@@ -205,13 +207,21 @@ class LiveObservation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """A receipt read back from the printer's paper."""
+    """A receipt read back from the printer's paper. None: that row is not on it; ``reprint`` 0: an original, or not told."""
 
     sale_id: str
     volume_ml: int
     amount_fen: int
     copy: bool = False
     complete: bool = True
+    reprint: int = 0
+    nozzle: int | None = None
+    price_fen_per_l: int | None = None
+    grade: str | None = None
+    discount_fen: int | None = None
+    paid_fen: int | None = None
+    pay_method: str | None = None
+    ended_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,6 +351,8 @@ class RunRecord:
     """Of a station with a loudspeaker."""
     live: tuple[LiveObservation, ...] = ()
     receipts: tuple[Receipt, ...] = ()
+    receipts_refused: int = 0
+    """Print commands that the station refused because its printer's queue was full."""
     faults: tuple[FaultLanding, ...] = ()
     operations: tuple[OperationCount, ...] = ()
     latencies_us: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

@@ -9,11 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from reference.site.journal import Journal, put_result
 
-__all__ = ["PrintJob", "PrintJournal", "sale_of"]
+__all__ = ["QUEUE_FULL", "PrintJob", "PrintJournal", "sale_of"]
+
+QUEUE_FULL: Final = "printer queue is full"
+"""What the backend is told of a receipt that was refused."""
+
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS print_jobs (
@@ -108,6 +112,11 @@ class PrintJournal:
             db.execute("UPDATE print_jobs SET done = 1 WHERE id = ?", (job.job_id,))
             if job.command_id is not None:
                 put_result(db, job.command_id, ok=True, reason="printed")
+
+    def refusals(self) -> int:
+        """How many print commands were refused because the queue was full."""
+        rows = self._journal.rows("SELECT count(*) FROM results WHERE ok = 0 AND reason = ?", QUEUE_FULL)
+        return int(rows[0][0])
 
     def to_do(self) -> list[PrintJob]:
         """Receipts not yet confirmed, oldest first."""

@@ -8,7 +8,7 @@ import httpx
 
 from reference.site.feie import FeieSpooler
 from reference.site.journal import JournalError
-from reference.site.print_journal import PrintJob, PrintJournal
+from reference.site.print_journal import QUEUE_FULL, PrintJob, PrintJournal
 from reference.site.receipts import masked_receipt
 from reference.site.spooler import ReceiptSpooler
 
@@ -94,7 +94,7 @@ class ReceiptDesk:
         if not self.journal.knows(command_id):
             if self.printer.is_full:
                 self._refused()
-                return False, "printer queue is full"
+                return False, QUEUE_FULL
             self.printer.check(receipt)
         self._is_full = False
         job = self.journal.add(command_id, masked_receipt(receipt))

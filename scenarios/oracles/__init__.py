@@ -6,7 +6,17 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from scenarios.checks import REGISTRY, UnknownCheckError, suggest
-from scenarios.oracles import conservation, latency, liveness, repetition, sales, shifts, tanks, voice
+from scenarios.oracles import (
+    conservation,
+    latency,
+    liveness,
+    receipts,
+    repetition,
+    sales,
+    shifts,
+    tanks,
+    voice,
+)
 from scenarios.oracles.answer import Oracle
 from scenarios.record import RunRecord
 from scenarios.verdicts import CheckResult
@@ -21,7 +31,9 @@ ORACLES: Mapping[str, Oracle] = MappingProxyType(
         "invoice.one-per-sale": sales.one_invoice,
         "totals.monotone": sales.totals,
         "live.monotone": sales.live_amounts,
-        "receipt.equals-ledger": sales.receipts,
+        "receipt.equals-ledger": receipts.equals_ledger,
+        "receipt.one-original": receipts.one_original,
+        "receipt.each-printed": receipts.each_printed,
         "tank.litres-by-gauge": tanks.litres_by_gauge,
         "tank.deliveries-booked": tanks.deliveries_booked,
         "shift.readings-chain": shifts.readings_chain,

@@ -1,4 +1,4 @@
-"""Sales, invoices, totals, live amounts and receipts: each thing once, and every copy of a figure the same."""
+"""Sales, invoices, totals and live amounts: each thing once, and every copy of a figure the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scenarios.oracles.answer import answer, nothing_seen
 from scenarios.record import Delivery, Invoice, JournalSale, LedgerSale, RunRecord, SaleKey
 from scenarios.verdicts import CheckResult
 
-__all__ = ["exactly_once", "live_amounts", "one_invoice", "receipts", "totals"]
+__all__ = ["exactly_once", "live_amounts", "one_invoice", "totals"]
 
 _TOTALISER_DIGITS = range(5, 14)
 """Digits of totalisers, in fen or ml, as makes have them."""
@@ -180,30 +180,3 @@ def live_amounts(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
             )
     good = f"{len(record.live):,} live figures for {len(last):,} deliveries only grew and ended at the sale"
     return answer(slug, record, problems, good, {"observations": len(record.live), "deliveries": len(last)})
-
-
-def receipts(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
-    """Each complete receipt carries its sale's figures; one original a sale."""
-    slug = "receipt.equals-ledger"
-    complete = [receipt for receipt in record.receipts if receipt.complete]
-    if not complete:
-        return nothing_seen(slug, record, "no complete receipt was printed")
-    sales = {sale.sale_id: sale for sale in record.ledger if sale.corrects is None}
-    problems = []
-    originals: Counter[str] = Counter()
-    for receipt in complete:
-        originals[receipt.sale_id] += not receipt.copy
-        sale = sales.get(receipt.sale_id)
-        if sale is None:
-            problems.append(f"a receipt names sale {receipt.sale_id}, which the ledger does not have")
-        elif (receipt.volume_ml, receipt.amount_fen) != (sale.volume_ml, sale.amount_fen):
-            problems.append(
-                f"receipt of sale {receipt.sale_id} says {receipt.volume_ml} ml, {receipt.amount_fen} fen; "
-                f"the ledger {sale.volume_ml} ml, {sale.amount_fen} fen"
-            )
-    problems += [
-        f"sale {sale_id} has {n} receipts, none marked as a copy" for sale_id, n in originals.items() if n > 1
-    ]
-    torn = len(record.receipts) - len(complete)
-    good = f"{len(complete):,} receipts equal the ledger ({torn} incomplete ones set aside)"
-    return answer(slug, record, problems, good, {"receipts": len(complete), "incomplete": torn})

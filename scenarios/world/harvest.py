@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from protocols.escpos import read_receipt
 from scenarios.record import (
     BookedDelivery,
     GatewayTransaction,
@@ -25,6 +24,7 @@ from scenarios.record import (
 )
 from scenarios.timings import live_observations, phone_latencies
 from scenarios.world.metered import metered
+from scenarios.world.receipt_harvest import printed_receipts
 from scenarios.world.shift_harvest import staff_record
 from scenarios.world.tanks import tank_witnesses
 from scenarios.world.unionpay import unionpay_transactions
@@ -49,7 +49,9 @@ def harvest(world: VirtualWorld) -> RunRecord:
     ledger = _ledger(tables, world.kernel.epoch_us, staff.sales or {})
     payments = _payments(tables)
     invoices = _invoices(world, tables["invoices"])
-    receipts = _receipts(world, ledger)
+    receipts = printed_receipts(
+        world.printer.receipts, world.printer.unfinished, ledger, world.kernel.epoch_us
+    )
     latencies = phone_latencies(world.witness.cars.phone)
     station = world.scenario.station.id
     tanks, tankers, booked = _tanks(world)
@@ -109,6 +111,7 @@ def harvest(world: VirtualWorld) -> RunRecord:
         voice=voice_record(world, tables),
         live=tuple(live_observations(world.witness.cars, station)),
         receipts=receipts,
+        receipts_refused=0 if world.site.receipts is None else world.site.receipts.journal.refusals(),
         faults=world.plan.landings(),
         operations=_operations(world, tables, receipts),
         latencies_us={
@@ -172,6 +175,7 @@ def _ledger(
                 flags=tuple(content.get("flags", ())),
                 end_total_volume_ml=content.get("end_total_volume_ml"),
                 end_total_amount_fen=content.get("end_total_amount_fen"),
+                ended_us=None if content.get("ended_us") is None else content["ended_us"] - epoch_us,
             )
         )
     return tuple(sales)
@@ -248,27 +252,6 @@ def _invoices(world: VirtualWorld, rows: Iterable[Row]) -> tuple[Invoice, ...]:
                     issued_us=None if row["issued_us"] is None else row["issued_us"] - epoch_us,
                 )
             )
-    return tuple(found)
-
-
-def _receipts(world: VirtualWorld, ledger: Iterable[LedgerSale]) -> tuple[Receipt, ...]:
-    by_key = {sale.key: sale.sale_id for sale in ledger if sale.corrects is None}
-    found = []
-    for paper in world.printer.receipts:
-        facts = read_receipt(paper.text)
-        if facts.station is None and facts.nozzle is None:
-            continue  # a blank strip, fed when the paper was changed
-        key = (facts.station or "", facts.nozzle or 0, facts.sequence or 0)
-        complete = paper.whole and facts.paid_fen is not None
-        found.append(
-            Receipt(
-                sale_id=by_key.get(key, f"unknown sale {key}"),
-                volume_ml=facts.volume_ml or 0,
-                amount_fen=facts.amount_fen or 0,
-                copy=facts.reprint > 0,
-                complete=complete,
-            )
-        )
     return tuple(found)
 
 

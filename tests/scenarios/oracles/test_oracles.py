@@ -166,11 +166,13 @@ GOOD = good_record()
 NOT_JUDGED = {"latency.payment-human"}
 OPTIONAL = NOT_JUDGED | {"faults.landed", "replications.safe", "harness.idle-polls"}
 """What a run may do without: faults, further seeds, a twin. Absent is NOT_APPLICABLE, never PASS."""
+ELSEWHERE = {"receipt.each-printed", "receipt.one-original"}
+"""Judged in `test_receipt_oracles`: here most sales have no receipt."""
 STAFF = {"shift.readings-chain", "shift.sales-add-up", "shift.litres-agree", "test.not-sold"}
 """Of runs with staff: judged in `test_shift_oracles`. Here they find nothing to judge."""
 
 
-@pytest.mark.parametrize("slug", [slug for slug in ORACLES if slug not in STAFF])
+@pytest.mark.parametrize("slug", [slug for slug in ORACLES if slug not in STAFF | ELSEWHERE])
 def test_a_good_record_passes(slug: str) -> None:
     result = judge(GOOD, slug)
     assert result.verdict is (Verdict.INFO if slug in NOT_JUDGED else Verdict.PASS), result.message
