@@ -23,7 +23,7 @@ def line_of(fragment: str, text: str = SMOKE) -> int:
 
 
 def test_the_shipped_scenarios_load() -> None:
-    assert library_names() == ["bad-hour", "iron-day", "kunming-peak", "smoke"]
+    assert library_names() == ["bad-hour", "bad-week", "iron-day", "kunming-peak", "smoke"]
     peak = load("kunming-peak").scenario
     assert len(peak.station.dispensers) == 8
     assert len(list(peak.station.fuelling_points())) == 16
@@ -75,7 +75,7 @@ def test_unknown_scenario_suggests_near_names() -> None:
         ScenarioError, match=r"no scenario called 'kunming-peek'; did you mean kunming-peak\?"
     ):
         load("kunming-peek")
-    with pytest.raises(ScenarioError, match="there are: bad-hour, iron-day, kunming-peak, smoke"):
+    with pytest.raises(ScenarioError, match="there are: bad-hour, bad-week, iron-day, kunming-peak, smoke"):
         load("zzz")
 
 
