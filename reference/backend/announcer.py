@@ -40,6 +40,9 @@ from here, all that come behind it."""
 _REACH_US: Final = (_KEPT_S + 1) * 1_000_000
 """What a message may need to its loudspeaker."""
 
+_LONGEST_US: Final = 120_000_000
+"""Longer than the longest announcement that a slow loudspeaker could say."""
+
 _RETRY_US: Final = 1_000_000
 _TOPIC: Final = "voice.speak"
 
@@ -192,13 +195,15 @@ class Announcer:
             if head is None:
                 return None
             now_us = self.core.clock_us()
+            # A clock that was set back must not silence a station until it has caught up.
+            free_us = int(line.free_us) if line.free_us < now_us + _LONGEST_US else now_us
             # A try whose outcome is unknown goes again at once: its time to speak is booked already.
-            if head.state == "queued" and line.free_us > now_us and self._is_fresh(head, line.free_us):
-                return int(line.free_us)
+            if head.state == "queued" and free_us > now_us and self._is_fresh(head, free_us):
+                return free_us
             if speaker is None:
                 await self._drop(tx, head, "the station has no loudspeaker any more")
                 continue
-            if not self._is_fresh(head, max(now_us, line.free_us if head.state == "queued" else 0)):
+            if not self._is_fresh(head, max(now_us, free_us if head.state == "queued" else 0)):
                 late = f"older than {FRESH_US // 1_000_000} s before "
                 await self._drop(
                     tx, head, late + ("its turn" if head.state == "queued" else "anybody took it for sure")

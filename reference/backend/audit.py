@@ -29,6 +29,7 @@ from reference.backend.schema import (
     shift_entries,
 )
 from reference.backend.shift_files import rebuilt
+from reference.backend.voice_audit import audit_voice
 
 __all__ = ["audit"]
 
@@ -51,6 +52,7 @@ async def audit(tx: Transaction) -> list[str]:
     await audit_members(tx, parts, all_orders, all_payments, found)
     await _follow_ups(tx, all_orders, all_payments, found)
     await audit_invoices(tx, all_sales, found)
+    await audit_voice(tx, all_orders, found)
     await _tests(tx, entries, all_sales, found)
     await _shifts(tx, found)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -74,6 +75,8 @@ def spoken_words(speaker: LoudspeakerSettings, announcement: Announcement) -> Se
     reading: Reading = "units"
     if speaker.kind in {"money", "amount"}:
         reading, announcement = "point", _without_nozzle(announcement)
+        if speaker.kind == "money":
+            announcement = replace(announcement, payer=None)  # it says 收款 and the number
     elif speaker.kind == "clips":
         bank = BANKS[speaker.bank]
         reading = bank.reading
@@ -86,9 +89,7 @@ def spoken_words(speaker: LoudspeakerSettings, announcement: Announcement) -> Se
 
 
 def _without_nozzle(announcement: Announcement) -> Announcement:
-    return Announcement(
-        request_id=announcement.request_id, amount_fen=announcement.amount_fen, payer=announcement.payer
-    )
+    return replace(announcement, nozzle=None)
 
 
 class Voices:

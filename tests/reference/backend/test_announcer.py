@@ -7,7 +7,7 @@ import itertools
 import json
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from protocols.loudspeaker import STATION as BANK
 from protocols.loudspeaker import Heard, understand
@@ -167,6 +167,7 @@ def test_an_instance_that_dies_in_the_middle_leaves_it_to_another(play):
         assert {heard[:2] for heard in ears.heard} == {(number, Heard(4, "微信", 12_345))}
         assert [heard[0] for heard in ears.heard] == [number, number]  # the box knows the number
         assert [state for _, state, _ in await rows(world)] == ["sent"]
+        assert await world.violations() == []
 
     play(scene, instances=2, loudspeakers={"KM01": BOX})
 
@@ -240,3 +241,79 @@ def test_the_staffs_phones_are_told_whatever_becomes_of_the_loudspeaker(play):
         await world.call("GET", "/v1/stations/KM01/announcements", status=401)
 
     play(scene, loudspeakers={"KM01": BOX})
+
+
+def test_a_clock_that_was_set_back_silences_nobody(play_sqlite):
+    async def scene(world):
+        ears = listening(world)
+        _, first = await paid(world, 1, 5_000)
+        await world.notify(first)
+        await run_for(world, 0.1)
+        world.now_us -= 3_600_000_000
+        _, second = await paid(world, 2, 5_001)
+        await world.notify(second)
+        await run_for(world, 1)
+        assert [heard[0] for heard in ears.heard] == [first, second]
+
+    play_sqlite(scene, loudspeakers={"KM01": BOX})
+
+
+def test_the_audit_misses_nothing(play_sqlite):
+    async def scene(world):
+        listening(world)
+        _, number = await paid(world, 1, 5_000)
+        await world.notify(number)
+        assert await world.violations() == []
+
+        async def spoil(tx):
+            await tx.execute(update(outbox).where(outbox.c.topic == "voice.speak").values(done_us=1))
+            await tx.execute(update(announcements).values(amount_fen=5_001))
+
+        await world.database.run(spoil)
+        assert [line.partition(" ")[2][len(number) :] for line in await world.violations()] == [
+            " waits and nobody will send it",
+            f" tells of money that order {(await world.admin('orders'))['rows'][0]['order_id']} does not have",
+        ]
+
+    play_sqlite(scene, loudspeakers={"KM01": BOX})
+
+
+@pytest.mark.requirement("vox.spoken-once-after-verified-payment")
+def test_a_prepaid_order_is_said_when_it_is_paid_and_not_again(play_sqlite):
+    async def scene(world):
+        ears = listening(world)
+        order = await world.order(2, mode="prepay", preset_fen=10_000)
+        asked = await world.pay(order)
+        world.gateway.pay(asked["out_trade_no"])
+        await world.notify(asked["out_trade_no"])
+        await run_for(world, 1)
+        assert [heard[1] for heard in ears.heard] == [Heard(2, "微信", 10_000)]
+        await world.answer_command("authorise")
+        sale = world.sale(2, 9_600, order_id=order["order_id"])
+        await world.site("POST", "/sales", sale, status=201)
+        await run_for(world, 10)
+        assert len(ears.heard) == 1
+        assert await world.violations() == []
+
+    play_sqlite(scene, loudspeakers={"KM01": BOX})
+
+
+def test_money_that_comes_after_the_end_is_given_back_in_silence(play_sqlite):
+    async def scene(world):
+        ears = listening(world)
+        sale = world.sale(1, 5_000)
+        await world.site("POST", "/sales", sale, status=201)
+        order = await world.order(1)
+        asked = await world.pay(order)
+        await world.phone("POST", f"/{order['order_id']}/cancel", status=200)
+        other = await world.order(1, who="li", client_token="again")
+        second = await world.pay(other, who="li")
+        world.gateway.pay(second["out_trade_no"])
+        await world.notify(second["out_trade_no"])
+        world.gateway.trades[asked["out_trade_no"]]["state"] = "NOTPAY"
+        world.gateway.pay(asked["out_trade_no"])
+        await world.notify(asked["out_trade_no"])
+        await run_for(world, 10)
+        assert [heard[0] for heard in ears.heard] == [second["out_trade_no"]]
+
+    play_sqlite(scene, loudspeakers={"KM01": BOX})

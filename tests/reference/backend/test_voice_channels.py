@@ -141,6 +141,6 @@ def test_words_follow_the_kind():
     assert said == {
         "clips": "十二号枪微信收款二百元零五分",
         "text": "十二号枪微信收款二百元零五分",
-        "money": "微信收款二百点零五元",
+        "money": "收款二百点零五元",
         "amount": "微信收款二百点零五元",
     }
