@@ -161,6 +161,12 @@ class Scenario(Part):
                 ("station", "cashiers"),
                 "some drivers pay at the kiosk (adoption is below 1), but station.cashiers is 0",
             )
+        if self.wall is not None and set(self.demand.channels()) > {"wechatpay"}:
+            others = ", ".join(name for name in self.demand.channels() if name != "wechatpay")
+            yield (
+                ("wall",),
+                f"drivers pay over {others}, which the world of a measurement does not have; leave out the wall part",
+            )
         slugs = [check.check for check in self.checks]
         for number, slug in enumerate(slugs):
             if slug in slugs[:number]:

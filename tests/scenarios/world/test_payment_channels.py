@@ -57,6 +57,14 @@ def test_every_way_to_pay_is_used_and_the_money_adds_up_at_both_gateways() -> No
     assert {event["kind"].split(".")[0] for event in told if "trade" in event["kind"] or "callback" in event["kind"]} >= {"wechatpay", "unionpay"}  # fmt: skip
 
 
+def test_a_measurement_has_wechat_alone_and_says_so() -> None:
+    wall = load("kunming-peak").scenario.model_dump(mode="json")["wall"]
+    with pytest.raises(
+        ValueError, match="drivers pay over unionpay-code, unionpay-jump, unionpay-qr, wechatpay-code"
+    ):
+        Scenario.model_validate(station().model_dump(mode="json") | {"wall": wall})
+
+
 def test_a_fault_at_unionpay_where_nobody_pays_over_it_is_refused() -> None:
     fault = {
         "target": "http",
