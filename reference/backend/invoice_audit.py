@@ -40,9 +40,8 @@ def _lines(rows: Any, uses: Any, found: list[str]) -> None:
         lines[use.fapiao_apply_id].append(use)
     for row in rows:
         own = lines[row.fapiao_apply_id]
-        goes_on = row.state == "failed" and not own  # under another number
         sums = sum(use.amount_fen for use in own), sum(use.volume_ml for use in own)
-        if not goes_on and (sums != (row.amount_fen, row.volume_ml) or row.amount_fen <= 0):
+        if sums != (row.amount_fen, row.volume_ml) or row.amount_fen <= 0:
             found.append(f"invoice {row.fapiao_apply_id} is not the sum of its lines, or over nothing")
         if row.state == "issued" and (row.number is None or len(row.number) != 20):
             found.append(f"invoice {row.fapiao_apply_id} is issued without a 20-digit number")

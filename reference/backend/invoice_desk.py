@@ -15,7 +15,7 @@ from reference.backend.errors import ApiError
 from reference.backend.gateway import GatewayRefusedError
 from reference.backend.invoice_models import InvoiceCorrection, InvoiceReversal
 from reference.backend.invoice_schema import invoice_deliveries, invoice_uses, red_letters
-from reference.backend.red_letters import RED_OPEN
+from reference.backend.red_course import RED_OPEN
 from reference.backend.schema import invoices
 
 __all__ = ["InvoiceDesk"]
