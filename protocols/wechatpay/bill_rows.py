@@ -285,7 +285,8 @@ def trade_totals(rows: Iterable[TradeRow]) -> TradeTotals:
 
 def fund_totals(rows: Iterable[FundRow]) -> FundTotals:
     """What the last row of a fund bill with these rows says."""
-    income, outgo = [], []
+    income: list[int] = []
+    outgo: list[int] = []
     for row in rows:
         (income if row.is_income else outgo).append(row.amount_fen)
     return FundTotals(len(income) + len(outgo), len(income), sum(income), len(outgo), sum(outgo))

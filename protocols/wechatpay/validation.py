@@ -23,6 +23,8 @@ __all__ = [
     "NATIVE_FIELDS",
     "OUT_REFUND_NO",
     "OUT_TRADE_NO",
+    "PARKING_DEBIT_FIELDS",
+    "PARKING_ENTRY_FIELDS",
     "PREPAY_FIELDS",
     "REFUND_FIELDS",
     "REVERSE_FIELDS",
@@ -142,6 +144,44 @@ DEBIT_FIELDS: tuple[Field, ...] = (
     *_EXTRAS[:2],
 )
 """Debit by a contract (WX-OAPI); the merchant is the signer, its number is not in the body."""
+
+_PLATE = re.compile(r"[\u4e00-\u9fa5][A-Z0-9\u4e00-\u9fa5]{5,8}")
+_COLOR = re.compile("BLUE|GREEN|YELLOW|BLACK|WHITE|LIMEGREEN")
+
+
+def _plate_fields(at: str) -> tuple[Field, ...]:
+    return (
+        Field(f"{at}/plate_number", "车牌号", required=True, high=32, pattern=_PLATE),
+        Field(f"{at}/plate_color", "车牌颜色", required=True, high=32, pattern=_COLOR),
+        Field(f"{at}/start_time", "入场时间", required=True, high=64),
+        Field(f"{at}/parking_name", "停车场名称", required=True, high=128),
+    )
+
+
+PARKING_ENTRY_FIELDS: tuple[Field, ...] = (
+    Field("/out_parking_no", "商户入场id", required=True, high=32),
+    *_plate_fields(""),
+    _NOTIFY,
+    Field("/free_duration", "免费时长", int, required=True, low=0, high=_MAX_FEN),
+)
+"""A car comes in (WX-OAPI ``vehicle/parking/parkings``)."""
+
+PARKING_DEBIT_FIELDS: tuple[Field, ...] = (
+    _ORDER[0],
+    *_ORDER[2:],
+    Field("/trade_scene", "交易场景", required=True, pattern=re.compile("PARKING")),
+    _NOTIFY,
+    *_AMOUNT,
+    Field("/profit_sharing", "分账标识", pattern=re.compile("[YN]")),
+    *_EXTRAS[:2],
+    Field("/parking_info", "停车场景信息", dict, required=True),
+    Field("/parking_info/parking_id", "停车入场id", required=True, high=32),
+    *_plate_fields("/parking_info"),
+    Field("/parking_info/end_time", "出场时间", required=True, high=64),
+    Field("/parking_info/charging_duration", "计费时长", int, required=True, low=0, high=_MAX_FEN),
+    Field("/parking_info/device_id", "停车场设备id", required=True, high=32),
+)
+"""Debit by number plate (WX-OAPI ``vehicle/transactions/parking``)."""
 
 TERMINATE_FIELDS: tuple[Field, ...] = (
     Field("/contract_termination_remark", "解约备注", required=True, high=256),

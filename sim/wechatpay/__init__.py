@@ -26,6 +26,7 @@ from sim.wechatpay.material import (
 )
 from sim.wechatpay.notifier import ANSWER_LIMIT_S, RETRY_LADDER_S, Notice, Notifier
 from sim.wechatpay.payer import PayerDesk
+from sim.wechatpay.plates import Plate, PlateBook
 from sim.wechatpay.profile import GatewayProfile
 from sim.wechatpay.refunds import RefundBook, RefundRecord
 from sim.wechatpay.replies import Replier, Signer
@@ -61,6 +62,8 @@ __all__ = [
     "PayerDesk",
     "PaymentRefusedError",
     "PhonePlan",
+    "Plate",
+    "PlateBook",
     "PlatformKey",
     "PlatformKeys",
     "RawRequest",

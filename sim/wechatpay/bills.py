@@ -206,6 +206,7 @@ def _common(order: Order) -> TradeRow:
         out_trade_no=order.out_trade_no,
         openid=order.openid,
         trade_type=order.trade_type,
+        bank_type=order.bank_type,
         description=_text(order.description),
         attach=_text(order.attach or ""),
     )

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 from protocols.wechatpay import DEBIT_FIELDS, TERMINATE_FIELDS, Endpoint, parse_body, validate
 from sim.wechatpay.calls import Commit, Done, Route
-from sim.wechatpay.faults import FaultKind
 from sim.wechatpay.gate import RawRequest
-from sim.wechatpay.ledger import Order
 from sim.wechatpay.material import MerchantAccount
 
 if TYPE_CHECKING:
@@ -66,20 +64,8 @@ class ContractCalls:
         def commit() -> Done:
             order, is_open = gateway.contracts.debit(account, body, gateway.kernel.unix_us)
             if is_open:
-                gateway.kernel.spawn(self._decide(order), f"debit-{order.out_trade_no}")
+                gateway.kernel.spawn(gateway.decide_debit(order), f"debit-{order.out_trade_no}")
             amount = {"total": order.total_fen, "currency": "CNY"}
             return Done({"out_trade_no": order.out_trade_no, "amount": amount})
 
         return commit
-
-    async def _decide(self, order: Order) -> None:
-        gateway = self._gateway
-        await gateway.pass_time(gateway.profile.debit_settle, "debit-settle")
-        fault = gateway.faults.draw(FaultKind.DEBIT_FAILED)
-        if fault is not None:
-            gateway.faults.land(fault, subject=order.out_trade_no)
-        problem = "银行系统异常" if fault is not None else None
-        if gateway.contracts.decide(order, gateway.kernel.unix_us, problem):
-            gateway.announce_paid(order)
-        elif gateway.switches.announce_failed_debits:
-            gateway.announce_failed(order)

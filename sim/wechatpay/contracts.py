@@ -38,6 +38,7 @@ class Contract:
         day_limit_fen: the most that a day's debits may take, by China time; None: no such limit.
         terminated_us: when it ended, or None.
         ended_by: ``USER_TERMINATE`` or ``MERCHANT_TERMINATE``.
+        advances: whether the platform pays what the payer's money does not cover (plates).
     """
 
     contract_id: str
@@ -52,6 +53,7 @@ class Contract:
     terminated_us: int | None = None
     ended_by: str = ""
     remark: str = ""
+    advances: bool = False
 
     def shown(self) -> dict[str, object]:
         """The contract as its query shows it (WX-OAPI)."""
@@ -163,25 +165,53 @@ class ContractBook:
         Raises:
             ApiError: contract unknown or ended, another merchant's appid, over its limit, number changed or closed.
         """
+        contract = self._by_id.get(body["contract_id"])
+        if contract is not None and contract.mchid != account.mchid:
+            contract = None
+        return self.accept(
+            account,
+            body,
+            contract,
+            unix_us,
+            endpoint=Endpoint.DEBIT,
+            notify_url=body["transaction_notify_url"],
+            trade_type="PAP",
+        )
+
+    def accept(
+        self,
+        account: MerchantAccount,
+        body: Mapping[str, Any],
+        contract: Contract | None,
+        unix_us: int,
+        *,
+        endpoint: Endpoint,
+        notify_url: str,
+        trade_type: str,
+    ) -> tuple[Order, bool]:
+        """Accept a debit by any kind of contract; see `debit`.
+
+        Raises:
+            ApiError: as `debit`; None for the contract is an unknown one.
+        """
         if body["appid"] not in account.appids:
-            raise refusal(Endpoint.DEBIT, "APPID_MCHID_NOT_MATCH")
+            raise refusal(endpoint, "APPID_MCHID_NOT_MATCH")
         print_ = fingerprint(body)
         number = body["out_trade_no"]
         order = self._ledger.find(account.mchid, number, unix_us)
         if order is not None:
             if order.state is TradeState.CLOSED:
-                raise refusal(Endpoint.DEBIT, "ORDER_CLOSED")
-            self._ledger.check_same(order, print_, Endpoint.DEBIT)
+                raise refusal(endpoint, "ORDER_CLOSED")
+            self._ledger.check_same(order, print_, endpoint)
             if order.state is not TradeState.PAY_FAIL:
                 return order, False
-        contract = self._by_id.get(body["contract_id"])
-        if contract is None or contract.mchid != account.mchid:
-            raise refusal(Endpoint.DEBIT, "RESOURCE_NOT_EXISTS")
+        if contract is None:
+            raise refusal(endpoint, "RESOURCE_NOT_EXISTS")
         if contract.terminated_us is not None:
-            raise refusal(Endpoint.DEBIT, "INVALID_REQUEST", "协议已解约")
+            raise refusal(endpoint, "INVALID_REQUEST", "协议已解约")
         total_fen = body["amount"]["total"]
         if self._switches.debit_over_limit == "refuse" and self._is_over(contract, total_fen, unix_us):
-            raise refusal(Endpoint.DEBIT, "RULE_LIMIT", _OVER_LIMIT)
+            raise refusal(endpoint, "RULE_LIMIT", _OVER_LIMIT)
         if order is None:
             order = Order(
                 mchid=account.mchid,
@@ -190,11 +220,11 @@ class ContractBook:
                 openid=contract.openid,
                 total_fen=total_fen,
                 attach=body.get("attach"),
-                notify_url=body["transaction_notify_url"],
+                notify_url=notify_url,
                 created_us=unix_us,
                 expire_us=unix_us + self._switches.unpaid_life_s * _S,
                 fingerprint=print_,
-                trade_type="PAP",
+                trade_type=trade_type,
                 description=body["description"],
             )
             self._of_order[account.mchid, number] = contract
@@ -224,7 +254,8 @@ class ContractBook:
             problem = "用户已解约"
         if problem is None and self._is_over(contract, order.total_fen, unix_us):
             problem = _OVER_LIMIT
-        if problem is None and not self._wallets.covers(order.openid, order.total_fen):
+        is_covered = self._wallets.covers(order.openid, order.total_fen)
+        if problem is None and not is_covered and not contract.advances:
             problem = "用户账户余额不足"
         if problem is not None:
             order.state_text = problem
@@ -232,7 +263,10 @@ class ContractBook:
             return False
         key = (contract.contract_id, _day(unix_us))
         self._taken[key] = self._taken.get(key, 0) + order.total_fen
-        self._wallets.take(order.openid, order.total_fen)
+        if is_covered:
+            self._wallets.take(order.openid, order.total_fen)
+        else:
+            order.bank_type, order.is_repaid = "BPA", False
         self._ledger.settle(order, unix_us)
         return True
 

@@ -29,7 +29,9 @@ from sim.wechatpay.ledger import Ledger, Order
 from sim.wechatpay.logins import LoginDesk
 from sim.wechatpay.material import MerchantAccount, PlatformKeys
 from sim.wechatpay.notifier import Notifier
+from sim.wechatpay.parking_calls import ParkingCalls
 from sim.wechatpay.payer import PayerDesk
+from sim.wechatpay.plates import PlateBook
 from sim.wechatpay.profile import GatewayProfile
 from sim.wechatpay.rates import RateLimits
 from sim.wechatpay.refund_calls import RefundCalls
@@ -62,7 +64,8 @@ class WeChatPayGateway:
         jscode_app: ``api.weixin.qq.com``'s ``/sns/jscode2session``.
         control_app: a look inside and faults by hand.
         ledger: orders. refunds: refunds. faults: counters. notifier: callbacks. gate: refused requests.
-        codepay: pay codes. contracts: debits without asking. bills: each
+        codepay: pay codes. contracts: debits without asking. plates: the same by
+            number plate. bills: each
             day's. combined: combinations. wallets: what payers have.
     """
 
@@ -107,6 +110,8 @@ class WeChatPayGateway:
         self.codepay = CodePay(self.ledger, self.wallets, codes, self.switches)
         signed = Ids(kernel.streams.get(entity, "contracts"))
         self.contracts = ContractBook(self.ledger, self.wallets, signed, self.switches)
+        plates = Ids(kernel.streams.get(entity, "plates"))
+        self.plates = PlateBook(self.ledger, self.contracts, self.wallets, plates)
         self.bills = BillBook(self.ledger, self.refunds, self.faults, self.switches.bill_ready_s)
         combined = Ids(kernel.streams.get(entity, "combined"))
         self.combined = CombinedBook(self.ledger, self.accounts, combined, self.switches)
@@ -124,6 +129,7 @@ class WeChatPayGateway:
                 *TradeCalls(self).routes(),
                 *self._refund_calls.routes(),
                 *ContractCalls(self).routes(),
+                *ParkingCalls(self).routes(),
                 *BillCalls(self).routes(),
                 *CombinedCalls(self).routes(),
                 Route("/v3/certificates", "GET", Endpoint.CERTIFICATES, self._certificates),
@@ -242,6 +248,22 @@ class WeChatPayGateway:
         """Start the callback of a debit that failed; the event is set after its first attempt."""
         return self._announce(order, "TRANSACTION.FAIL", "支付失败", at_once=False)
 
+    async def decide_debit(self, order: Order) -> None:
+        """Let the bank answer an accepted debit, and tell the merchant."""
+        await self.pass_time(self.profile.debit_settle, "debit-settle")
+        fault = self.faults.draw(FaultKind.DEBIT_FAILED)
+        if fault is not None:
+            self.faults.land(fault, subject=order.out_trade_no)
+        problem = "银行系统异常" if fault is not None else None
+        if self.contracts.decide(order, self.kernel.unix_us, problem):
+            self.announce_paid(order)
+        elif self.switches.announce_failed_debits:
+            self.announce_failed(order)
+
+    def announce_repaid(self, order: Order) -> asyncio.Event:
+        """Start the callback of an advance that was paid back; the event is set after its first attempt."""
+        return self._announce(order, "TRANSACTION.PAY_BACK", "用户还款", at_once=False)
+
     def announce_combined(self, combined: CombinedOrder, *, at_once: bool = False) -> asyncio.Event:
         """Start the one callback of a paid combination; the event is set after its first attempt."""
         return self._tell(
@@ -258,7 +280,7 @@ class WeChatPayGateway:
         return self._tell(
             order.mchid,
             order.notify_url,
-            order.shown(),
+            self.plates.shown(order) if order.trade_type == "PARKING" else order.shown(),
             subject=order.out_trade_no,
             event_type=event_type,
             summary=summary,

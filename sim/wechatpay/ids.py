@@ -41,6 +41,10 @@ class Ids:
         """18 digits, as in the documentation's samples."""
         return f"{self._china(unix_us, '%Y%m%d')}{self._digits(10)}"
 
+    def entry_id(self, unix_us: int) -> str:
+        """20 characters: a car that has come in."""
+        return f"5K{self._china(unix_us, '%y%m%d')}{self._digits(12)}"
+
     def transaction_id(self, unix_us: int) -> str:
         """28 digits beginning 42."""
         return f"4200{self._digits(6)}{self._china(unix_us, '%Y%m%d')}{self._digits(10)}"

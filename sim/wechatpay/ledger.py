@@ -50,7 +50,8 @@ class Order:
     """One order. Money is fen, times are Unix microseconds.
 
     ``openid`` is empty as long as anybody may pay (a code to scan); ``notify_url`` is None where no notice is sent (pay
-    codes). ``state_text`` says more than the state does, of a payment that failed.
+    codes). ``state_text`` says more than the state does, of a payment that failed; ``is_repaid`` belongs to debits
+    that the platform has advanced.
     """
 
     mchid: str
@@ -76,6 +77,8 @@ class Order:
     reversed_us: int | None = None
     reversal_id: str = ""
     combined_in: str | None = None
+    bank_type: str = "OTHERS"
+    is_repaid: bool | None = None
 
     def shown(self) -> dict[str, object]:
         """The order as query and notification show it; fields that do not apply yet are absent (WX-OAPI)."""
@@ -97,7 +100,7 @@ class Order:
             shown |= {
                 "transaction_id": self.transaction_id,
                 "trade_type": self.trade_type,
-                "bank_type": "OTHERS",
+                "bank_type": self.bank_type,
                 "success_time": rfc3339(self.success_us // 1_000_000),
                 "payer": {"openid": self.openid},
             }

@@ -18,6 +18,7 @@ from sim.wechatpay.codepay import AuthCode, PhonePlan
 from sim.wechatpay.contracts import ContractError
 from sim.wechatpay.faults import CONFIRM, FaultKind
 from sim.wechatpay.ledger import PaymentRefusedError
+from sim.wechatpay.material import MerchantAccount
 from sim.wechatpay.payable import Payable, find_payable
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _MAX_DAWDLE_US = 86_400 * 1_000_000
 _MAX_FEN = 10_000_000_000
 _ACTIONS = ("confirm", "cancel", "dawdle")
 _CONTRACT_CODE = re.compile(r"[0-9A-Za-z_-]{1,32}")
+_SERVICES = ("NORMAL", "PAUSE", "OUT_SERVICE")
 _THEN = ("confirm", "cancel", "nothing")
 
 
@@ -57,12 +59,22 @@ class PayerDesk:
     ``POST /payers/{openid}/contracts`` with ``{"plan_id": …, "out_contract_code": …, "limit_fen": …}``, optionally
     ``"day_limit_fen"`` and ``"mchid"``, signs a contract and answers with it; ``DELETE …/contracts/{contract_id}`` ends it.
 
+    ``POST /payers/{openid}/plates`` with ``{"plate_number": …, "plate_color": …, "limit_fen": …}``, optionally ``"advance"``
+    (the platform pays what the owner's money does not cover), ``"service"`` (NORMAL, PAUSE, OUT_SERVICE) and ``"mchid"``,
+    opens payment by plate or changes it; ``POST …/repay`` with ``{"out_trade_no": …}`` pays an advance back.
+
     ``POST /payers/{openid}/balance`` with ``{"balance_fen": …}`` says what a payer has; null: enough, as at first.
     """
 
     def __init__(self, gateway: WeChatPayGateway) -> None:
         self._gateway = gateway
-        self._others = {"code": self._code, "balance": self._balance, "contracts": self._sign}
+        self._others = {
+            "code": self._code,
+            "balance": self._balance,
+            "contracts": self._sign,
+            "plates": self._plate,
+            "repay": self._repay,
+        }
         self.app = Starlette(
             routes=[
                 Route("/payers/{openid}/{action}", self._act, methods=["POST"]),
@@ -169,9 +181,7 @@ class PayerDesk:
         gateway = self._gateway
         try:
             body = await _body(request)
-            account = gateway.accounts.get(str(body.get("mchid", next(iter(gateway.accounts)))))
-            if account is None:
-                raise _BadRequestError("mchid is no merchant of this gateway")  # noqa: TRY301 - one way out
+            account = self._account(body)
             code = body.get("out_contract_code")
             if not isinstance(code, str) or _CONTRACT_CODE.fullmatch(code) is None:
                 raise _BadRequestError("out_contract_code must be 1 to 32 letters, digits, _ or -")  # noqa: TRY301
@@ -188,6 +198,54 @@ class PayerDesk:
             return _bad(400, str(error))
         self._trace(contract.openid, None, "sign")
         return _answer(contract.shown(), 201)
+
+    def _account(self, body: Mapping[str, Any]) -> MerchantAccount:
+        accounts = self._gateway.accounts
+        account = accounts.get(str(body.get("mchid", next(iter(accounts)))))
+        if account is None:
+            raise _BadRequestError("mchid is no merchant of this gateway")
+        return account
+
+    async def _plate(self, request: Request) -> Response:
+        gateway, openid = self._gateway, request.path_params["openid"]
+        try:
+            body = await _body(request)
+            number, color = body.get("plate_number"), body.get("plate_color")
+            advance, service = body.get("advance", False), body.get("service", "NORMAL")
+            if not (
+                isinstance(number, str) and isinstance(color, str) and 0 < len(number) + len(color) <= 64
+            ):
+                raise _BadRequestError("plate_number and plate_color must be texts")  # noqa: TRY301
+            if type(advance) is not bool or service not in _SERVICES:
+                words = ", ".join(_SERVICES)
+                raise _BadRequestError(f"advance must be true or false, service one of {words}")  # noqa: TRY301
+            plate = gateway.plates.open(
+                self._account(body),
+                openid,
+                number,
+                color,
+                limit_fen=_whole(body, "limit_fen", 1, _MAX_FEN),
+                advances=advance,
+                service=service,
+                unix_us=gateway.kernel.unix_us,
+            )
+        except _BadRequestError as error:
+            return _bad(400, str(error))
+        self._trace(openid, None, "plate")  # never the plate itself
+        return _answer(gateway.plates.find(openid, plate.number, plate.color), 201)
+
+    async def _repay(self, request: Request) -> Response:
+        openid = request.path_params["openid"]
+        try:
+            number = str((await _body(request)).get("out_trade_no", ""))
+            order = self._gateway.plates.repay(openid, number)
+        except _BadRequestError as error:
+            return _bad(400, str(error))
+        except PaymentRefusedError as refused:
+            return self._failed(openid, refused.reason)
+        self._trace(openid, order.out_trade_no, "repay")
+        self._gateway.announce_repaid(order)
+        return Response(status_code=204)
 
     async def _end(self, request: Request) -> Response:
         gateway, names = self._gateway, request.path_params

@@ -27,6 +27,7 @@ _NAMES = {
     Endpoint.REVERSE: "reverse",
     Endpoint.CONTRACT: "contract",
     Endpoint.DEBIT: "debit",
+    Endpoint.PARKING: "debit",
     Endpoint.TRADE_BILL: "bill",
     Endpoint.FUND_BILL: "bill",
     Endpoint.BILL_FILE: "bill_file",
@@ -56,7 +57,7 @@ class GatewayProfile:
         refund_query: query of a refund.
         certificates: certificate list.
         contract: contracts looked up or ended.
-        debit: request complete → debit accepted.
+        debit: request complete → debit accepted; all calls about number plates.
         debit_settle: debit accepted → decided and announced.
         bill: link to a bill. bill_file: its first byte.
         confirm: the payer's finger → order paid and the phone's ``requestPayment:ok``; no password and no bank in it.

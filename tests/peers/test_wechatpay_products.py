@@ -188,6 +188,26 @@ def test_wechatpayv3_sends_an_abnormal_refund_on_to_a_card(with_client) -> None:
     with_client(story)
 
 
+def test_wechatpayv3_takes_money_by_number_plate(with_client) -> None:
+    async def story(shop: Shop, ask: Any) -> None:
+        plate = {"plate_number": "云A88888", "plate_color": "BLUE"}
+        await shop.at_phone("plates", **plate, limit_fen=50_000)
+        since = {"start_time": "2026-09-21T22:00:00+08:00", "parking_name": "KM01"}
+        came = read(await ask("parking_enter", "IN0001", **plate, **since, free_duration=1))
+        assert came["state"] == "NORMAL"
+        times = {**since, "end_time": since["start_time"], "charging_duration": 1, "device_id": "3"}
+        accepted = read(await ask("parking_order", "92#", "PLATE00001", 20_000, came["id"], **plate, **times))
+        assert accepted["trade_state"] == "ACCEPTED"
+        told = await ask("callback", *await shop.callback())
+        assert told["event_type"] == "TRANSACTION.SUCCESS"
+        assert read(await ask("parking_order_query", "PLATE00001")) == told["resource"]
+        # It signs the plate as it is and sends it percent-encoded, which the live gateway refuses as well.
+        refused = read(await ask("parking_service_find", *plate.values(), OPENID), 401)
+        assert refused["code"] == "SIGN_ERROR"
+
+    with_client(story)
+
+
 def test_wechatpayv3_lives_through_a_rotation_under_load(tmp_path, monkeypatch) -> None:
     """A certificate that no client has seen begins to sign while four of them ask without a pause."""
     for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "https_proxy", "CURL_CA_BUNDLE"):

@@ -61,6 +61,31 @@ def bodies(world: Any, code: str, contract_id: str) -> dict[str, Any]:
         "bank_account": "YQ==",
         "real_name": "YQ==",
     }
+    plate = {
+        "plate_number": "云A88888",
+        "plate_color": "BLUE",
+        "start_time": "2026-09-21T22:00:00+08:00",
+        "parking_name": "KM01",
+    }
+    entry = {
+        "out_parking_no": "IN0001",
+        **plate,
+        "notify_url": "https://backend.station/v1/notify/wechatpay",
+        "free_duration": 0,
+    }
+    by_plate = {
+        **{name: debit[name] for name in ("appid", "description", "amount")},
+        "out_trade_no": "FUZZPLATE1",
+        "trade_scene": "PARKING",
+        "notify_url": entry["notify_url"],
+        "parking_info": {
+            **plate,
+            "parking_id": "5K",
+            "end_time": plate["start_time"],
+            "charging_duration": 0,
+            "device_id": "3",
+        },
+    }
     trade = "/v3/pay/transactions"
     number = f"{trade}/out-trade-no/ORDER00001"
     return {
@@ -73,6 +98,8 @@ def bodies(world: Any, code: str, contract_id: str) -> dict[str, Any]:
         "/v3/papay/sign/contracts/plan-id/12535/out-contract-code/KMCONTRACT1/terminate": {
             "contract_termination_remark": "x"
         },
+        "/v3/vehicle/parking/parkings": entry,
+        "/v3/vehicle/transactions/parking": by_plate,
         "/v3/refund/domestic/refunds": refund,
         "/v3/refund/domestic/refunds/503/apply-abnormal-refund": abnormal,
         "/v3/combine-transactions/jsapi": combined,
@@ -142,6 +169,8 @@ def test_odd_requests_are_refused_in_the_gateways_own_words(make_world, seed: in
         "/v3/combine-transactions/out-trade-no/%2e%2e",
         "/v3/pay/transactions/out-trade-no/%E6%B2%B9?mchid=1900000109",
         "/v3/pay/transactions/id/%20?mchid=1900000109&mchid=1",
+        "/v3/vehicle/parking/services/find?appid=%00&openid=%00&plate_number=%00&plate_color=%00",
+        "/v3/vehicle/transactions/out-trade-no/%E6%B2%B9",
         "/v3/certificates?algorithm_type=%F0%9F%98%80",
     ],
 )
@@ -160,6 +189,8 @@ def test_odd_words_to_the_phone_change_nothing(make_world) -> None:
         "code": {"then": "confirm", "delay_us": 1, "password": True},
         "contracts": {"plan_id": 1, "out_contract_code": "A", "limit_fen": 1, "day_limit_fen": 1},
         "balance": {"balance_fen": 1},
+        "plates": {"plate_number": "云A88888", "plate_color": "BLUE", "limit_fen": 1, "advance": True},
+        "repay": {"out_trade_no": "1"},
     }
 
     async def story() -> None:
