@@ -35,6 +35,8 @@ class GbDecoder:
         """Decode ``data`` into (character, columns) pairs; what cannot be decoded becomes ``?``."""
         stream = self._held + data
         self._held = b""
+        if stream.isascii() and b"\x7f" not in stream:
+            return [(char, 1) for char in stream.decode("ascii")]
         found: list[tuple[str, int]] = []
         at = 0
         while at < len(stream):

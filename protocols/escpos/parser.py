@@ -6,6 +6,7 @@ bytes no manual knows. So the parser never raises for what it reads: it reports 
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from protocols.escpos.commands import DLE, ESC, FIXED, FS, GS, Command, Op
@@ -26,6 +27,7 @@ MAX_TEXT_BYTES: Final = 64
 
 _CONTROLS: Final = {0x0A: Op.LF, 0x0D: Op.CR, 0x09: Op.HT, 0x0C: Op.FF, 0x18: Op.CANCEL}
 _CUT_PLAIN: Final = frozenset({0, 1, 48, 49})
+_TEXT: Final = re.compile(rb"[\x20-\xff]{1,%d}" % MAX_TEXT_BYTES)
 
 
 class StreamParser:
@@ -133,10 +135,8 @@ class StreamParser:
         return _decode(raw, self._offset)
 
     def _take_text(self, data: bytes | bytearray, position: int) -> tuple[Command, int]:
-        end = position
-        limit = min(len(data), position + MAX_TEXT_BYTES)
-        while end < limit and _is_text(data[end]):
-            end += 1
+        found = _TEXT.match(data, position)
+        end = found.end() if found is not None else position  # the caller has seen one byte of text
         text = bytes(data[position:end])
         command = Command(Op.TEXT, data=text, offset=self._offset, length=len(text))
         self._offset += len(text)

@@ -102,6 +102,10 @@ class Interpreter:
         data = command.data
         if self._chinese:
             found = self._decoder.feed(data)
+            if not (self._national or self._glyphs.in_use or self._line.has_gaps):
+                for full in self._line.put_run(found):
+                    self._sheet.print_line(full, command.offset)
+                return
         else:
             if self._profile.chinese is None and not data.isascii() and looks_chinese(data):
                 self._surprise(
@@ -117,9 +121,9 @@ class Interpreter:
                     char = char.translate(self._national)
                 if not char.isprintable():
                     char = " "
-            full = line.put(char, columns, drawn)
-            if full is not None:
-                self._sheet.print_line(full, command.offset)
+            overflow = line.put(char, columns, drawn)
+            if overflow is not None:
+                self._sheet.print_line(overflow, command.offset)
 
     def _barcode_as_text(self, command: Command) -> None:
         self._surprise(command.offset, "GS k in mid-line: its data is printed as text")

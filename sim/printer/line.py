@@ -12,6 +12,7 @@ __all__ = ["LineComposer"]
 
 _DEFAULT_TABS: Final = tuple(range(8 * 12, 96 * 12, 8 * 12))
 _COLUMN_DOTS: Final = 12
+_MOST_KEPT: Final = 4096
 _BLANK: Final = Cell(" ", 1, Style())
 
 
@@ -51,6 +52,8 @@ class LineComposer:
         self.tabs_dots: tuple[int, ...] = _DEFAULT_TABS
         self.page_dots: int | None = None
         self.cells: list[Cell] = []
+        self._made: dict[tuple[str, int], Cell] = {}
+        self._made_in: tuple[Style, Style] | None = None
         self.clear()
 
     def clear(self) -> None:
@@ -58,6 +61,7 @@ class LineComposer:
         self.cells.clear()
         self._used_dots = 0
         self._gap_dots = 0
+        self._tallest_dots = 0
 
     @property
     def used_dots(self) -> int:
@@ -98,8 +102,37 @@ class LineComposer:
                 cell = replace(cell, before_dots=0)
                 before_dots = 0
         self.cells.append(cell)
+        self._tallest_dots = max(self._tallest_dots, cell.height_dots)
         self._used_dots += before_dots + width_dots
         self._gap_dots = after_dots
+        return full
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether the next character may have blank dots before it: then `put` must place it."""
+        return bool(self._gap_dots or self.character_gap_dots or any(self.chinese_gap_dots))
+
+    def put_run(self, found: list[tuple[str, int]]) -> list[TextLine]:
+        """`put` for many (character, columns) without gaps and without dots of the host; returns the lines that were full."""
+        styles = self.style, self._chinese_style()
+        if styles != self._made_in:
+            self._made_in, self._made = styles, {}
+        elif len(self._made) > _MOST_KEPT:
+            self._made.clear()
+        narrow, wide = (Cell("0", columns, style) for columns, style in zip((1, 2), styles, strict=True))
+        sizes = ((narrow.width_dots, narrow.height_dots), (wide.width_dots, wide.height_dots))
+        made, width_dots, full = self._made, self.width_dots, []
+        for key in found:
+            cell = made.get(key)
+            if cell is None:
+                cell = made[key] = Cell(key[0], key[1], styles[key[1] - 1])
+            cell_dots, height_dots = sizes[key[1] - 1]
+            if self._used_dots + cell_dots > width_dots and self.cells:
+                full.append(self.take())
+            self.cells.append(cell)
+            if height_dots > self._tallest_dots:
+                self._tallest_dots = height_dots
+            self._used_dots += cell_dots
         return full
 
     def _chinese_style(self) -> Style:
@@ -115,9 +148,8 @@ class LineComposer:
 
     def take(self) -> TextLine:
         """The line as composed (empty if nothing is in it); the next one begins."""
-        tallest = max((cell.height_dots for cell in self.cells), default=0)
         align, left_dots, area_dots = self.place
-        feed_dots = max(self.spacing_dots, tallest)
+        feed_dots = max(self.spacing_dots, self._tallest_dots)
         line = TextLine(tuple(self.cells), align, feed_dots, left_dots, area_dots, self.upside_down)
         self.clear()
         return line
@@ -147,6 +179,7 @@ class LineComposer:
         # Blanks of whole columns are cells, so that a text grid has them.
         while self._gap_dots >= _COLUMN_DOTS:
             self.cells.append(_BLANK)
+            self._tallest_dots = max(self._tallest_dots, _BLANK.height_dots)
             self._used_dots += _COLUMN_DOTS
             self._gap_dots -= _COLUMN_DOTS
 

@@ -66,6 +66,11 @@ class UserGlyphs:
         if char is not None:
             self._chinese.pop(char, None)
 
+    @property
+    def in_use(self) -> bool:
+        """Whether any character may be the host's own."""
+        return bool(self._chinese) or (self.selected and bool(self._single))
+
     def of(self, char: str, columns: int, font: int) -> Dots | None:
         """The host's own dots for a character, or None."""
         if columns == 2:
