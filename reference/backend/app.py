@@ -17,6 +17,7 @@ from reference.backend.announcer import Announcer
 from reference.backend.api import admin_routes, notify_routes, phone_routes, site_routes
 from reference.backend.api.admin import health_routes
 from reference.backend.api.ahead import Application, LivePosts, SiteAhead
+from reference.backend.api.cards import card_routes
 from reference.backend.api.invoices import invoice_routes
 from reference.backend.api.members import member_routes
 from reference.backend.api.pump import pump_routes
@@ -28,6 +29,7 @@ from reference.backend.api.tanks import tank_routes
 from reference.backend.api.voice import voice_routes
 from reference.backend.attempts import Attempts
 from reference.backend.callbacks import Callbacks
+from reference.backend.cards import Cards, VaultClient
 from reference.backend.channels.building import channels_of
 from reference.backend.commands import Commands
 from reference.backend.contracts import Contracts
@@ -47,6 +49,7 @@ from reference.backend.invoices import Invoices
 from reference.backend.members import Members
 from reference.backend.orders import Orders
 from reference.backend.outbox import Outbox
+from reference.backend.outgoing import Outgoing
 from reference.backend.payments import Payments
 from reference.backend.proving import Proving
 from reference.backend.pump_codes import PumpCodes
@@ -186,6 +189,7 @@ def create_backend(
     core.invoice_requests = InvoiceRequests(core)
     core.deliveries = Deliveries(core, transport)
     core.red_letters = RedLetters(core)
+    core.cards = Cards(core, _vault(settings, transport, clock_us, ids))
     core.tanks = Tanks(core)
     core.shifts = Shifts(core)
     core.proving = Proving(core)
@@ -196,6 +200,18 @@ def create_backend(
         core, Voices(transport, settings.speaker_url, publisher, settings.call_timeout_s)
     )
     return Backend(core, _application(core, Sessions(core, wechat)), transport)
+
+
+def _vault(
+    settings: BackendSettings,
+    transport: httpx.AsyncBaseTransport,
+    clock_us: Callable[[], int],
+    ids: Identifiers,
+) -> VaultClient | None:
+    if settings.vault_url is None or settings.vault_key is None:
+        return None
+    outgoing = Outgoing(transport, clock_us, ids, settings.call_timeout_s, settings.busy_qps)
+    return VaultClient(outgoing, settings.vault_url, settings.vault_key)
 
 
 def _application(core: Core, sessions: Sessions) -> FastAPI:
@@ -218,6 +234,7 @@ def _application(core: Core, sessions: Sessions) -> FastAPI:
         invoice_routes(core, sessions),
         pump_routes(core, sessions),
         member_routes(core, sessions),
+        card_routes(core, sessions),
         notify_routes(core, Callbacks(core)),
         admin_routes(core, sessions),
         quarantine_routes(core, sessions),

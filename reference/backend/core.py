@@ -21,6 +21,7 @@ from reference.backend.trade_number import TradeNumbers
 if TYPE_CHECKING:
     from reference.backend.announcer import Announcer
     from reference.backend.attempts import Attempts
+    from reference.backend.cards import Cards
     from reference.backend.channels import Channels
     from reference.backend.commands import Commands
     from reference.backend.contracts import Contracts
@@ -78,6 +79,7 @@ class Core:
     tax: dict[str, TaxPort]
     tax_queue: TaxQueue
     outbox: Outbox
+    cards: Cards
     tanks: Tanks
     shifts: Shifts
     proving: Proving

@@ -77,6 +77,7 @@ class BackendSettings(BaseModel):
         speaker_url: where their maker's HTTP interface answers.
         mqtt_url: the broker that loudspeakers listen to, ``mqtt://[user:password@]host[:port]``.
         tax: which tax platform invoices are issued over, and how.
+        vault_url, vault_key: the card vault, and this service's key there; without them nobody can bind a card.
         lease_s: a task of a killed worker is taken up again after this.
     """
 
@@ -125,6 +126,8 @@ class BackendSettings(BaseModel):
         default=None, repr=False
     )
     tax: TaxSettings = TaxSettings()
+    vault_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+/?$")] | None = None
+    vault_key: _Secret | None = Field(default=None, repr=False)
     lease_s: Annotated[float, Field(ge=1)] = 15.0
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     pool_size: Annotated[int, Field(ge=2, le=100)] = 10

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from reference.backend import SqliteDatabase
+from reference.backend.cards import VaultClient
+from reference.backend.outgoing import Outgoing
 from reference.masked_log import MaskedFormatter
 from reference.vault import Vault, VaultSettings, create_vault
 from scenarios.evidence import (
@@ -179,6 +181,9 @@ def _vault(world: VirtualWorld) -> Iterator[Vault]:
 
 def _plant(world: VirtualWorld, vault: Vault, basket: Basket, planted: list[Planted]) -> None:
     refunds, invoices = world.read_admin("refunds"), world.read_admin("invoices")
+    core = world.instances[0].backend.core
+    way = Outgoing(world.network.transport(core.instance), core.clock_us, core.ids, 5.0, 4.0)
+    core.cards.vault = VaultClient(way, f"https://{VAULT_HOST}", VAULT_KEY)
     done: list[bool] = []
 
     async def plant() -> None:

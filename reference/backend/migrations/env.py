@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 from reference.backend import (  # noqa: F401 - their tables are part of the schema
+    card_schema,
     invoice_schema,
     member_schema,
     reconciliation_schema,
