@@ -176,7 +176,7 @@ orders = Table(
     # Paid out of points, coupon and balance; the rest of paid_fen went through a gateway.
     Column("parts_fen", BigInteger, nullable=False, server_default="0"),
     # contract: debit it when the pump has finished
-    _str("pay_by", 16, null=True),
+    _str("pay_by", 24, null=True),
     # A word for the phone, such as contract_debit_failed.
     _str("notice", 40, null=True),
     _int("created_us"),

@@ -28,7 +28,7 @@ def upgrade() -> None:
     op.add_column("payments", sa.Column("ending", sa.Integer(), nullable=True))
     op.add_column("payments", sa.Column("handle", sa.Text(), nullable=True))
     op.add_column("orders", sa.Column("parts_fen", sa.BigInteger(), nullable=False, server_default="0"))
-    op.add_column("orders", _str("pay_by", 16, null=True))
+    op.add_column("orders", _str("pay_by", 24, null=True))
     op.add_column("orders", _str("notice", 40, null=True))
     op.create_table(
         "members",
