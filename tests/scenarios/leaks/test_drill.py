@@ -51,7 +51,7 @@ def test_a_thousand_card_numbers_through_every_input_leave_nothing_behind(tmp_pa
     assert backend.taken > 100
     assert backend.refused > 300
     # Of the operations that change something, most were open: a number behind a closed door proves little.
-    assert len(backend.closed) < 20
+    assert len(backend.closed) < 30
     assert lines["the vault"].taken > 10
     assert lines["fields of the scenario"].taken == 0
     kept = {path.relative_to(tmp_path / "evidence").as_posix() for path in (tmp_path / "evidence").rglob("*")}
