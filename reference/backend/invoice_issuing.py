@@ -77,19 +77,26 @@ class Issuing:
         queue = self.core.tax_queue
         if row.held is not None and row.waits != PROBE:
             return await queue.park(row, row.held)
+        try:
+            order = blue_order(self.core.settings.tax, rows)
+        except ValueError as error:
+            await self._wrong(row, str(error))
+            return None
         if not queue.enter():
             return self.core.clock_us() + 1_000_000 + self.core.ids.below(1_000_000)
         try:
-            order = blue_order(self.core.settings.tax, rows)
             return await self._follow(task, row, order)
         except HeldError as error:
             return await queue.wait(row, task, error)
-        except (ValueError, WrongFormError) as error:
-            reason = str(error)
-            await self.core.db.run(lambda tx: self._fail(tx, row.fapiao_apply_id, reason))
+        except WrongFormError as error:
+            await self._wrong(row, str(error))
             return None
         finally:
             queue.leave()
+
+    async def _wrong(self, row: Row[Any], reason: str) -> None:
+        """It can never be issued as it is."""
+        await self.core.db.run(lambda tx: self._fail(tx, row.fapiao_apply_id, reason))
 
     async def _follow(self, task: Task, row: Row[Any], order: BlueOrder) -> int | None:
         port = self.core.tax[row.platform]
@@ -107,8 +114,8 @@ class Issuing:
             return None
         if outcome == WAITS:
             return self.core.tax_queue.again_us(task.attempt)
-        if outcome == OPEN and await self._is_held(port, row, report):
-            return await self.core.tax_queue.park(row, "login")
+        if outcome == OPEN and (lost := await self._lost(port, row, report)) is not None:
+            return await self.core.tax_queue.park(row, lost)
         schedule = self.core.settings.invoice_schedule_s
         pause_s = schedule[min(task.attempt - 1, len(schedule) - 1)]
         return self.core.clock_us() + round(pause_s * 1_000_000)
@@ -125,17 +132,16 @@ class Issuing:
                 await self.core.alarm_alone("invoice_waits", order.serial, str(error))
             raise
 
-    async def _is_held(self, port: TaxPort, row: Row[Any], report: InvoiceReport | None) -> bool:
-        """Whether an invoice that takes long does so because the bureau's login is lost; then the platform is held."""
+    async def _lost(self, port: TaxPort, row: Row[Any], report: InvoiceReport | None) -> str | None:
+        """``login`` or ``face`` if that is why an invoice takes long; then nothing more is handed in to its platform."""
         late_us = row.requested_us + self.core.settings.tax.session_after_s * 1_000_000
         if report is None or self.core.clock_us() < late_us:
-            return False
+            return None
         session = await port.session()
-        if session in {None, "ok"}:
-            return False
-        assert session is not None  # noqa: S101 - told apart above
+        if session is None or session == "ok":
+            return None
         await self.core.tax_queue.hold(port.name, session, "the issuer's session at the tax bureau")
-        return True
+        return session
 
     # Hearing
 

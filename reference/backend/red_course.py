@@ -20,7 +20,7 @@ from reference.backend.invoice_orders import LOAD, blue_order
 from reference.backend.invoice_schema import invoice_uses, red_letters
 from reference.backend.outbox import Task
 from reference.backend.schema import invoices
-from reference.backend.tax import HeldError, RedOrder, RedPart, RedReport, WrongFormError
+from reference.backend.tax import PLATFORM_HOLDS, HeldError, RedOrder, RedPart, RedReport, WrongFormError
 
 __all__ = ["BLUE", "RED_OPEN", "USES", "WHOLE", "RedCourse"]
 
@@ -133,7 +133,8 @@ class RedCourse:
             if report is None or (letter.state != "issuing" and _may_issue(report)):
                 report = await port.enter_red(red)
         except HeldError as error:
-            await self.core.tax_queue.hold(row.platform, error.why, str(error))
+            if error.why in PLATFORM_HOLDS:
+                await self.core.tax_queue.hold(row.platform, error.why, str(error))
             return again_us
         except WrongFormError as error:
             reason = str(error)

@@ -91,14 +91,19 @@ class RedLetters(RedCourse):
         cause: str,
         letters: Sequence[Row[Any]],
     ) -> str:
-        """A red letter over a part of one line; over all of the invoice where the platform has nothing less."""
+        """A red letter over a part of one line; over all of the invoice where the platform has nothing less.
+
+        If all of the invoice is on its way back already, what is refunded is left out of the invoice that follows.
+        """
         uses = await tx.rows(USES, {"wanted": row.fapiao_apply_id})
-        if self.core.tax[row.platform].takes_parts:
+        whole = next(
+            (letter for letter in letters if letter.line == WHOLE and letter.state in RED_OPEN), None
+        )
+        if whole is None and self.core.tax[row.platform].takes_parts:
             is_rest = take_fen == use.amount_fen - _claimed(letters, use)
             if take_fen == row.amount_fen:
                 return await self._write(tx, row, uses, WHOLE, take_fen, cause, letters, is_rest=True)
             return await self._write(tx, row, [use], use.line, take_fen, cause, letters, is_rest=is_rest)
-        whole = next((letter for letter in letters if letter.line == WHOLE and letter.state in _LIVE), None)
         if whole is None:
             keep = {str(one.line): one.amount_fen for one in uses}
             again: dict[str, Any] = {"keep": keep, "causes": [], "title": None}

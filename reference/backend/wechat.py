@@ -87,8 +87,9 @@ class WeChatClient:
         self._merchant = settings.merchant
         self._clock_us = clock_us
         self._ids = ids
-        self._pay, self._platform = (
-            Outgoing(transport, clock_us, ids, settings.call_timeout_s, settings.busy_qps) for _ in range(2)
+        # Invoices live on the payment host, and yet trouble with them must not slow a payment down.
+        self._pay, self._tax, self._platform = (
+            Outgoing(transport, clock_us, ids, settings.call_timeout_s, settings.busy_qps) for _ in range(3)
         )
         self.keys = PlatformKeys(self._merchant, clock_us, partial(self._ask, "GET", CERTIFICATES_PATH))
 
@@ -320,7 +321,8 @@ class WeChatClient:
             headers["Content-Type"] = "application/json"
         if self._merchant.public_key_id is not None:
             headers["Wechatpay-Serial"] = self._merchant.public_key_id
-        response = await self._pay.send(method, self._settings.pay_url + path, body, headers)
+        outgoing = self._tax if path.startswith(APPLICATIONS_PATH) else self._pay
+        response = await outgoing.send(method, self._settings.pay_url + path, body, headers)
         if response.status_code >= 500 or response.status_code == 429:
             raise GatewayUnknownError(f"the gateway answered {response.status_code}")
         if response.status_code >= 400:

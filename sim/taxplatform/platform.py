@@ -174,6 +174,16 @@ class TaxPlatform:
         delay_us = REVERSE_LATENCY.draw(self._reverse_rng)
         self._kernel.call_later(delay_us, self._finish_reverse, application, batch)
 
+    def take_up(self, mchid: str, fapiao_apply_id: str, *, agrees: bool = False) -> None:
+        """The buyer has used the invoice and does not agree to a red letter, or (``agrees``) does so now.
+
+        The platform shows no confirmation form; a red letter that was not agreed to ends as REVERSE_FAILED.
+
+        Raises:
+            ApiError: 404, as in `find`.
+        """
+        self.find(mchid, fapiao_apply_id).taken_up = not agrees
+
     def _seller(self, mchid: str) -> Seller:
         seller = self.sellers.get(mchid)
         if seller is None:
@@ -234,6 +244,14 @@ class TaxPlatform:
         self._tell(application, batch, EVENT_ISSUED, "发票开具成功")
 
     def _finish_reverse(self, application: Application, batch: tuple[Fapiao, ...]) -> None:
+        subject = application.fapiao_apply_id
+        if self.bureau.hold(subject, partial(self._finish_reverse, application, batch)):
+            return
+        if application.taken_up:
+            for fapiao in batch:
+                fapiao.move(FapiaoEvent.RED_REFUSED)
+            self._emit("fapiao.reverse-failed", apply_id=subject)
+            return
         seller = self.sellers[application.mchid]
         for fapiao in batch:
             fapiao.red_number = self.bureau.next_number()

@@ -84,12 +84,13 @@ class Fapiao:
 
 @dataclass(slots=True, eq=False)
 class Application:
-    """All tries under one ``fapiao_apply_id``, oldest first."""
+    """All tries under one ``fapiao_apply_id``, oldest first; ``taken_up``: the buyer does not agree to a red letter."""
 
     mchid: str
     fapiao_apply_id: str
     fapiaos: dict[str, Fapiao] = field(default_factory=dict)
     reverse_reason: str = ""
+    taken_up: bool = False
 
     @property
     def open_or_issued(self) -> list[Fapiao]:

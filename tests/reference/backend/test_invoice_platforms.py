@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from starlette.responses import Response
 
 from sim.taxplatform import TaxFault
 from sim.wechatpay import GatewayFault, generate_merchant, generate_platform
@@ -221,3 +222,31 @@ def test_payments_take_as_long_with_the_tax_platform_down_as_with_it_up(keys):
     # The network's delays are drawn in the order of the calls, so single payments differ; their worst must not.
     assert max(slow) <= max(up) + 200_000
     assert sum(slow) <= sum(up) * 1.05
+
+
+@pytest.mark.requirement("inv.invoice-never-delays-leaving")
+def test_trouble_on_the_invoice_pages_of_the_payment_host_slows_no_payment(keys):
+    """A host that answers 5xx is asked more slowly; here only its invoice pages have trouble."""
+
+    async def play(rig):
+        taken = []
+        for _ in range(6):
+            began_us = rig.kernel.now_us
+            await rig.buy()
+            taken.append(rig.kernel.now_us - began_us)
+        return taken
+
+    def durations(broken):
+        rig = InvoiceRig(keys, "wechat")
+        healthy = rig.gateway.app
+
+        async def front(scope, receive, send):
+            if broken and scope["type"] == "http" and "fapiao" in scope["path"]:
+                await Response(b"", 502)(scope, receive, send)
+            else:
+                await healthy(scope, receive, send)
+
+        rig.network.register("api.mch.weixin.qq.com", front)
+        return rig.run(play)
+
+    assert max(durations(broken=True)) <= max(durations(broken=False)) + 100_000

@@ -250,3 +250,63 @@ def test_a_wrong_title_is_put_right_by_a_red_letter_and_a_new_invoice(keys, plat
         assert [one["state"] for one in found] == ["reversed", "issued"]
 
     InvoiceRig(keys, platform).run(play)
+
+
+@pytest.mark.requirement("inv.red-letter-states-are-followed")
+def test_a_reversal_that_failed_is_asked_for_again_until_the_buyer_agrees(keys):
+    """WeChat's platform shows no form, only that the reversal failed."""
+
+    async def play(rig):
+        order = await rig.buy(COMPANY)
+        blue = await rig.invoiced(order)
+        mchid = rig.settings.merchant.mchid
+        rig.wechat.take_up(mchid, blue["fapiao_apply_id"])
+        await rig.refund(order, 9598)
+        await rig.until(300)
+        assert (await rig.invoice(order))["red_letters"][0]["state"] == "issuing"
+        assert rig.platform_reds() == []
+        rig.wechat.take_up(mchid, blue["fapiao_apply_id"], agrees=True)
+        await rig.invoiced(order, "reversed", within_s=600)
+        assert len(rig.platform_reds()) == 1
+
+    InvoiceRig(keys, "wechat").run(play, until_s=1000)
+
+
+@pytest.mark.requirement("rfd.refund-of-invoiced-sale-goes-red")
+@pytest.mark.parametrize("platform", first("nuonuo", "wechat"))
+def test_a_refund_while_the_title_is_put_right_is_left_out_of_the_new_invoice(keys, platform):
+    async def play(rig):
+        order = await rig.buy(PERSON)
+        await rig.invoiced(order)
+        await rig.call("POST", f"/orders/{order}/invoice/correction", {"title": COMPANY}, status=202)
+        await rig.refund(order, 1598)
+        await settled(rig, order, "issued")
+        new = await rig.invoiced(order)
+        assert new["amount_fen"] == 8000
+        await rig.until(60)
+        assert [amount for _, _, amount in rig.platform_blues()] == [9598, 8000]
+        assert [amount for _, amount in rig.platform_reds()] == [9598]
+
+    InvoiceRig(keys, platform).run(play)
+
+
+@pytest.mark.requirement("rfd.refund-of-invoiced-sale-goes-red", "inv.merged-invoices-use-each-fen-once")
+@pytest.mark.parametrize("platform", first("nuonuo", "wechat", "baiwang"))
+def test_a_refund_of_one_of_merged_orders_takes_back_its_line_only(keys, platform):
+    async def play(rig):
+        orders = [await rig.buy(None, nozzle) for nozzle in (1, 2, 4)]
+        wanted = {
+            "client_token": "merge",
+            "invoices": [{"title": COMPANY, "items": [{"order_id": order} for order in orders]}],
+        }
+        await rig.call("POST", "/invoices", wanted, status=201)
+        await rig.invoiced(orders[0])
+        await rig.refund(orders[1], 9598)
+        await rig.until(45)
+        assert (await rig.order(orders[0]))["invoice"]["state"] == "issued"
+        kept = sum(amount for _, _, amount in rig.platform_blues()) - sum(a for _, a in rig.platform_reds())
+        assert kept == 2 * 9598
+        last = (await rig.invoices(orders[2]))[-1]
+        assert last["amount_fen"] - last["red_fen"] == 2 * 9598
+
+    InvoiceRig(keys, platform).run(play)
