@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 import msgspec
-from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy import Row, bindparam, func, select, update
 
 from reference.backend.channels import DEAD, PAID, Channel, Parts, Started, Wish
 from reference.backend.core import Core
@@ -36,11 +36,18 @@ _KEEP = (
     .values(handle=bindparam("kept"))
     .returning(payments.c.out_trade_no)
 )
-_SENT = (
+# How many tries may have reached the gateway; NULL is the first one. An attempt of none is nobody's to close.
+_TRY = (
+    update(payments)
+    .where(payments.c.out_trade_no == bindparam("number"), payments.c.state == "OPEN")
+    .values(sent=func.coalesce(payments.c.sent, 1) + 1)
+    .returning(payments.c.out_trade_no)
+)
+_NEVER_LEFT = (
     update(payments)
     .where(payments.c.out_trade_no == bindparam("number"))
-    .values(sent=bindparam("is_sent"))
-    .returning(payments.c.out_trade_no)
+    .values(sent=func.coalesce(payments.c.sent, 1) - 1)
+    .returning(payments.c.sent)
 )
 _QUERIED = (
     update(payments)
@@ -172,23 +179,26 @@ class Attempts:
 
     async def _make_way(self, payment: Row[Any]) -> None:
         """End an attempt that another one is to follow, at its own gateway first."""
+        number = payment.out_trade_no
+        if payment.sent == 0 and await self.core.endings.drop_unsent(payment.order_id, number):
+            return
         try:
-            if payment.sent != 0 and not await self.core.endings.is_over(payment):
+            if not await self.core.endings.is_over(payment):
                 raise ApiError(409, "already_paid", "the order is paid")
         except (GatewayUnknownError, GatewayRefusedError) as error:
             await self.core.endings.go_on(payment)
             raise ApiError(
                 503, "payment_unknown", f"the attempt over {payment.channel} is not over yet: {error}"
             ) from error
-        await self.core.endings.give_up(payment.order_id, payment.out_trade_no, None, way_free=True)
+        await self.core.endings.give_up(payment.order_id, number, None, way_free=True)
 
     async def _start(
         self, channel: Channel, payment: Row[Any], kept: _Kept, wish: Wish, *, is_new: bool
     ) -> dict[str, Any]:
         """Tell the gateway: once, then after an unknown outcome ask what became of it, then once more."""
-        if payment.sent == 0:
-            await self.core.db.single(_SENT, {"number": payment.out_trade_no, "is_sent": None})
-        never_left = is_new or payment.sent == 0
+        if not is_new and not await self.core.db.single(_TRY, {"number": payment.out_trade_no}):
+            raise ApiError(503, "payment_unknown", "this attempt has just been given up: ask again")
+        never_left = True
         for is_last in (False, True) if channel.is_repeatable else (True,):
             try:
                 started = await channel.start(payment, wish)
@@ -213,7 +223,7 @@ class Attempts:
         number = payment.out_trade_no
         if never_left:
             # Another channel need not wait for this one.
-            await self.core.db.single(_SENT, {"number": number, "is_sent": 0})
+            await self.core.db.single(_NEVER_LEFT, {"number": number})
             if wish.code is not None:
                 await self.core.endings.give_up(payment.order_id, number, None)
         elif wish.code is not None:

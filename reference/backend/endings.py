@@ -25,6 +25,7 @@ COUNTER = "@"
 """Begins the name of a payer whom only the pump knows: orders of the station's own. No openid begins so."""
 
 _ONE = select(payments).where(payments.c.out_trade_no == bindparam("number"))
+_LOCK = _ONE.with_for_update()
 _OPEN = select(payments).where(payments.c.order_id == bindparam("of_order"), payments.c.is_open == 1)
 _CLOSE = (
     update(payments)
@@ -56,8 +57,11 @@ class Endings:
         """
         payment = await self.core.db.run(lambda tx: tx.first(_OPEN, {"of_order": order_id}))
         if payment is not None:
+            if payment.sent == 0 and await self.drop_unsent(order_id, payment.out_trade_no):
+                await self.give_up(order_id, None, end)
+                return
             try:
-                if payment.sent != 0 and not await self.is_over(payment):
+                if not await self.is_over(payment):
                     return
             except (GatewayUnknownError, GatewayRefusedError) as error:
                 await self.go_on(payment)
@@ -85,29 +89,50 @@ class Endings:
 
         async def work(tx: Transaction) -> None:
             order = await self.core.orders.lock(tx, order_id)
-            if order is None or order.state not in _UNPAID or order.out_trade_no != number:
-                return
-            last = end
-            if last is None and order.openid.startswith(COUNTER) and not way_free:
-                last = "CLOSED"  # the next code that is scanned makes a new order
-            if number is not None:
-                await tx.execute(_CLOSE, {"number": number})
-                await self._look_later(tx, order, number)
-            more: dict[str, Any] = {}
-            if order.parts_fen:
-                await self.core.members.release(tx, order.out_trade_no)
-                more = {"parts_fen": 0}
-            if last is None:
-                state = "PAYABLE" if order.mode == "postpay" else "CREATED"
-                order = await self.core.orders.move(tx, order, state, out_trade_no=None, **more)
-                if notice is not None:
-                    await self.core.contracts.failed(tx, order, notice)
-                return
-            await self.core.orders.move(tx, order, last, **more)
-            if order.sale_id is not None:
-                await self.core.sales.set(tx, order.sale_id, "payable", None)
+            if order is not None and order.state in _UNPAID and order.out_trade_no == number:
+                await self._give_up(tx, order, end, way_free=way_free, notice=notice)
 
         await self.core.db.run(work)
+
+    async def drop_unsent(self, order_id: str, number: str) -> bool:
+        """Give up an attempt that no gateway can have heard of; False if one has since, or may have."""
+
+        async def work(tx: Transaction) -> bool:
+            order = await self.core.orders.lock(tx, order_id)
+            row = await tx.first(_LOCK, {"number": number})
+            if (
+                order is None
+                or row is None
+                or (row.state, row.sent, order.out_trade_no) != ("OPEN", 0, number)
+            ):
+                return False
+            await self._give_up(tx, order, None, way_free=True)
+            return True
+
+        return await self.core.db.run(work)
+
+    async def _give_up(
+        self, tx: Transaction, order: Row[Any], end: str | None, *, way_free: bool, notice: str | None = None
+    ) -> None:
+        number = order.out_trade_no
+        if end is None and order.openid.startswith(COUNTER) and not way_free:
+            end = "CLOSED"  # the next code that is scanned makes a new order
+        if number is not None:
+            await tx.execute(_CLOSE, {"number": number})
+            await self._look_later(tx, order, number)
+        more: dict[str, Any] = {}
+        if order.parts_fen:
+            await self.core.members.release(tx, number)
+            more = {"parts_fen": 0}
+        if end is None:
+            state = "PAYABLE" if order.mode == "postpay" else "CREATED"
+            order = await self.core.orders.move(tx, order, state, out_trade_no=None, **more)
+            if notice is not None:
+                await self.core.contracts.failed(tx, order, notice)
+            return
+        await self.core.orders.move(tx, order, end, **more)
+        if order.sale_id is not None:
+            await self.core.sales.set(tx, order.sale_id, "payable", None)
 
     async def go_on(self, payment: Row[Any]) -> None:
         """An end that was begun is brought about by the attempt's own task, without waiting for its next look."""

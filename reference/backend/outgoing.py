@@ -23,9 +23,9 @@ _SLOWEST_US: Final = 2_000_000
 class Outgoing:
     """One far host.
 
-    After a 429 or 5xx calls leave one by one, `busy_qps` a second at most, with jitter, and twice as far apart for each
-    further such answer (up to 2 s); the first good answer ends that. A call that would have to wait longer than the
-    time-out is not made.
+    After two answers of 429 or 5xx in a row calls leave one by one, `busy_qps` a second at most, with jitter, and twice as
+    far apart for each further such answer (up to 2 s); the first good answer ends that. A call that would have to wait
+    longer than the time-out is not made.
 
     Args:
         transport: carries the requests; it decides whether this is a simulation.
@@ -65,7 +65,7 @@ class Outgoing:
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                if self._busy:
+                if self._busy > 1:
                     await self._wait()
                 self.calls += 1
                 # Straight to the transport: the layers of a general client (redirects, cookies) have no place here.
@@ -90,11 +90,13 @@ class Outgoing:
 
     def _trouble(self) -> None:
         self._busy += 1
+        if self._busy == 1:
+            return  # one bad answer is no trouble yet
         now_us = self._clock_us()
         self._next_us = max(self._next_us, now_us + self._spacing_us())
 
     def _spacing_us(self) -> int:
-        base_us = max(self._gap_us, min(_SLOWEST_US, self._gap_us << min(self._busy - 1, 16)))
+        base_us = max(self._gap_us, min(_SLOWEST_US, self._gap_us << min(self._busy - 2, 16)))
         return base_us + self._ids.below(base_us // 2)
 
     async def _wait(self) -> None:

@@ -199,7 +199,7 @@ payments = Table(
     Column("is_open", Integer, nullable=True),
     # The way it goes: a name of `reference.backend.channels`.
     Column("channel", String(24), nullable=False, server_default="wechatpay"),
-    # 0 while it is certain that no gateway has heard of it (nothing could be sent); NULL: assume it has.
+    # How many tries may have reached its gateway; 0: certainly none; NULL: the first may have.
     Column("sent", Integer, nullable=True),
     # 1 once its end was asked for at a gateway where that may undo a payment: a notice alone proves nothing any more.
     Column("ending", Integer, nullable=True),

@@ -9,7 +9,12 @@ import pytest
 
 from reference.backend.channels.contract import ContractChannel
 from reference.backend.channels.wechat import CodeChannel
-from reference.backend.gateway import ContractReport, GatewayRefusedError, TradeReport
+from reference.backend.gateway import (
+    ContractReport,
+    GatewayRefusedError,
+    GatewayUnreachableError,
+    TradeReport,
+)
 
 ADMIN = "admin-key-for-tests"
 CODE = "130000000000000000"
@@ -224,3 +229,50 @@ def test_an_ordinary_payment_costs_no_more_statements_than_before(shop):
         assert (await s.show(order))["state"] == "PAID"
 
     shop().run(scene)
+
+
+@pytest.mark.requirement("pay.closed-before-new-attempt")
+def test_an_attempt_of_which_one_try_may_have_arrived_is_closed_at_its_gateway(play):
+    """Two taps: the first never leaves the house and is told so last; the second arrives. The attempt exists."""
+
+    async def scene(w):
+        await member(w)
+        sale = await w.site("POST", "/sales", w.sale(1), status=201)
+        order = await w.order(client_token="two-taps")
+        arrived = asyncio.Event()
+        prepay = w.gateway.prepay
+        tries = iter((1, 2))
+
+        async def either(**call):
+            if next(tries) == 1:
+                await arrived.wait()
+                w.gateway.prepay = gone
+                raise GatewayUnreachableError("no connection")
+            sheet = await prepay(**call)
+            arrived.set()
+            return sheet
+
+        async def gone(**call):
+            raise GatewayUnreachableError("no connection")
+
+        w.gateway.prepay = either
+        path = f"/{order['order_id']}/pay"
+        taps = await asyncio.gather(*(w.phone("POST", path, {"channel": "wechatpay"}) for _ in range(2)))
+        assert sorted("prepay_id" in tap for tap in taps) == [False, True]
+        (number,) = w.gateway.trades
+        body = {"client_token": "s-1", "auth_code": CODE}
+        paid = await w.site("POST", f"/sales/{sale['sale_id']}/pay-code", body, status=200)
+        assert (paid["state"], w.gateway.trades[number]["state"]) == ("PAID", "CLOSED")
+
+        # And when both never left, nothing is in the way of another channel.
+        sale = await w.site("POST", "/sales", w.sale(2), status=201)
+        order = await w.order(2, client_token="gone")
+        w.gateway.prepay = gone
+        for _ in range(2):
+            await w.phone("POST", f"/{order['order_id']}/pay", {"channel": "wechatpay"}, status=503)
+        body = {"client_token": "s-2", "auth_code": CODE}
+        paid = await w.site("POST", f"/sales/{sale['sale_id']}/pay-code", body, status=200)
+        assert (paid["order_id"], paid["state"]) == (order["order_id"], "PAID")
+        assert await w.violations() == []
+
+    play(scene)
