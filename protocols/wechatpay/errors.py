@@ -138,6 +138,7 @@ REFUSALS: tuple[RefusalRow, ...] = (
     *_rows(Endpoint, "INVALID_REQUEST", 400, "请求参数符合参数格式，但不符合业务规则"),
     *_rows(Endpoint, "SIGN_ERROR", 401, "签名错误", "probed"),
     *_rows(Endpoint, "FREQUENCY_LIMITED", 429, "请求频率过高，请降低频率后重试"),
+    *_rows(Endpoint, "RATELIMIT_EXCEEDED", 429, "请求频率过高，请降低频率后重试"),
     *_rows(Endpoint, "SYSTEM_ERROR", 500, "系统异常，请用相同参数重新调用"),
     *_rows(Endpoint, "SERVICE_UNAVAILABLE", 503, "服务不可用，请稍后重试"),
     *_rows(_PREPAY, "APPID_MCHID_NOT_MATCH", 400, "appid和mch_id不匹配"),

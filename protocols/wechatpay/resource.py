@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
+from typing import Final, Literal
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
 from protocols.sansio import RemoteProtocolError
 
 __all__ = [
+    "OaepHash",
     "ResourceError",
     "check_apiv3_key",
     "decrypt_resource",
@@ -87,26 +89,31 @@ def decrypt_resource(ciphertext: str, *, apiv3_key: str, nonce: str, associated_
         raise ResourceError("the resource does not open with this APIv3 key, or was changed") from None
 
 
-# OAEP with SHA-1 is what the guide (WXDOC 4013053257) and the official SDKs use; one FAQ page says SHA-256 (conflict).
-_OAEP = OAEP(mgf=MGF1(algorithm=SHA1()), algorithm=SHA1(), label=None)  # noqa: S303
+OaepHash = Literal["SHA1", "SHA256"]
+"""SHA-1 is what the guide (WXDOC 4013053257) and the official SDKs use; one FAQ page says SHA-256 (conflict)."""
+
+_OAEP: Final[dict[OaepHash, OAEP]] = {
+    "SHA1": OAEP(mgf=MGF1(algorithm=SHA1()), algorithm=SHA1(), label=None),  # noqa: S303 - the platform's choice
+    "SHA256": OAEP(mgf=MGF1(algorithm=SHA256()), algorithm=SHA256(), label=None),
+}
 
 
-def encrypt_sensitive(text: str, key: RSAPublicKey) -> str:
+def encrypt_sensitive(text: str, key: RSAPublicKey, oaep_hash: OaepHash = "SHA1") -> str:
     """RSA-OAEP of a field that names a person (phone, e-mail), base64 (WXDOC 4013053257).
 
     Raises:
-        ValueError: the text is longer than the key can take (214 bytes for 2048 bits).
+        ValueError: the text is longer than the key can take (214 bytes for 2048 bits with SHA-1).
     """
-    return base64.b64encode(key.encrypt(text.encode(), _OAEP)).decode("ascii")
+    return base64.b64encode(key.encrypt(text.encode(), _OAEP[oaep_hash])).decode("ascii")
 
 
-def decrypt_sensitive(ciphertext: str, key: RSAPrivateKey) -> str:
+def decrypt_sensitive(ciphertext: str, key: RSAPrivateKey, oaep_hash: OaepHash = "SHA1") -> str:
     """Open what `encrypt_sensitive` sealed.
 
     Raises:
-        ResourceError: not base64, not for this key, or not UTF-8.
+        ResourceError: not base64, not for this key, another hash, or not UTF-8.
     """
     try:
-        return key.decrypt(base64.b64decode(ciphertext, validate=True), _OAEP).decode()
+        return key.decrypt(base64.b64decode(ciphertext, validate=True), _OAEP[oaep_hash]).decode()
     except (binascii.Error, ValueError) as error:
         raise ResourceError(f"the field does not open with this key: {error}") from None

@@ -85,6 +85,9 @@ class ContractBook:
         wallets: what payers have.
         ids: where contract ids come from; a stream of their own.
         switches: what sources leave open.
+
+    Attributes:
+        advanced: orders that the platform has paid for their payers and that are still owed, by merchant and number.
     """
 
     def __init__(self, ledger: Ledger, wallets: Wallets, ids: Ids, switches: Switches) -> None:
@@ -96,6 +99,7 @@ class ContractBook:
         self._by_id: dict[str, Contract] = {}
         self._of_order: dict[tuple[str, str], Contract] = {}
         self._taken: dict[tuple[str, int], int] = {}
+        self.advanced: dict[tuple[str, str], Order] = {}
 
     @property
     def contracts(self) -> tuple[Contract, ...]:
@@ -267,6 +271,7 @@ class ContractBook:
             self._wallets.take(order.openid, order.total_fen)
         else:
             order.bank_type, order.is_repaid = "BPA", False
+            self.advanced[order.mchid, order.out_trade_no] = order
         self._ledger.settle(order, unix_us)
         return True
 

@@ -95,7 +95,7 @@ class WeChatPayGateway:
         self.replier = Replier(self.signer, self.ids)
         self.gate = RequestGate(self.accounts)
         self.ledger = Ledger(self.ids, self.switches, self._trace_order)
-        self.refunds = RefundBook(self.ledger, self.ids, self._trace_refund, gap_s=self.switches.refund_gap_s)
+        self.refunds = RefundBook(self.ledger, self.ids, self.switches, self._trace_refund)
         self.notifier = Notifier(
             kernel,
             entity,
@@ -122,7 +122,7 @@ class WeChatPayGateway:
         self.control_app: ASGIApp = control_app(self)
         self.app: ASGIApp = self
         self._mounts: list[tuple[str, ASGIApp]] = []
-        self.rates = RateLimits(is_on=self.switches.rate_limits)
+        self.rates = RateLimits(is_on=self.switches.rate_limits, code=self.switches.rate_limit_code)
         self._refund_calls = RefundCalls(self)
         self._router = Router(
             (
@@ -238,7 +238,13 @@ class WeChatPayGateway:
             raise refusal(Endpoint.CERTIFICATES, "PARAM_ERROR", "不支持的algorithm_type", detail=detail)
         if not account.has_platform_certificates:
             raise refusal(Endpoint.CERTIFICATES, "RESOURCE_NOT_EXISTS")
-        return lambda: Done({"data": certificate_list(self.signer.keys, account, self.ids)})
+        return lambda: Done(
+            {
+                "data": certificate_list(
+                    self.signer.keys, account, self.ids, times=self.switches.certificate_times
+                )
+            }
+        )
 
     def announce_paid(self, order: Order, *, at_once: bool = False) -> asyncio.Event:
         """Start the callback of a paid order; the event is set after its first attempt."""

@@ -117,10 +117,7 @@ class PlateBook:
             return "OUT_SERVICE"
         if plate.service != "NORMAL":
             return plate.service
-        owes = any(
-            order.is_repaid is False and order.openid == plate.contract.openid
-            for order in self._ledger.orders
-        )
+        owes = any(order.openid == plate.contract.openid for order in self._contracts.advanced.values())
         return "OVERDUE" if owes else None
 
     def enter(self, account: MerchantAccount, body: Mapping[str, Any], unix_us: int) -> dict[str, object]:
@@ -215,11 +212,12 @@ class PlateBook:
         Raises:
             PaymentRefusedError: nothing of this number is owed, or the money is still not there.
         """
-        for order in self._ledger.orders:
-            if order.out_trade_no == number and order.openid == openid and order.is_repaid is False:
+        for key, order in self._contracts.advanced.items():
+            if key[1] == number and order.openid == openid:
                 if not self._wallets.covers(openid, order.total_fen):
                     raise PaymentRefusedError("balance")
                 self._wallets.take(openid, order.total_fen)
                 order.is_repaid = True
+                del self._contracts.advanced[key]
                 return order
         raise PaymentRefusedError("nothing-owed")

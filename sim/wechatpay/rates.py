@@ -22,8 +22,9 @@ _WRONG_PER_S: Final = {Endpoint.REFUND: 6}
 class RateLimits:
     """Counts by the clock's seconds; that the real platform's window is such a second is unproven."""
 
-    def __init__(self, *, is_on: bool) -> None:
+    def __init__(self, *, is_on: bool, code: str = "FREQUENCY_LIMITED") -> None:
         self._is_on = is_on
+        self._code = code
         self._seen: dict[tuple[str, Endpoint], tuple[int, int]] = {}
         self._wrong: dict[tuple[str, Endpoint], tuple[int, int]] = {}
 
@@ -31,7 +32,7 @@ class RateLimits:
         """Count a request.
 
         Raises:
-            ApiError: 429 FREQUENCY_LIMITED: it is one too many.
+            ApiError: 429: it is one too many.
         """
         limit = _LIMITS_PER_S.get(endpoint)
         if limit is None or not self._is_on:
@@ -39,9 +40,9 @@ class RateLimits:
         key = (mchid, endpoint)
         begun, wrong = self._wrong.get(key, (second, 0))
         if begun == second and wrong >= _WRONG_PER_S.get(endpoint, limit):
-            raise refusal(endpoint, "FREQUENCY_LIMITED")
+            raise refusal(endpoint, self._code)
         if _count(self._seen, key, second) > limit:
-            raise refusal(endpoint, "FREQUENCY_LIMITED")
+            raise refusal(endpoint, self._code)
 
     def count_error(self, mchid: str, endpoint: Endpoint, second: int) -> None:
         """A request of this second was refused."""

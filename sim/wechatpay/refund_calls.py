@@ -116,7 +116,7 @@ class RefundCalls:
         digits = ""
         for name in ("real_name", "bank_account"):
             try:
-                digits = decrypt_sensitive(body[name], key.private_key)
+                digits = decrypt_sensitive(body[name], key.private_key, self._gateway.switches.oaep_hash)
             except ResourceError:
                 raise _bad_field(name, "敏感信息解密失败") from None
         if _CARD.fullmatch(digits) is None:

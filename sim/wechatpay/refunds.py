@@ -9,6 +9,7 @@ from typing import Any
 from protocols.wechatpay import Endpoint, RefundEvent, RefundState, TradeState, move_refund, refusal, rfc3339
 from sim.wechatpay.ids import Ids
 from sim.wechatpay.ledger import Ledger, Order
+from sim.wechatpay.switches import Switches
 
 __all__ = ["RefundBook", "RefundRecord"]
 
@@ -110,19 +111,18 @@ class RefundBook:
     Args:
         ledger: the orders.
         ids: where numbers come from.
+        switches: what sources leave open.
         on_move: called with each refund whose state has just changed.
-        gap_s: least time between two refunds of one order.
     """
 
     def __init__(
         self,
         ledger: Ledger,
         ids: Ids,
+        switches: Switches,
         on_move: Callable[[RefundRecord], None] | None = None,
-        *,
-        gap_s: int = 0,
     ) -> None:
-        self._gap_us = gap_s * 1_000_000
+        self._switches = switches
         self._ledger = ledger
         self._ids = ids
         self._on_move = on_move
@@ -210,8 +210,10 @@ class RefundBook:
         if order.refund_count >= _MAX_REFUNDS:
             raise refusal(Endpoint.REFUND, "INVALID_REQUEST", "同一笔订单最多支持50次部分退款")
         last_us = self._last_us.get((order.mchid, order.out_trade_no))
-        if last_us is not None and unix_us < last_us + self._gap_us:
-            raise refusal(Endpoint.REFUND, "FREQUENCY_LIMITED", "同一笔订单多次退款需间隔1分钟，请稍后再试")
+        gap_us = self._switches.refund_gap_s * 1_000_000
+        if last_us is not None and unix_us < last_us + gap_us:
+            text = "同一笔订单多次退款需间隔1分钟，请稍后再试"
+            raise refusal(Endpoint.REFUND, self._switches.rate_limit_code, text)
 
     def find(self, mchid: str, out_refund_no: str) -> RefundRecord:
         """A refund by the merchant's number.

@@ -190,8 +190,13 @@ def empty(status: int) -> Response:
     return Response(b"", status)
 
 
-def certificate_list(keys: PlatformKeys, account: MerchantAccount, ids: Ids) -> list[dict[str, object]]:
-    """The ``data`` of ``/v3/certificates``: each certificate sealed with the merchant's APIv3 key (WXDOC 4012551764)."""
+def certificate_list(
+    keys: PlatformKeys, account: MerchantAccount, ids: Ids, *, times: str = "text"
+) -> list[dict[str, object]]:
+    """The ``data`` of ``/v3/certificates``: each certificate sealed with the merchant's APIv3 key (WXDOC 4012551764).
+
+    Times are text, as in the page's sample, or integers, as its parameter table says (``times="integer"``).
+    """
     listed: list[dict[str, object]] = []
     for key in keys.certificates:
         nonce = ids.nonce(12)
@@ -204,9 +209,8 @@ def certificate_list(keys: PlatformKeys, account: MerchantAccount, ids: Ids) -> 
         listed.append(
             {
                 "serial_no": key.serial,
-                # Text, as in the page's sample; its parameter table says integer (the documents contradict).
-                "effective_time": rfc3339(key.effective_s),
-                "expire_time": rfc3339(key.expire_s),
+                "effective_time": rfc3339(key.effective_s) if times == "text" else key.effective_s,
+                "expire_time": rfc3339(key.expire_s) if times == "text" else key.expire_s,
                 "encrypt_certificate": {
                     "algorithm": "AEAD_AES_256_GCM",
                     "nonce": nonce,

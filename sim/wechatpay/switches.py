@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from protocols.wechatpay.resource import OaepHash
+
 __all__ = ["Switches"]
 
 
@@ -27,6 +29,11 @@ class Switches:
         require_login: prepay refuses an openid that never logged in through ``jscode2session``.
         rate_limits: enforce the published limits (refund 150/s and 6 wrong ones/s, refund query 300/s, certificates 1000/s,
             fund bill 3/s, per merchant).
+        rate_limit_code: what one request too many is answered: FREQUENCY_LIMITED (API pages) or RATELIMIT_EXCEEDED (status
+            page), both with 429.
+        oaep_hash: hash of encrypted fields: SHA1 (guide and SDKs) or SHA256 (one FAQ page).
+        certificate_times: how the certificate list writes its times: ``text`` (the page's sample) or ``integer`` (its
+            parameter table).
         callback_public_key_permille: share of callbacks signed with the public key instead of the certificate; the
             documented switch-over goes 1, 10, 50, 100, 200, 500, 1000 within 7 days (WXDOC 4012154180).
         switch_over_unix_us: when that switch-over begins; None: the share stays as it is.
@@ -39,7 +46,7 @@ class Switches:
         reverse_wait_s: 15 s.
         reverse_life_s: a paid order can be reversed for 7 days (v2's rule).
         refund_gap_s: refunds of one order must be so far apart (the pages say a minute); what a hasty one is answered is
-            not stated, here 429 FREQUENCY_LIMITED. 0 lets it pass.
+            not stated, here that of `rate_limit_code`. 0 lets it pass.
         debit_over_limit: a debit above its contract's limit: ``refuse`` (403 RULE_LIMIT at once) or ``fail`` (accepted,
             then PAY_FAIL).
         announce_failed_debits: whether a failed debit is announced (``TRANSACTION.FAIL``, as the parking pages have it).
@@ -56,6 +63,9 @@ class Switches:
     require_pay_sign: bool = False
     require_login: bool = False
     rate_limits: bool = True
+    rate_limit_code: Literal["FREQUENCY_LIMITED", "RATELIMIT_EXCEEDED"] = "FREQUENCY_LIMITED"
+    oaep_hash: OaepHash = "SHA1"
+    certificate_times: Literal["text", "integer"] = "text"
     callback_public_key_permille: int = 0
     switch_over_unix_us: int | None = None
     auth_code_life_s: int = 60

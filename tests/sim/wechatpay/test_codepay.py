@@ -403,3 +403,22 @@ def test_a_code_to_scan_dies_by_close_and_by_age(make_world) -> None:
         assert code_of(refused) == (400, "ORDER_CLOSED")
 
     world.run(story())
+
+
+@pytest.mark.parametrize(
+    ("then", "ends"), [("confirm", "SUCCESS"), ("cancel", "PAYERROR"), ("nothing", "REVOKED")]
+)
+def test_a_payer_dawdles_at_the_box(make_world, then: str, ends: str) -> None:
+    world = make_world()
+
+    async def story() -> None:
+        code = await world.show_code(password=True)
+        await world.codepay(code)
+        waits = await world.at_phone("dawdle", auth_code=code, delay_us=30_000_000, then=then)
+        assert waits.status_code == 202
+        await asyncio.sleep(29)
+        assert await state(world) == "USERPAYING"
+        await asyncio.sleep(17)
+        assert await state(world) == ends
+
+    world.run(story())

@@ -315,3 +315,26 @@ def test_the_public_key_opens_fields_as_well(make_world, platform) -> None:
     reply = world.run(story())
     assert reply.status_code == 200
     assert reply.headers["Wechatpay-Serial"] == platform.public.serial
+
+
+def test_hash_and_code_are_switches(make_world) -> None:
+    world = make_world(
+        GatewayFault(kind="refund-abnormal", name="bounced", limit=1),
+        switches=Switches(oaep_hash="SHA256", rate_limit_code="RATELIMIT_EXCEEDED"),
+    )
+    public = world.gateway.signer.active.private_key.public_key()
+
+    async def story() -> list[int]:
+        await world.paid()
+        await world.refund("R1", 1)
+        hasty = await world.refund("R2", 1)
+        assert hasty.json()["code"] == "RATELIMIT_EXCEEDED"
+        await asyncio.sleep(1)
+        (record,) = world.gateway.refunds.refunds
+        old = await abnormal(world, record)
+        card = encrypt_sensitive("6222021234567890123", public, "SHA256")
+        name = encrypt_sensitive("张三", public, "SHA256")
+        new = await abnormal(world, record, bank_account=card, real_name=name)
+        return [hasty.status_code, old.status_code, new.status_code]
+
+    assert world.run(story()) == [429, 400, 200]

@@ -44,14 +44,14 @@ class Books(RuleBasedStateMachine):
     @initialize(close_closed=st.sampled_from(["accept", "refuse"]))
     def open_books(self, close_closed: str) -> None:
         ids = Ids(random.Random("books"))
-        switches = Switches(close_closed=close_closed, unpaid_life_s=600, prepay_life_s=120)  # type: ignore[arg-type]
+        switches = Switches(close_closed=close_closed, unpaid_life_s=600, prepay_life_s=120, refund_gap_s=0)  # type: ignore[arg-type]
         self.now_us = 1_790_000_000_000_000
         self.states: dict[str, TradeState] = {}
         self.refund_states: dict[str, RefundState] = {}
         self.paid_fen = 0
         self.settled: dict[str, int] = {}
         self.ledger = Ledger(ids, switches, self.on_order)
-        self.refunds = RefundBook(self.ledger, ids, self.on_refund)
+        self.refunds = RefundBook(self.ledger, ids, switches, self.on_refund)
 
     def on_order(self, order: Order) -> None:
         before = self.states.get(order.out_trade_no)

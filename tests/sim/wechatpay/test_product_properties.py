@@ -58,7 +58,7 @@ class Books(RuleBasedStateMachine):
         self.wallets = Wallets(switches)
         for openid in ("oAnna", "oBert"):
             self.wallets.limit(openid, START_FEN)
-        self.refunds = RefundBook(self.ledger, ids)
+        self.refunds = RefundBook(self.ledger, ids, switches)
         self.codepay = CodePay(self.ledger, self.wallets, ids, switches)
         self.contracts = ContractBook(self.ledger, self.wallets, ids, switches)
         self.combined = CombinedBook(self.ledger, {ACCOUNT.mchid: ACCOUNT}, ids, switches)

@@ -248,3 +248,10 @@ def test_the_books_of_the_new_products_can_be_looked_at(make_world) -> None:
         assert order["trade_state"] == "USERPAYING"
 
     world.run(story())
+
+
+def test_the_times_of_certificates_are_a_switch(make_world) -> None:
+    world = make_world(switches=Switches(certificate_times="integer"))
+    (first, _) = world.run(world.call("GET", "/v3/certificates")).json()["data"]
+    key = world.gateway.signer.active
+    assert (first["effective_time"], first["expire_time"]) == (key.effective_s, key.expire_s)
