@@ -30,7 +30,7 @@ class VoicePayment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedAnnouncement:
-    """The backend's record of one: ``queued``, ``sending``, ``sent`` or ``dropped`` with the reason."""
+    """The backend's record of one: ``queued``, ``sending``, ``unknown``, ``sent`` or ``dropped`` with the reason."""
 
     number: str
     state: str

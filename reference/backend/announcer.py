@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy import Row, Update, bindparam, select, update
 
 from protocols.chinese_numerals import MAX_AMOUNT_FEN
 from protocols.loudspeaker import Announcement, staff_message
@@ -42,6 +42,9 @@ _REACH_US: Final = (_KEPT_S + 1) * 1_000_000
 
 _LONGEST_US: Final = 120_000_000
 """Longer than the longest announcement that a slow loudspeaker could say."""
+
+_IN_FLIGHT_US: Final = 3_000_000
+"""Longer than a call to a loudspeaker's service can take."""
 
 _RETRY_US: Final = 1_000_000
 _TOPIC: Final = "voice.speak"
@@ -72,6 +75,11 @@ _TRY = (
     update(announcements)
     .where(announcements.c.id == bindparam("number"))
     .values(state="sending", attempts=announcements.c.attempts + 1, updated_us=bindparam("now_us"))
+)
+_UNKNOWN = (
+    update(announcements)
+    .where(announcements.c.id == bindparam("number"), announcements.c.state == "sending")
+    .values(state="unknown", updated_us=bindparam("now_us"))
 )
 _SENT = (
     update(announcements)
@@ -180,11 +188,12 @@ class Announcer:
                 )
             except VoiceUnknownError as error:
                 _log.warning("%s: %s: %s", station, step.announcement.request_id, error)
+                await self._mark(_UNKNOWN, step)
                 return self.core.clock_us() + _RETRY_US
             except VoiceRefusedError as error:
                 await self._refused(station, step, str(error))
             else:
-                await self._sent(step)
+                await self._mark(_SENT, step)
 
     async def _take(self, tx: Transaction, station: str) -> _Step | int | None:
         """The next to send; or when to come back; or None, when nothing is left."""
@@ -195,6 +204,9 @@ class Announcer:
             if head is None:
                 return None
             now_us = self.core.clock_us()
+            in_flight_us = head.updated_us + _IN_FLIGHT_US
+            if head.state == "sending" and head.updated_us <= now_us < in_flight_us:
+                return int(in_flight_us)  # somebody else is at it, or was killed at it
             # A clock that was set back must not silence a station until it has caught up.
             free_us = int(line.free_us) if line.free_us < now_us + _LONGEST_US else now_us
             # A try whose outcome is unknown goes again at once: its time to speak is booked already.
@@ -234,9 +246,9 @@ class Announcer:
         """Whether it is young enough to be said when it is sent then."""
         return bool(at_us + _REACH_US <= row.proved_us + FRESH_US)
 
-    async def _sent(self, step: _Step) -> None:
+    async def _mark(self, statement: Update, step: _Step) -> None:
         mark = {"number": step.id, "now_us": self.core.clock_us()}
-        await self.core.db.run(lambda tx: tx.execute(_SENT, mark))
+        await self.core.db.run(lambda tx: tx.execute(statement, mark))
 
     async def _refused(self, station: str, step: _Step, why: str) -> None:
         """It will not be said: the next need not wait for it."""

@@ -12,7 +12,7 @@ from reference.backend.voice_schema import announcements
 
 __all__ = ["audit_voice"]
 
-_WAITING = frozenset({"queued", "sending"})
+_WAITING = frozenset({"queued", "sending", "unknown"})
 
 
 async def audit_voice(tx: Transaction, all_orders: dict[str, Any], found: list[str]) -> None:

@@ -20,7 +20,7 @@ announcements = Table(
     Column("nozzle", BigInteger, nullable=False),
     Column("amount_fen", BigInteger, nullable=False),
     Column("proved_us", BigInteger, nullable=False),
-    # queued -> sending (its outcome may be unknown) -> sent | dropped
+    # queued -> sending (a call is out) -> unknown (it goes again) | sent | dropped
     Column("state", String(16), nullable=False),
     # 1 until it is sent or dropped, else NULL.
     Column("waits", Integer, nullable=True),

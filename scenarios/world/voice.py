@@ -156,8 +156,8 @@ def _payments(
         )
     for row in log:
         # Paid without a gateway, from what the member has with us: the order itself is the payment.
-        if row["request_id"] not in numbers and row["request_id"] in orders:
-            order = orders[row["request_id"]]
+        if row["request_id"] not in numbers and row["order_id"] in orders:
+            order = orders[row["order_id"]]
             yield VoicePayment(
                 number=row["request_id"],
                 nozzle=order["nozzle"],

@@ -15,7 +15,7 @@ __all__ = ["voice_routes"]
 
 
 class StaffAnnouncement(BaseModel):
-    """One payment; ``state`` is what became of it at the loudspeaker: queued, sending, sent or dropped."""
+    """One payment; ``state`` is what became of it at the loudspeaker: queued, sending, unknown, sent or dropped."""
 
     id: int
     state: str
