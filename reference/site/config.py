@@ -182,7 +182,7 @@ class PrinterConfig(_Part):
     serial: str | None = None
     baud: Annotated[int, Field(ge=1200, le=1_000_000)] = 9600
     feie: FeieConfig | None = None
-    columns: Annotated[int, Field(ge=16, le=64)] = 32
+    columns: Annotated[int, Field(ge=32, le=64)] = 32
     codepage: Literal["gb18030", "gbk", "gb2312"] = "gb18030"
     confirm: Literal["status", "process-id"] = "status"
     queue_limit: Annotated[int, Field(ge=1, le=10_000)] = 200

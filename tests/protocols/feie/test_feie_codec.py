@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.escpos import ReceiptContent, read_receipt
@@ -77,6 +77,7 @@ def independent_sha1(data: bytes) -> str:
     return "".join(f"{x:08x}" for x in h)
 
 
+@settings(max_examples=40)
 @given(st.text(max_size=40), st.text(max_size=40), st.integers(0, 2**33))
 def test_the_signature_is_sha1_of_account_key_and_time(user: str, ukey: str, seconds: int) -> None:
     user, ukey = (text.encode("utf-8", "replace").decode() for text in (user, ukey))
@@ -206,6 +207,7 @@ def printed(content: str, **more: Any) -> Printer:
     return printer
 
 
+@settings(max_examples=40)
 @given(st.text(alphabet=st.sampled_from("<>/CBRQLWT OLDIG\n\r\x1b测a-"), max_size=60))
 def test_any_content_prints_and_ends(content: str) -> None:
     parse_markup(content)

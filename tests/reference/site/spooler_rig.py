@@ -29,7 +29,7 @@ class Desk:
         self.jobs = PrintJournal(self.journal)
         self.done = []
         self.notices = []
-        self.how = {"columns": profile.columns, "limit": limit, **how}
+        self.how = {"columns": profile.columns, "limit": limit} | how
         self.spooler = self.make()
         self.now_us = 0
         self.cable = True
