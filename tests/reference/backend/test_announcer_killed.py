@@ -132,9 +132,9 @@ def test_each_payment_is_taken_once_through_kills(empty_postgres_url, merchant, 
     try:
         for _ in range(9):
             platform.arrived.clear()
-            asyncio.run(pay(3))
+            asyncio.run(pay(2))
             assert platform.arrived.wait(30)
-            time.sleep(rng.uniform(0.0, 0.3))
+            time.sleep(rng.uniform(0.0, 0.1))
             process.send_signal(signal.SIGKILL)
             process.communicate()
             kills += 1
@@ -154,7 +154,7 @@ def test_each_payment_is_taken_once_through_kills(empty_postgres_url, merchant, 
             f"\n{kills} kills, {len(ended)} payments, {len(sent)} sent, {len(platform.calls) - len(first)} calls repeated"
         )
     assert [number for number, _ in ended] == numbers
-    assert len(sent) >= 15
+    assert len(sent) >= 9
     assert len(platform.calls) > len(first), "no kill hit a call: nothing was tried"
     assert set(sent) <= set(first)
     assert first == [number for number in numbers if number in first], "out of order"
