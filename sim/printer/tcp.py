@@ -65,6 +65,7 @@ class PrinterServer:
         listening = socket.create_server((host, port))
         # The board's memory is small: without this the operating system would take megabytes on its behalf.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.printer.profile.interface_buffer_bytes)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.printer.profile.reply_buffer_bytes)
         # asyncio does this itself only for sockets it makes; without it a second small write waits 40 ms for an ACK.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._server = await self._loop.create_server(lambda: _Connection(self), sock=listening)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import select
 import socket
 import time
@@ -238,9 +239,69 @@ def test_replies_that_nobody_reads_are_bounded() -> None:
         async with site() as here:
             peer = await asyncio.to_thread(BlockingSender, here.server.port)
             peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-            await asyncio.to_thread(peer.push, status_query() * 50_000)
+            await asyncio.to_thread(peer.push, status_query() * 10_000)
             await true(lambda: here.server.lost_replies)
             peer.socket.close()
+
+    asyncio.run(main())
+
+
+async def _client(here: Site, number: int, rng: random.Random) -> None:
+    """Prints one job in pieces, trying again while the board sends it away before it could say anything."""
+    text = "".join(f"{number:02d}/{line:02d}\n" for line in range(rng.randrange(1, 40))).encode() + CUT
+    while True:
+        reader, writer = await here.connect()
+        try:
+            writer.write(b"\x10\x04\x01")
+            # Answered as soon as this client owns the printer; the end of the stream means it was one too many.
+            if await reader.read(1):
+                break
+        except ConnectionResetError:
+            pass
+        writer.close()
+        await asyncio.sleep(0)
+    at = 0
+    while at < len(text):
+        size = rng.randrange(1, 60)
+        writer.write(text[at : at + size])
+        at += size
+        await writer.drain()
+        await asyncio.sleep(0)
+    if rng.random() < 0.5:
+        writer.write(completion_query())
+        await reader.read(1)
+    writer.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_clients_at_once_each_print_one_whole_job(seed: int) -> None:
+    """Twelve clients push for a board of three places while the paper runs out and the cover opens."""
+    rng = random.Random(f"clients/{seed}")
+
+    async def trouble(here: Site) -> None:
+        while True:
+            await asyncio.sleep(0.002)
+            strike, heal = rng.choice(
+                [
+                    (here.printer.paper_out, here.printer.load_paper),
+                    (here.printer.open_cover, here.printer.close_cover),
+                ]
+            )
+            strike()
+            await asyncio.sleep(0.002)
+            heal()
+
+    async def main() -> None:
+        async with site(ENDLESS) as here:
+            troubles = asyncio.create_task(trouble(here))
+            async with asyncio.timeout(60):
+                await asyncio.gather(*(_client(here, number, rng) for number in range(12)))
+                await true(lambda: len(here.printer.receipts) == 12)
+            troubles.cancel()
+            jobs = [receipt.text.split() for receipt in here.printer.receipts]
+            assert sorted(job[0][:2] for job in jobs) == [f"{number:02d}" for number in range(12)]
+            for job in jobs:
+                assert job == [f"{job[0][:2]}/{line:02d}" for line in range(len(job))]
 
     asyncio.run(main())
 

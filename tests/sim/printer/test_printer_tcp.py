@@ -3,9 +3,7 @@ from __future__ import annotations
 import asyncio
 import io
 import socket
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
@@ -14,62 +12,25 @@ from escpos.printer import Network
 from PIL import Image, ImageDraw
 
 from protocols.escpos import ReceiptContent, completion_query, decode_status, receipt_bytes, status_query
-from sim.printer import (
-    CHINESE_80MM,
-    Printer,
-    PrinterEvent,
-    PrinterProfile,
-    PrinterServer,
-    ReceiptEnded,
-    receipt_png,
-    serve_printer_tcp,
-)
+from sim.printer import CHINESE_80MM, PrinterProfile, ReceiptEnded, receipt_png
+
+from .printer_site import Site, site
 
 T = TypeVar("T")
 
-FAST = PrinterProfile("fast", speed_mm_s=100_000, cut_us=100, start_up_us=100)
-"""Paper at a hundred metres a second: the tests are about bytes."""
 
+async def peer(here: Site, work: Callable[[Network], T]) -> T:
+    """Run unmodified python-escpos, which blocks, beside the printer."""
 
-class Site:
-    """A printer on a loopback port, and a way to wait for what it does instead of sleeping."""
+    def print_it() -> T:
+        network = Network("127.0.0.1", here.server.port, timeout=20)
+        network.open()
+        try:
+            return work(network)
+        finally:
+            network.close()
 
-    def __init__(self, server: PrinterServer, events: asyncio.Queue[PrinterEvent]) -> None:
-        self.server = server
-        self.printer = server.printer
-        self._events = events
-
-    async def until(self, wanted: type[PrinterEvent]) -> Any:
-        async with asyncio.timeout(20):
-            while True:
-                event = await self._events.get()
-                if isinstance(event, wanted):
-                    return event
-
-    async def peer(self, work: Callable[[Network], T]) -> T:
-        """Run unmodified python-escpos, which blocks, beside the printer."""
-
-        def run() -> T:
-            network = Network("127.0.0.1", self.server.port, timeout=20)
-            network.open()
-            try:
-                return work(network)
-            finally:
-                network.close()
-
-        return await asyncio.to_thread(run)
-
-
-@asynccontextmanager
-async def site(profile: PrinterProfile = FAST) -> AsyncIterator[Site]:
-    events: asyncio.Queue[PrinterEvent] = asyncio.Queue()
-    start = time.monotonic_ns()
-    printer = Printer(profile, events.put_nowait)
-    server = await serve_printer_tcp(printer, "127.0.0.1", 0, lambda: (time.monotonic_ns() - start) // 1000)
-    try:
-        yield Site(server, events)
-    finally:
-        await server.aclose()
+    return await asyncio.to_thread(print_it)
 
 
 def run(coro: Coroutine[Any, Any, T]) -> T:
@@ -102,7 +63,7 @@ def test_python_escpos_prints_text_symbols_and_images() -> None:
 
     async def main() -> None:
         async with site() as here:
-            await here.peer(job)
+            await peer(here, job)
             receipt = (await here.until(ReceiptEnded)).receipt
             text = receipt.text.splitlines()
             assert text[0].strip() == "FORECOURT"
@@ -129,7 +90,7 @@ def test_python_escpos_draws_a_qr_code_itself_and_it_reads_back() -> None:
 
     async def main() -> None:
         async with site() as here:
-            await here.peer(job)
+            await peer(here, job)
             receipt = (await here.until(ReceiptEnded)).receipt
             assert not receipt.qr_codes
             assert symbols(receipt_png(receipt)) == {"QRCode": "drawn by the client"}
@@ -144,17 +105,17 @@ def test_python_escpos_reads_the_status() -> None:
 
     async def main() -> None:
         async with site(PrinterProfile("short", roll_mm=3000, near_end_mm=1500)) as here:
-            assert await here.peer(look) == (True, 2)
+            assert await peer(here, look) == (True, 2)
             here.printer.load_paper(1000)
-            assert await here.peer(look) == (True, 1)
+            assert await peer(here, look) == (True, 1)
             here.printer.paper_out()
-            assert await here.peer(look) == (False, 0)
+            assert await peer(here, look) == (False, 0)
             here.printer.load_paper()
-            assert await here.peer(look) == (True, 2)
+            assert await peer(here, look) == (True, 2)
             here.printer.open_cover()
-            assert await here.peer(look) == (False, 2)
+            assert await peer(here, look) == (False, 2)
             here.printer.close_cover()
-            assert await here.peer(look) == (True, 2)
+            assert await peer(here, look) == (True, 2)
 
     run(main())
 
@@ -163,7 +124,7 @@ def test_a_job_sent_while_out_of_paper_prints_after_the_new_roll_although_the_cl
     async def main() -> None:
         async with site() as here:
             here.printer.paper_out()
-            await here.peer(lambda network: (network.textln("waits"), network.cut()))
+            await peer(here, lambda network: (network.textln("waits"), network.cut()))
             assert here.printer.unfinished is None
             here.printer.load_paper()
             assert (await here.until(ReceiptEnded)).receipt.text == "waits"
@@ -200,25 +161,6 @@ def test_a_spooler_learns_that_its_receipt_is_out(content: ReceiptContent) -> No
     run(main())
 
 
-def test_the_first_connection_owns_the_printer_until_it_closes() -> None:
-    async def main() -> None:
-        async with site() as here:
-            first = await asyncio.open_connection("127.0.0.1", here.server.port)
-            first[1].write(status_query(1))
-            await first[0].readexactly(1)
-            second = await asyncio.open_connection("127.0.0.1", here.server.port)
-            second[1].write(b"second\n\x1dVB\x00")
-            first[1].write(b"first\n\x1dVB\x00" + completion_query())
-            await first[0].readexactly(1)
-            assert [receipt.text for receipt in here.printer.receipts] == ["first"]
-            first[1].close()
-            await here.until(ReceiptEnded)
-            assert (await here.until(ReceiptEnded)).receipt.text == "second"
-            second[1].close()
-
-    run(main())
-
-
 def test_more_connections_than_the_board_holds_are_sent_away() -> None:
     async def main() -> None:
         async with site() as here:
@@ -233,31 +175,6 @@ def test_more_connections_than_the_board_holds_are_sent_away() -> None:
                 await reader.readexactly(1)
             for _, each in [*held, (reader, writer)]:
                 each.close()
-
-    run(main())
-
-
-def test_a_printer_out_of_paper_makes_a_big_sender_wait_and_loses_nothing() -> None:
-    count = 20_000
-    job = b"".join(b"%06d %s\n" % (n, b"x" * 40) for n in range(count)) + b"\x1dVB\x00"
-
-    async def main() -> None:
-        async with site(PrinterProfile("endless", speed_mm_s=10**9, cut_us=1, roll_mm=10**9)) as here:
-            here.printer.paper_out()
-            reader, writer = await asyncio.open_connection("127.0.0.1", here.server.port)
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
-            writer.write(job)
-            while here.printer.receive_window:
-                await asyncio.sleep(0)
-            assert here.printer.busy
-            assert here.printer.buffered_bytes < 25_000
-            assert writer.transport.get_write_buffer_size() > len(job) // 2  # the window is closed
-            here.printer.load_paper()
-            receipt = (await here.until(ReceiptEnded)).receipt
-            assert len(receipt.lines) == count + 1
-            assert [line[:6] for line in receipt.text.splitlines()] == [f"{n:06d}" for n in range(count)]
-            writer.close()
-            await reader.read()
 
     run(main())
 
@@ -277,7 +194,7 @@ def test_power_off_breaks_connections_and_refuses_new_ones_until_it_is_back() ->
                 await late.readexactly(1)
             late_writer.close()
             here.printer.power_on()
-            assert await here.peer(lambda network: network.paper_status()) == 2
+            assert await peer(here, lambda network: network.paper_status()) == 2
 
     run(main())
 
