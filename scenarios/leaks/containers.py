@@ -27,8 +27,8 @@ _STREAM: Final = re.compile(
 )
 _ZIP_HEAD: Final = 30
 _ENCRYPTED: Final = 1
-_LEAST: Final = 13  # a shorter output holds no card number, and random bytes inflate to a few
-_PHONE_LEAST: Final = 11
+_LEAST: Final = 11  # a shorter output holds no number, and random bytes inflate to a few
+_BETWEEN: Final = b"\xff" * 80  # more than may stand between two digits of one number
 _BLOCK: Final = re.compile(rb"[A-Za-z0-9+/_-]{24,}(?:\r?\n[ \t]*[A-Za-z0-9+/_-]{4,})*={0,2}")
 _HEX: Final = re.compile(rb"(?:[0-9a-f]{2}){16,}|(?:[0-9A-F]{2}){16,}")
 _TEXT: Final = re.compile(rb"[\t\r\n\x20-\x7e]{16,}")
@@ -93,7 +93,7 @@ def _streams(data: bytes | mmap) -> Iterator[Inside | Unopened]:
         out, used, is_cut = _inflate(machine, data, start)
         if used:
             done = start + used
-        if len(out) >= _PHONE_LEAST:
+        if len(out) >= _LEAST:
             yield Inside(f"{kind} at {start}", out)
         if is_cut:
             yield Unopened(f"{kind} at {start} holds more than {MOST_INFLATED:,} bytes")
@@ -163,27 +163,31 @@ def _zip_member(data: bytes | mmap, start: int) -> Iterator[Inside | Unopened]:
 
 
 def _blocks(data: bytes | mmap) -> Iterator[Inside]:
-    """Base64 and hex that hold a stream or another text; numbers in them are found without decoding."""
+    """Base64 and hex, decoded: texts and streams one by one, all else put together, since most of it are mere identifiers."""
+    rest = bytearray()
+    first = 0
+    for kind, start, decoded in _decoded(data):
+        if len(decoded) < _LEAST:
+            continue
+        if _TEXT.fullmatch(decoded) is not None or _STREAM.search(decoded) is not None:
+            yield Inside(f"{kind} at {start}", decoded)
+        else:
+            first = first if rest else start
+            rest += decoded + _BETWEEN
+    if rest:
+        yield Inside(f"encoded blocks from {first} on", bytes(rest))
+
+
+def _decoded(data: bytes | mmap) -> Iterator[tuple[str, int, bytes]]:
     for match in _BLOCK.finditer(data):
         block = match[0].translate(None, b"\r\n\t =")
+        others = b"-_" if b"-" in block or b"_" in block else None
         try:
-            decoded = base64.b64decode(
-                block + b"=" * (-len(block) % 4), altchars=b"-_" if b"-" in block or b"_" in block else None
-            )
+            yield "base64", match.start(), base64.b64decode(block + b"=" * (-len(block) % 4), altchars=others)
         except (binascii.Error, ValueError):
             continue
-        if _is_worth_opening(decoded):
-            yield Inside(f"base64 at {match.start()}", decoded)
     for match in _HEX.finditer(data):
-        decoded = bytes.fromhex(match[0].decode("ascii"))
-        if _is_worth_opening(decoded):
-            yield Inside(f"hex at {match.start()}", decoded)
-
-
-def _is_worth_opening(decoded: bytes) -> bool:
-    return len(decoded) >= _LEAST and (
-        _STREAM.search(decoded) is not None or _TEXT.fullmatch(decoded) is not None
-    )
+        yield "hex", match.start(), bytes.fromhex(match[0].decode("ascii"))
 
 
 def _bursts(data: bytes) -> Iterator[Inside]:

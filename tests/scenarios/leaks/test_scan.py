@@ -25,6 +25,8 @@ from scenarios.processes.postgres import PostgresError, PostgresServer
 from scenarios.verdicts import Verdict
 from sim.wires import Capture
 
+from .number_forms import CARD_FORMS, FORMS
+
 CANARIES = make_canaries("scan", cards=30, phones=10)
 CARD, PHONE = CANARIES[0], CANARIES[-1]
 TEXT = f'{{"t_us":1767225600000000,"title":"张三 {CARD.digits}"}}\n'.encode()
@@ -97,6 +99,21 @@ def test_a_leak_is_found_in_each_place(finder, tmp_path, place):
     assert {finding.canary for finding in scan.report.findings} == {CARD}
     assert all("evidence/deep/a-file" in finding.place for finding in scan.report.findings)
     assert CARD.digits not in json.dumps(scan.report.as_json())
+
+
+@pytest.mark.requirement("sec.no-card-number-anywhere")
+@pytest.mark.parametrize("place", PLACES)
+def test_every_form_is_found_in_each_place(finder, tmp_path, place):
+    if place == "data URI":
+        return  # its picture holds another text
+    file = tmp_path / "a-file"
+    for form, write in {**FORMS, **CARD_FORMS}.items():
+        if place.startswith("picture") and not write(CARD.digits).isascii():
+            continue  # its notes are text
+        file.write_bytes(PLACES[place](b"head " * 60 + write(CARD.digits) + b" tail" * 60))
+        scan = Scan(finder)
+        scan.folder(file)
+        assert CARD in {finding.canary for finding in scan.report.findings}, form
 
 
 @pytest.mark.parametrize("place", PLACES)
