@@ -11,6 +11,7 @@ from sqlalchemy import Row, bindparam, select
 from reference.backend.core import Core
 from reference.backend.database import Transaction
 from reference.backend.errors import ApiError
+from reference.backend.member_schema import tender_parts
 from reference.backend.models import Positive, Text80, Token
 from reference.backend.private_numbers import StrictModel
 from reference.backend.refund_schema import refund_requests
@@ -22,6 +23,10 @@ _AGAIN = select(refund_requests).where(
     refund_requests.c.order_id == bindparam("of_order"), refund_requests.c.client_token == bindparam("token")
 )
 _REFUND = select(refunds).where(refunds.c.out_refund_no == bindparam("number"))
+_REQUEST = select(refund_requests).where(refund_requests.c.out_refund_no == bindparam("number"))
+_PARTS = select(tender_parts).where(
+    tender_parts.c.out_trade_no == bindparam("number"), tender_parts.c.state == "taken"
+)
 _PAYMENT = select(payments).where(payments.c.out_trade_no == bindparam("number")).with_for_update()
 # Before these the fuel is not delivered: what is left of a prepayment goes back by itself.
 _REFUNDABLE = frozenset({"COMPLETED", "REFUNDING", "REFUNDED"})
@@ -47,7 +52,7 @@ class RefundAsked(StrictModel):
 
 
 class RefundView(BaseModel):
-    """A refund. ``state`` SUCCESS means that the money is back; ABNORMAL and HELD need a person."""
+    """A refund: what goes back through the gateway (points and the like are back at once). ``state`` SUCCESS means that the money is back; ABNORMAL and HELD need a person."""
 
     out_refund_no: str
     out_trade_no: str
@@ -77,10 +82,9 @@ class RefundDesk:
             ApiError: 404; 409 ``token_reused`` for another amount, ``not_refundable`` for an order without money or with
                 fuel still to come, ``too_much`` for more than is left.
         """
-        is_new, row = await self.core.db.run(lambda tx: self._ask(tx, order_id, body))
-        return is_new, refund_fields(row)
+        return await self.core.db.run(lambda tx: self._ask(tx, order_id, body))
 
-    async def _ask(self, tx: Transaction, order_id: str, body: RefundAsked) -> tuple[bool, Row[Any]]:
+    async def _ask(self, tx: Transaction, order_id: str, body: RefundAsked) -> tuple[bool, dict[str, Any]]:
         order = await self.core.orders.lock(tx, order_id)
         if order is None:
             raise ApiError(404, "unknown_order", f"there is no order {order_id}", "order_id")
@@ -90,26 +94,39 @@ class RefundDesk:
                 raise ApiError(
                     409, "token_reused", f"this token asked for {known.amount_fen} fen", "client_token"
                 )
-            return False, await self._row(tx, known.out_refund_no)
+            return False, await self._shown(tx, known.out_refund_no, order_id)
         payment = await tx.first(_PAYMENT, {"number": order.out_trade_no})
         is_over = order.state in _REFUNDABLE or (order.state == "PAID" and order.mode == "postpay")
         if not is_over or payment is None or payment.state != "SUCCESS":
             raise ApiError(
                 409, "not_refundable", f"an order that is {order.state} cannot be refunded by hand"
             )
-        left_fen = payment.amount_fen - await self.core.refunds.asked_fen(tx, payment.out_trade_no)
+        through_fen = payment.amount_fen - await self.core.refunds.asked_fen(tx, payment.out_trade_no)
+        left_fen = through_fen + sum(
+            part.amount_fen - part.returned_fen
+            for part in await tx.rows(_PARTS, {"number": payment.out_trade_no})
+        )
         if body.amount_fen > left_fen:
             raise ApiError(409, "too_much", f"{left_fen} fen are left to give back", "amount_fen")
         if order.state != "REFUNDING":
             order = await self.core.orders.move(tx, order, "REFUNDING")
-        token = hashlib.sha256(body.client_token.encode()).hexdigest()[:12]
-        row = await self.core.refunds.write(
-            tx, order, payment.out_trade_no, body.amount_fen, payment.amount_fen, f"desk{token}"
-        )
+        word = f"desk{hashlib.sha256(body.client_token.encode()).hexdigest()[:12]}"
+        number = self.core.refunds.number(payment.out_trade_no, word)
+        # What came through the channel goes back there first; the rest in what the customer put in: points at the rate
+        # of that day, whatever the settings say now.
+        channel_fen = min(body.amount_fen, through_fen)
+        if channel_fen < body.amount_fen:
+            order = await self._return_parts(tx, order, body.amount_fen - channel_fen)
+        if channel_fen:
+            await self.core.refunds.write(
+                tx, order, payment.out_trade_no, channel_fen, payment.amount_fen, word
+            )
+        else:
+            await self.core.refunds.settle(tx, order)
         await tx.insert(
             refund_requests,
             {
-                "out_refund_no": row.out_refund_no,
+                "out_refund_no": number,
                 "order_id": order_id,
                 "client_token": body.client_token,
                 "operator": body.operator,
@@ -119,7 +136,17 @@ class RefundDesk:
                 "asked_us": self.core.clock_us(),
             },
         )
-        return True, await self._row(tx, row.out_refund_no)
+        return True, await self._shown(tx, number, order_id)
+
+    async def _return_parts(self, tx: Transaction, order: Row[Any], amount_fen: int) -> Row[Any]:
+        """Points, balance and coupon for so many fen. Raises `ApiError` 409 if they cannot make up just that."""
+        before_fen = order.refunded_fen
+        channel_fen = order.paid_fen - order.parts_fen
+        order, _ = await self.core.members.give_back(tx, order, channel_fen + amount_fen)
+        if order.refunded_fen - before_fen != amount_fen:
+            told = f"points and coupon do not make up {amount_fen} fen: a coupon goes back whole"
+            raise ApiError(409, "parts_indivisible", told, "amount_fen")
+        return order
 
     async def try_again(self, out_refund_no: str) -> dict[str, Any]:
         """Let a held refund go on, or look at an abnormal one. Others are left alone.
@@ -132,7 +159,21 @@ class RefundDesk:
             raise ApiError(404, "unknown_refund", f"there is no refund {out_refund_no}", "out_refund_no")
         return refund_fields(row)
 
-    async def _row(self, tx: Transaction, number: str) -> Row[Any]:
+    async def _shown(self, tx: Transaction, number: str, order_id: str) -> dict[str, Any]:
         row = await tx.first(_REFUND, {"number": number})
-        assert row is not None  # noqa: S101 - written in this transaction, or known by its request
-        return row
+        if row is not None:
+            return refund_fields(row)
+        # Nothing of it goes through a gateway, so it is done.
+        asked = await tx.first(_REQUEST, {"number": number})
+        order = await self.core.orders.lock(tx, order_id)
+        assert asked is not None and order is not None  # noqa: S101, PT018 - written before
+        return {
+            "out_refund_no": number,
+            "out_trade_no": order.out_trade_no,
+            "order_id": order_id,
+            "amount_fen": asked.amount_fen,
+            "total_fen": order.paid_fen,
+            "state": "SUCCESS",
+            "held": None,
+            "refund_id": None,
+        }

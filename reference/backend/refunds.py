@@ -330,13 +330,17 @@ class Refunds:
             amount_fen=row.amount_fen,
             content=self.core.channels.said_of(row.channel),
         )
-        refunded_fen = order.refunded_fen + row.amount_fen
+        order = await self.settle(tx, order, row.amount_fen)
+        for follow in self.done:
+            await follow(tx, order, row)
+
+    async def settle(self, tx: Transaction, order: Row[Any], amount_fen: int = 0) -> Row[Any]:
+        """So much more is back; a REFUNDING order that owes nothing any more is over. Gives the order."""
+        refunded_fen = order.refunded_fen + amount_fen
         state = order.state
         if state == "REFUNDING" and await tx.first(_OPEN, {"of_order": order.order_id}) is None:
             state = "COMPLETED" if order.paid_fen > refunded_fen else "REFUNDED"
-        order = await self.core.orders.move(tx, order, state, refunded_fen=refunded_fen)
-        for follow in self.done:
-            await follow(tx, order, row)
+        return await self.core.orders.move(tx, order, state, refunded_fen=refunded_fen)
 
     async def _closed(self, tx: Transaction, order: Row[Any], row: Row[Any]) -> None:
         """Nothing went back, and this number is spent: what is owed goes under a new one, in the end to a person."""

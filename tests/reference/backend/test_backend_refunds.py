@@ -402,6 +402,65 @@ def test_an_order_is_over_when_all_that_it_owes_is_back(play_sqlite):
     play_sqlite(scene)
 
 
+# Points, balance, coupon
+
+
+async def purse(w):
+    me = await w.call("GET", "/v1/me", key=w.tokens["zhang-real"], status=200)
+    return me["points"], me["balance_fen"], len(me["coupons"])
+
+
+@pytest.mark.requirement("rfd.refund-reverses-by-original-rules")
+def test_points_and_coupon_go_back_by_the_rules_of_the_day_of_the_sale(play):
+    """Paid at 5 points a fen. By the day of the refund a fen is worth 2 points, and the coupon's kind is gone."""
+
+    async def scene(w):
+        w.core.settings = w.core.settings.model_copy(update={"points_per_fen": 5})
+        await w.order(8, client_token="log-in")
+        grant = {
+            "client_token": "g",
+            "openid": "zhang",
+            "points": 6000,
+            "balance_fen": 900,
+            "reason": "opening",
+        }
+        await w.call("POST", "/v1/admin/grants", grant, key=ADMIN_KEY, status=201)
+        coupon = {"coupon_id": "c-1", "openid": "zhang", "worth_fen": 500, "expires_us": w.now_us + 10**12}
+        await w.call("POST", "/v1/admin/coupons", coupon, key=ADMIN_KEY, status=201)
+        await w.site("POST", "/sales", w.sale(), status=201)
+        order = await w.order()
+        parts = {"points": 6000, "coupon_id": "c-1", "balance_fen": 900}
+        body = {"channel": "wechatpay", "parts": parts}
+        number = (await w.phone("POST", f"/{order['order_id']}/pay", body, status=200))["out_trade_no"]
+        assert w.gateway.trades[number]["amount_fen"] == 9600 - 1200 - 500 - 900
+        w.gateway.pay(number)
+        await w.notify(number)
+        assert await purse(w) == (0, 0, 0)
+        w.core.settings = w.core.settings.model_copy(update={"points_per_fen": 2})
+        # The channel's money first, then balance, then points: 10 fen of them are 50 points.
+        refund = await ask(w, order, 7910)
+        assert (refund["amount_fen"], refund["total_fen"]) == (7000, 7000)
+        assert await purse(w) == (50, 900, 0)
+        await w.run_due()
+        assert (await w.show(order))["refunded_fen"] == 7910
+        again = await ask(w, order, 7910, status=200)
+        assert (again["state"], await purse(w)) == ("SUCCESS", (50, 900, 0))
+        refused = await ask(
+            w, order, 1191, "t2", status=409
+        )  # the rest of the points, and a fen of the coupon
+        assert (refused["code"], await purse(w)) == ("parts_indivisible", (50, 900, 0))
+        rest = await ask(w, order, 1690, "t3")
+        assert (rest["state"], rest["amount_fen"]) == ("SUCCESS", 1690)
+        assert await ask(w, order, 1690, "t3", status=200) == rest
+        assert await purse(w) == (6000, 900, 1)
+        shown = await w.show(order)
+        assert (shown["state"], shown["refunded_fen"]) == ("REFUNDED", 9600)
+        assert (await ask(w, order, 1, "t4", status=409))["code"] == "too_much"
+        assert await w.violations() == []
+
+    play(scene)
+
+
 # At the desk
 
 
