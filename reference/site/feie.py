@@ -137,6 +137,11 @@ class FeieSpooler(PrinterQueue):
             return False
         if job.attempts:  # an earlier copy may wait in the cloud; whether it does cannot be asked
             await client.clear_queue()
+        try:
+            self.check(job.receipt)
+        except ValueError as error:
+            self._drop_unprintable(error)
+            return False
         copies = self._on_begin(job)
         if copies is None:
             await self._blocked("journal cannot be written")
@@ -161,12 +166,15 @@ class FeieSpooler(PrinterQueue):
         given_up_us = self._clock_us() + self._config.expires_us + _EXPIRY_SLACK_US
         was_cut = self._journal.order_was_cut(job)
         polls = 0
-        while self._clock_us() < given_up_us:
+        while True:
+            wait_us = self._config.poll_us
             try:
                 if await client.is_printed(order_id):
                     if was_cut:  # in two pieces, on two rolls: the customer gets one whole receipt
                         break
                     return True
+                if self._clock_us() > given_up_us:  # and the cloud says that it never was
+                    break
                 if polls % _STATE_EVERY == 0:
                     state = await client.state()
                     if state is PrinterState.FAULT and not was_cut:
@@ -177,13 +185,15 @@ class FeieSpooler(PrinterQueue):
                     else:
                         self._trouble((_PROBLEMS[state],))
             except FeieUnknown as error:
+                wait_us = self._config.retry_us
                 self._trouble((f"no answer from the cloud ({error})",))
             except FeieRefused as error:
                 if error.ret == Ret.NUMBER:
                     break  # the cloud does not know its own number
+                wait_us = self._config.retry_us
                 self._trouble((str(error),))
             polls += 1
-            await asyncio.sleep(self._config.poll_us / 1e6)
+            await asyncio.sleep(wait_us / 1e6)
         self._journal.note_order(job, "")
         return False
 

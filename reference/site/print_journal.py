@@ -113,6 +113,13 @@ class PrintJournal:
             if job.command_id is not None:
                 put_result(db, job.command_id, ok=True, reason="printed")
 
+    def give_up(self, job: PrintJob, reason: str) -> None:
+        """The receipt can never be printed. The command that asked for it is told so in the same commit."""
+        with self._journal.transaction() as db:
+            db.execute("UPDATE print_jobs SET done = 1 WHERE id = ?", (job.job_id,))
+            if job.command_id is not None:
+                put_result(db, job.command_id, ok=False, reason=reason[:200])
+
     def refusals(self) -> int:
         """How many print commands were refused because the queue was full."""
         rows = self._journal.rows("SELECT count(*) FROM results WHERE ok = 0 AND reason = ?", QUEUE_FULL)

@@ -52,6 +52,7 @@ class PrinterQueue:
         limit: receipts that may wait.
         on_begin: see `Begin`.
         on_done: called with the job when it is confirmed on paper.
+        on_unprintable: called with a job that was taken under other settings and can never be printed, and why.
         on_notice: called with a sentence for the staff.
 
     Attributes:
@@ -66,6 +67,7 @@ class PrinterQueue:
         limit: int,
         on_begin: Begin,
         on_done: Callable[[PrintJob], None],
+        on_unprintable: Callable[[PrintJob, str], None] | None = None,
         on_notice: Callable[[str], None] | None = None,
     ) -> None:
         self.problems: tuple[str, ...] = ()
@@ -74,6 +76,7 @@ class PrinterQueue:
         self._limit = limit
         self._on_begin = on_begin
         self._on_done = on_done
+        self._on_unprintable = on_unprintable
         self._on_notice = on_notice
         self._queue: deque[PrintJob] = deque()
 
@@ -97,6 +100,13 @@ class PrinterQueue:
 
     def _added(self) -> None:
         """There is something to do."""
+
+    def _drop_unprintable(self, error: ValueError) -> None:
+        """The job in front cannot be printed: the others must not wait for it."""
+        job = self._queue.popleft()
+        self._tell(f"receipt printer: a receipt cannot be printed: {error}")
+        if self._on_unprintable is not None:
+            self._on_unprintable(job, str(error))
 
     # -- for the staff ------------------------------------------------------------------------------------------
 

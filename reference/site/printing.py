@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -51,6 +52,7 @@ class ReceiptDesk:
                 limit=config.queue_limit,
                 on_begin=self._begin,
                 on_done=self._done,
+                on_unprintable=self._unprintable,
                 on_notice=site.alarm,
             )
             self._cloud = self.printer
@@ -62,6 +64,7 @@ class ReceiptDesk:
                 confirm=config.confirm,
                 on_begin=self._begin,
                 on_done=self._done,
+                on_unprintable=self._unprintable,
                 on_notice=site.alarm,
             )
 
@@ -115,9 +118,15 @@ class ReceiptDesk:
             self._site.alarm(str(error))
             return None
 
+    def _unprintable(self, job: PrintJob, reason: str) -> None:
+        self._close(lambda: self.journal.give_up(job, f"cannot be printed: {reason}"))
+
     def _done(self, job: PrintJob) -> None:
+        self._close(lambda: self.journal.finish(job))
+
+    def _close(self, write: Callable[[], None]) -> None:
         try:
-            self.journal.finish(job)
+            write()
         except JournalError as error:
             self._site.alarm(str(error))  # after a restart it is printed once more, marked
         else:

@@ -229,6 +229,9 @@ class ReceiptSpooler(PrinterQueue):
         self._receipt_query = 0
         self._works()
         self._on_done(job)
+        self._next(now_us)
+
+    def _next(self, now_us: int) -> None:
         if self._queue:
             self._ask(_State.ASKING, now_us)
         else:
@@ -242,11 +245,16 @@ class ReceiptSpooler(PrinterQueue):
     def _print(self, now_us: int) -> None:
         self._padding = 0
         job = self._queue[0]
+        try:
+            content = receipt_content(job.receipt)
+        except ValueError as error:
+            self._drop_unprintable(error)
+            self._next(now_us)
+            return
         copies = self._on_begin(job)
         if copies is None:
             self._block(now_us, ("journal cannot be written",))
             return
-        content = receipt_content(job.receipt)
         receipt = receipt_bytes(content, copies, width_columns=self._columns, codepage=self._codepage)
         self._out.append(receipt + self._completion())
         self._receipt_query = self._query

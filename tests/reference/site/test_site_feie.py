@@ -308,6 +308,32 @@ def test_a_cloud_that_is_away_fills_a_bounded_queue(make) -> None:
     assert [desk.copies(n) for n in range(1, 11)] == [[(0, True)]] * 10
 
 
+@pytest.mark.requirement("prn.lost-link-ends-declared")
+def test_a_cloud_that_is_away_after_it_took_an_order_is_asked_when_it_is_back(make) -> None:
+    desk = make(CallFault(kind="bad-gateway", name="away", at=("Open_queryOrderState",), for_us=600 * S))
+    desk.at(5, desk.ask, 7)
+    desk.run(590)
+    assert desk.copies(7) == [(0, True)]
+    assert desk.backend.results == []
+    desk.run(60)
+    assert desk.copies(7) == [(0, True)], "long after its expiry, but it was printed: no reprint"
+    assert dict(desk.backend.results)[1]["ok"]
+
+
+def test_a_receipt_that_was_taken_under_other_settings_holds_nothing_up(make) -> None:
+    desk = make()
+    desk.run(1)
+    jobs = desk.site.receipts.journal
+    bad = jobs.add(100, {**receipt(1), "station_name": "长" * 2000})
+    desk.site.receipts.printer.add(bad)
+    desk.ask(7)
+    desk.run(30)
+    assert desk.copies(7) == [(0, True)]
+    assert any("cannot be printed" in alarm for alarm in desk.site.alarms)
+    assert jobs.to_do() == []
+    assert dict(desk.backend.results)[100]["ok"] is False
+
+
 def drill(folder: Path, seed: str, *, kills: int, receipts: int, troubles: int, seconds: int = 120) -> None:
     faults = [
         CallFault(kind="bad-gateway", name="502", probability=0.03, after_work=True),

@@ -414,6 +414,41 @@ def test_the_staff_is_warned_once_before_the_paper_ends():
     assert desk.jobs.to_do() == []
 
 
+@pytest.mark.requirement("prn.lost-link-ends-declared")
+def test_the_answer_of_an_interrupted_receipt_never_confirms_its_reprint():
+    """The wire is lost and found while the original prints; its answer comes, and then the paper ends in the reprint."""
+    desk = Desk()
+    desk.run(3)
+    desk.add(7)
+    while desk.spooler.state != "printing":
+        desk.run(0.001)
+    desk.run(0.05)
+    desk.spooler.connection_lost(desk.now_us)
+    desk.spooler.handle_timer(desk.spooler.next_timer())  # asks at once: the original is still printing
+    while not desk.printer.receipts:
+        desk.run(0.001)
+    desk.run(0.9)
+    assert desk.spooler.state == "printing"
+    desk.printer.paper_out(desk.now_us)
+    desk.run(20)
+    assert desk.done == [], "only the original is whole, and it was given up"
+    desk.printer.load_paper(now_us=desk.now_us)
+    desk.run(60)
+    never_two_originals(desk)
+    assert sections(desk)[-1] == (2, True)
+
+
+def test_a_receipt_that_was_taken_under_other_settings_holds_nothing_up():
+    desk = Desk()
+    dropped = []
+    desk.spooler._on_unprintable = lambda job, reason: dropped.append((job.job_id, reason))
+    desk.spooler.add(desk.jobs.add(None, receipt(1, amount_fen=-5)))
+    desk.add(7)
+    desk.run(30)
+    assert [p.sequence for p in desk.papers()] == [7]
+    assert dropped == [(1, "amount_fen cannot be negative: -5")]
+
+
 # -- what it costs to be wrong -------------------------------------------------------------------------------------
 
 
