@@ -458,3 +458,33 @@ def test_faults_by_hand_need_names_of_their_own(bench_of: BenchOf) -> None:
             bench.platform.arm(TaxFault(kind="stall", name=name))
     with pytest.raises(KeyError):
         bench.platform.disarm("nobody")
+
+
+def test_a_reversal_waits_for_the_bureau_and_fails_while_the_buyer_does_not_agree(bench_of: BenchOf) -> None:
+    lost = TaxFault(kind="login-lost", name="gone", at_us=5 * SECOND, for_us=60 * SECOND)
+    bench = bench_of(lost)
+    reason = b'{"reverse_reason":"SALES_RETURN"}'
+
+    async def states() -> list[tuple[FapiaoState, str]]:
+        return [(report.state, report.red_number) for report in await bench.query("A1")]
+
+    async def play() -> None:
+        await bench.issue("A1")
+        await asyncio.sleep(4)
+        bench.platform.take_up("1900000001", "A1")
+        await bench.call("POST", f"{BASE}/A1/reverse", reason)
+        await asyncio.sleep(30)
+        assert await states() == [(FapiaoState.REVERSE_ACCEPTED, "")], "held with the login"
+        await asyncio.sleep(40)
+        assert await states() == [(FapiaoState.REVERSE_FAILED, "")]
+        bench.platform.take_up("1900000001", "A1", agrees=True)
+        assert (await bench.call("POST", f"{BASE}/A1/reverse", reason)).status_code == 202
+        await asyncio.sleep(20)
+        ((state, number),) = await states()
+        assert state is FapiaoState.REVERSED
+        assert len(number) == 20
+
+    bench.run(play())
+    assert bench.platform.fault_report() == {"gone": {"landed": 1, "held": 0}}
+    with pytest.raises(ApiError):
+        bench.platform.take_up("1900000001", "A9")
