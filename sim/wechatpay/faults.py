@@ -20,7 +20,12 @@ _PLACES = (*(str(endpoint) for endpoint in Endpoint), CONFIRM)
 
 
 class FaultKind(StrEnum):
-    """What a fault does."""
+    """What a fault does.
+
+    PASSWORD_ASKED opens a pay code's password box whatever the amount; DEBIT_FAILED is the bank's no to an accepted debit.
+    The BILL kinds are drawn once for each row of a bill as it is made: the row is missing, is followed by one of nobody's
+    order, is off by a fen, or (refunds) stands in the next day's bill.
+    """
 
     REFUSE = "refuse"
     TIMEOUT = "timeout"

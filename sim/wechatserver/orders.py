@@ -9,6 +9,9 @@ from sim.wechatserver.shipping import FindOrder, PaidOrder
 __all__ = ["orders_of"]
 
 
+_GIVEN_BACK = (TradeState.REFUND, TradeState.REVOKED)
+
+
 def orders_of(ledger: Ledger, mchids: tuple[str, ...]) -> FindOrder:
     """Look paid orders up in a gateway's books.
 
@@ -39,5 +42,5 @@ def _paid(order: Order) -> PaidOrder | None:
         order.openid,
         order.total_fen,
         order.success_us,
-        is_refunded=order.state is TradeState.REFUND and order.refunded_fen >= order.total_fen,
+        is_refunded=order.state in _GIVEN_BACK and order.refunded_fen >= order.total_fen,
     )
