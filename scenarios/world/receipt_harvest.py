@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -59,7 +60,8 @@ def _copies(paper: Paper) -> Iterator[tuple[str, bool]]:
     """(text, is in one piece) between one heading and the next."""
     rows = [line.text(paper.width_dots) if isinstance(line, TextLine) else "" for line in paper.lines]
     starts = [number for number, row in enumerate(rows) if row.strip() == _HEADING]
-    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+    # Paper without a heading is nobody's receipt: something else was printed.
+    for start, end in itertools.pairwise([*starts, len(rows)]):
         # What happens after its last line, such as a jam at the cut, leaves a copy whole.
         cut = any(start < event.after_line < end for event in paper.interruptions)
         yield "\n".join(rows[start:end]), not cut and (paper.end != "torn" or end < len(rows))

@@ -78,7 +78,7 @@ def test_a_thousand_card_numbers_through_every_input_leave_nothing_behind(tmp_pa
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.requirement("sec.no-card-number-anywhere", "priv.phone-and-plate-masked")
-@pytest.mark.parametrize("name", ["smoke", "kunming-peak"])
+@pytest.mark.parametrize("name", ["kunming-peak"])
 def test_with_phone_numbers_nothing_is_found_after_a_whole_scenario(name):
     outcome = leak_drill(load(name), "2", make_canaries("2"))
     assert (outcome.report.verdict, outcome.report.found, outcome.report.unsearched) == (Verdict.PASS, 0, [])
@@ -91,7 +91,10 @@ GUARDS = {
         lambda values, but=frozenset(): None,
     ),
     "the network's trace has paths as they are": ("sim.net.exchange.mask_private", str),
-    "alarms have the words of others": ("reference.backend.core.mask_private", str),
+    "a gateway's identifiers are believed": (
+        "reference.backend.callbacks.refuse_numbers",
+        lambda values, but=frozenset(): None,
+    ),
     "the vault seals nothing": ("reference.vault.keys.KeyRing.seal", None),
 }
 
@@ -115,7 +118,7 @@ def test_without_a_guard_the_drill_finds_the_leak(monkeypatch, guard):
     expected = {
         "the backend takes any text": "databases/backend.sqlite3",
         "the network's trace has paths as they are": "events.ndjson",
-        "alarms have the words of others": "databases/backend.sqlite3",
+        "a gateway's identifiers are believed": "databases/backend.sqlite3",
         "the vault seals nothing": "databases/vault.sqlite3",
     }[guard]
     assert expected in places(outcome)
