@@ -234,11 +234,16 @@ def test_non_volatile_images_survive_initialise_and_power() -> None:
     first, second = rig.printer.unfinished.lines
     assert isinstance(first, RasterLine)
     assert isinstance(second, RasterLine)
-    assert (first.rows, first.scale_x, first.align) == ((b"\xff",) * 8, 1, "left")  # FS q ends with a reset
+    assert (first.rows, first.scale_x, first.align) == ((b"\xff",) * 8, 1, "left")
     assert (second.rows, second.scale_x, second.scale_y) == ((b"\xff\xff", *[b"\0\0"] * 7), 2, 2)
     assert [surprise.reason for surprise in rig.printer.surprises] == [
         "FS p 3 0: no such image; nothing is printed"
     ]
+
+
+def test_storing_images_resets_the_modes() -> None:
+    store = FS + b"q\x01" + word(1) + word(1) + b"\xff" * 8
+    assert only(ESC + b"a\x01" + store + FS + b"p\x01\x00", RasterLine).align == "left"
 
 
 def test_a_downloaded_image_lives_until_initialise() -> None:
@@ -289,7 +294,7 @@ def test_eight_dot_columns_are_as_high_as_twenty_four() -> None:
     ("command", "kind", "text"),
     [
         (b"\x48\x07Ab-1 $z", "Code93", "Ab-1 $z"),
-        (b"\x48\x05AB-12", "Code93", "AB-12"),
+        (b"\x48\x12KM01-2026010500107", "Code93", "KM01-2026010500107"),
         (b"\x42\x06123456", "UPCE", "0012345000065"),
         (b"\x42\x0b04210000526", "UPCE", "0042100005264"),
         (b"\x42\x0714252614"[:9], "UPCE", None),

@@ -112,6 +112,26 @@ def test_the_second_connection_is_taken_and_hears_nothing_until_the_first_has_go
     asyncio.run(main())
 
 
+def test_a_client_that_has_gone_before_its_turn_came_is_printed_all_the_same() -> None:
+    async def main() -> None:
+        async with site() as here:
+            owner = await here.connect()
+            owner[1].write(status_query(1))
+            await owner[0].readexactly(1)
+            for name in (b"second", b"third"):
+                _, writer = await here.connect()
+                writer.write(name + b"\n" + CUT)
+                writer.close()
+                await writer.wait_closed()
+            await true(lambda: here.server.connections == 3)
+            assert not here.printer.receipts
+            owner[1].close()
+            for name in ("second", "third"):
+                assert (await here.until(ReceiptEnded)).receipt.text == name
+
+    asyncio.run(main())
+
+
 def test_bytes_of_a_connection_that_waits_are_not_read_beyond_a_few_kilobytes() -> None:
     async def main() -> None:
         async with site(ENDLESS) as here:

@@ -195,6 +195,7 @@ def test_without_power_a_serial_printer_takes_nothing() -> None:
     async def main() -> None:
         async with line(replace(FAST_LINE, handshake="dtr", start_up_us=100)) as here:
             here.printer.power_off()
+            assert here.printer.receive_window == 0
             device = await asyncio.to_thread(serial.Serial, here.path, 9600)
             await asyncio.to_thread(finish, device.fileno(), b"waits\n" + CUT)
             here.printer.power_on()
