@@ -71,6 +71,15 @@ _CHECKS = (
         "cancelled the one before. The invoice's amount equals what was paid for the sale, and invoice numbers are unique.",
     ),
     CheckInfo(
+        "order.concluded",
+        "MUST",
+        "Every order comes to its end, and is never closed and charged",
+        "An order ends as paid (when it was fuelled first), completed, refunded, cancelled or closed; none rests half done "
+        "longer than the limit after its last change and the last fault. Of a cancelled or closed order no money is kept, "
+        "never is more refunded than was paid, and each buyer whose phone wanted an invoice has an application for it.",
+        {"rest_us": 3_600_000_000},
+    ),
+    CheckInfo(
         "totals.monotone",
         "MUST",
         "Totalisers never go backwards and miss nothing",

@@ -144,6 +144,10 @@ class Order:
     payable_fen: int
     paid_fen: int
     refunded_fen: int
+    is_prepaid: bool = False
+    updated_us: int = 0
+    wants_invoice: bool = False
+    """As its phone says; the other fields are the backend's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ __all__ = [
     "FloorFigures",
     "PhoneLatencies",
     "floor_figures",
+    "invoice_wishes",
     "live_observations",
     "phone_latencies",
 ]
@@ -232,3 +233,13 @@ def live_observations(log: CarLog, station: str) -> list[LiveObservation]:
                     )
                 )
     return shown
+
+
+def invoice_wishes(log: CarLog) -> frozenset[str]:
+    """Orders whose phones wanted an invoice."""
+    return frozenset(
+        event["order_id"]
+        for number, events in log.phone.items()
+        for _, kind, event in events
+        if kind == "phone.order" and number in log.cars and log.cars[number].invoice != "none"
+    )

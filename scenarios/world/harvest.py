@@ -22,7 +22,7 @@ from scenarios.record import (
     TankerWitness,
     TankWitness,
 )
-from scenarios.timings import live_observations, phone_latencies
+from scenarios.timings import invoice_wishes, live_observations, phone_latencies
 from scenarios.world.metered import metered
 from scenarios.world.receipt_harvest import printed_receipts
 from scenarios.world.shift_harvest import staff_record
@@ -55,6 +55,7 @@ def harvest(world: VirtualWorld) -> RunRecord:
     latencies = phone_latencies(world.witness.cars.phone)
     station = world.scenario.station.id
     tanks, tankers, booked = _tanks(world)
+    wishes = invoice_wishes(world.witness.cars)
     return RunRecord(
         clock="virtual",
         ended_us=world.ended_us,
@@ -81,6 +82,9 @@ def harvest(world: VirtualWorld) -> RunRecord:
                 payable_fen=row["payable_fen"] or 0,
                 paid_fen=row["paid_fen"],
                 refunded_fen=row["refunded_fen"],
+                is_prepaid=row["mode"] == "prepay",
+                updated_us=row["updated_us"] - world.kernel.epoch_us,
+                wants_invoice=row["order_id"] in wishes,
             )
             for row in tables["orders"]
         ),

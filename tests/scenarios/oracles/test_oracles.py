@@ -87,7 +87,8 @@ def good_record() -> RunRecord:
     )  # fmt: skip
     orders = tuple(
         Order(order_id=f"O{p.out_trade_no[1:]}", state="CLOSED" if p.reversed_fen else "PAID", sale_id=p.sale_id,
-              payable_fen=p.captured_fen, paid_fen=p.captured_fen + p.refunded_fen, refunded_fen=p.refunded_fen)
+              payable_fen=p.captured_fen, paid_fen=p.captured_fen + p.refunded_fen, refunded_fen=p.refunded_fen,
+              wants_invoice=p.sale_id in {"S1", "S2"})
         for p in payments
     )  # fmt: skip
     live = tuple(
@@ -168,11 +169,13 @@ OPTIONAL = NOT_JUDGED | {"faults.landed", "replications.safe", "harness.idle-pol
 """What a run may do without: faults, further seeds, a twin. Absent is NOT_APPLICABLE, never PASS."""
 ELSEWHERE = {"receipt.each-printed", "receipt.one-original"}
 """Judged in `test_receipt_oracles`: here most sales have no receipt."""
+VOICE = {"voice.exactly-once", "voice.in-time", "voice.error-rate"}
+"""Of stations with a loudspeaker: judged in `test_voice_oracles`."""
 STAFF = {"shift.readings-chain", "shift.sales-add-up", "shift.litres-agree", "test.not-sold"}
 """Of runs with staff: judged in `test_shift_oracles`. Here they find nothing to judge."""
 
 
-@pytest.mark.parametrize("slug", [slug for slug in ORACLES if slug not in STAFF | ELSEWHERE])
+@pytest.mark.parametrize("slug", [slug for slug in ORACLES if slug not in STAFF | ELSEWHERE | VOICE])
 def test_a_good_record_passes(slug: str) -> None:
     result = judge(GOOD, slug)
     assert result.verdict is (Verdict.INFO if slug in NOT_JUDGED else Verdict.PASS), result.message
@@ -250,6 +253,15 @@ def samples(segment: str, *values: int) -> Callable[[RunRecord], RunRecord]:
         pytest.param("invoice.one-per-sale", swap("invoices", 0, number="04"), "was given 2 times", id="number-twice"),
         pytest.param("invoice.one-per-sale", swap("invoices", 0, number=None), "has no number", id="no-number"),
         pytest.param("invoice.one-per-sale", swap("invoices", 0, sale_id="S99"), "which the ledger does not have", id="no-sale"),
+        pytest.param("order.concluded", swap("orders", 1, state="PAYING"), "O1 is PAYING for 6700 s", id="never-ends"),
+        pytest.param("order.concluded", swap("orders", 1, is_prepaid=True), "O1 is PAID for", id="paid-and-no-fuel"),
+        pytest.param("order.concluded", swap("orders", 1, state="CLOSED"), "O1 is CLOSED, and [0-9]+ fen", id="closed-and-charged"),
+        pytest.param("order.concluded", swap("orders", 1, state="CANCELLED"), "is CANCELLED, and", id="cancelled-and-charged"),
+        pytest.param("order.concluded", swap("orders", 0, state="REFUNDED"), "is REFUNDED, and", id="refunded-in-part"),
+        pytest.param("order.concluded", swap("orders", 0, refunded_fen=99_999), "99999 fen refunded of", id="refunded-too-much"),
+        pytest.param("order.concluded", swap("orders", 6, state="COMPLETED"), "O9 is COMPLETED without money", id="no-money"),
+        pytest.param("order.concluded", swap("orders", 3, wants_invoice=True), "wanted an invoice, and none", id="no-invoice-row"),
+        pytest.param("order.concluded", drop("invoices", 0), "buyer of order O1 wanted", id="invoice-row-lost"),
         pytest.param("totals.monotone", swap("deliveries", 4, end_total_volume_ml=0), "total rose by", id="backwards"),
         pytest.param("totals.monotone", swap("deliveries", 4, end_total_amount_fen=0), "fen", id="amount-backwards"),
         pytest.param("totals.monotone", drop("deliveries", 4), "total rose by", id="lost-delivery"),
@@ -263,7 +275,7 @@ def samples(segment: str, *values: int) -> Callable[[RunRecord], RunRecord]:
         pytest.param("receipt.equals-ledger", swap("receipts", 1, copy=False), "none marked as a copy", id="second-original"),
         pytest.param("receipt.equals-ledger", swap("receipts", 0, sale_id="S99"), "which the ledger does not have", id="ghost"),
         pytest.param("liveness.settled", swap("ledger", 7, settled_us=None), "never settled", id="unpaid"),
-        pytest.param("liveness.settled", swap("ledger", 7, settled_us=7_000 * SECOND), "s late", id="late"),
+        pytest.param("liveness.settled", swap("ledger", 7, settled_us=7_000 * SECOND), "s after it could", id="late"),
         pytest.param("liveness.settled", swap("invoices", 0, issued_us=None, state="issuing"), "invoice of sale S1 never", id="invoice"),
         pytest.param("latency.payment-controlled", samples("payment_controlled", *(400_000,) * 60), "p99", id="p99"),
         pytest.param("latency.payment-controlled", samples("payment_controlled", *(2_000_000,) * 8), "p99.9", id="p999"),
@@ -378,6 +390,15 @@ def test_a_correction_row_changes_what_was_sold() -> None:
     record = replace(GOOD, ledger=(*GOOD.ledger, row))
     assert judge(record, "sale.exactly-once").verdict is Verdict.PASS
     assert judge(record, "conservation.litres").verdict is Verdict.FAIL
+
+
+def test_an_order_that_is_still_young_or_rests_since_a_fault_is_not_judged_yet() -> None:
+    young = swap("orders", 1, state="PAYING", updated_us=4_000 * SECOND)(GOOD)
+    result = judge(young, "order.concluded")
+    assert (result.verdict, result.figures["too_early_to_say"]) == (Verdict.INCONCLUSIVE, 1)
+    assert judge(young, "order.concluded", {"rest_us": 3_000 * SECOND}).verdict is Verdict.FAIL
+    faulty = swap("faults", 0, healed_us=5_000 * SECOND)(swap("orders", 1, state="PAYING")(GOOD))
+    assert judge(faulty, "order.concluded").verdict is Verdict.INCONCLUSIVE
 
 
 def test_a_pending_payment_is_not_yet_a_contradiction() -> None:
