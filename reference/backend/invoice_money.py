@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from sqlalchemy import Row, bindparam, func, or_, select
+from sqlalchemy import Row, bindparam, func, select
 
 from reference.backend.database import Transaction
 from reference.backend.invoice_schema import invoice_uses
@@ -20,8 +20,7 @@ from reference.backend.schema import refunds
 __all__ = ["Slice", "free_slices", "held_of", "money_of", "slices_of", "volume_of"]
 
 _PARTS = select(tender_parts.c.kind, tender_parts.c.amount_fen, tender_parts.c.returned_fen).where(
-    tender_parts.c.out_trade_no == bindparam("number"),
-    or_(tender_parts.c.state == "taken", tender_parts.c.state == "returned"),
+    tender_parts.c.out_trade_no == bindparam("number"), tender_parts.c.state != "released"
 )
 _REFUNDED = select(func.coalesce(func.sum(refunds.c.amount_fen), 0).label("fen")).where(
     refunds.c.order_id == bindparam("of_order"), refunds.c.state != "CLOSED"

@@ -17,6 +17,7 @@ from sqlalchemy import Row, bindparam, select, update
 from protocols.fapiao import split_gross
 from reference.backend.core import Core
 from reference.backend.database import Transaction
+from reference.backend.invoice_money import money_of
 from reference.backend.invoice_schema import invoice_uses, red_letters
 from reference.backend.red_course import BLUE, RED_OPEN, USES, WHOLE, RedCourse
 
@@ -48,13 +49,28 @@ class RedLetters(RedCourse):
         core.refunds.asked.append(self._refunded)
 
     async def _refunded(self, tx: Transaction, order: Row[Any], refund: Row[Any]) -> None:
-        """A refund was written: what it gives back of invoiced fuel must not stay invoiced.
-
-        What was not delivered, or paid twice, never was in an invoice.
-        """
-        if order.title is None or refund.reason == "rest" or refund.reason.startswith("duplicate"):
+        """A refund was written. What was not delivered, or paid twice, never was in an invoice."""
+        if refund.reason == "rest" or refund.reason.startswith("duplicate"):
             return
-        await self.make(tx, order.order_id, refund.amount_fen, cause=refund.out_refund_no)
+        await self.level(tx, order, cause=refund.out_refund_no)
+
+    async def level(self, tx: Transaction, order: Row[Any], *, cause: str) -> list[str]:
+        """Money of this (locked) order goes back: take back what is invoiced beyond what is kept, once for ``cause``.
+
+        For an order that nobody wanted an invoice for this asks the store nothing.
+        """
+        if order.title is None or order.sale_id is None:
+            return []
+        uses = await tx.rows(_OF_ORDER, {"of_order": order.order_id})
+        if not uses:
+            return []
+        sale = await self.core.sales.lock(tx, order.sale_id)
+        beyond_fen = -await money_of(tx, sale, order)
+        for apply_id in dict.fromkeys(use.fapiao_apply_id for use in uses):
+            letters = list(await tx.rows(_OF_INVOICE, {"of_invoice": apply_id}))
+            own = [use for use in uses if use.fapiao_apply_id == apply_id]
+            beyond_fen += sum(use.amount_fen - _claimed(letters, use) for use in own)
+        return await self.make(tx, order.order_id, beyond_fen, cause=cause) if beyond_fen > 0 else []
 
     async def make(self, tx: Transaction, order_id: str, amount_fen: int, *, cause: str) -> list[str]:
         """Take ``amount_fen`` of an order's invoices back, or all there is if that is less; once for ``cause``."""

@@ -122,6 +122,7 @@ class RefundDesk:
                 tx, order, payment.out_trade_no, channel_fen, payment.amount_fen, word
             )
         else:
+            await self.core.red_letters.level(tx, order, cause=number)
             await self.core.refunds.settle(tx, order)
         await tx.insert(
             refund_requests,

@@ -240,8 +240,8 @@ class InvoiceRig:
         }
         return dict(await self.call("POST", "/stations/KM01/sales", sale, status=201, key=STATION_KEY))
 
-    async def buy(self, invoice: Any = PERSON, nozzle: int = 1, **fuel: int) -> str:
-        """Fuel, pay with the phone, wait for PAID; gives the order."""
+    async def buy(self, invoice: Any = PERSON, nozzle: int = 1, parts: Any = None, **fuel: int) -> str:
+        """Fuel, pay with the phone (and with ``parts`` of points, balance, coupon), wait for PAID; gives the order."""
         await self.fuel(nozzle, **fuel)
         body = {
             "client_token": f"t{next(self._sequence)}",
@@ -251,9 +251,8 @@ class InvoiceRig:
             "invoice": invoice,
         }
         order = await self.call("POST", "/orders", body, status=201)
-        asked = await self.call(
-            "POST", f"/orders/{order['order_id']}/pay", {"channel": "wechatpay"}, status=200
-        )
+        wish = {"channel": "wechatpay", **({"parts": parts} if parts else {})}
+        asked = await self.call("POST", f"/orders/{order['order_id']}/pay", wish, status=200)
         reply = await self.payer.post(f"/payers/{self.openid}/confirm", json=asked)
         assert reply.json()["err_msg"] == "requestPayment:ok", reply.text
         step_s = 0.02

@@ -310,3 +310,42 @@ def test_a_refund_of_one_of_merged_orders_takes_back_its_line_only(keys, platfor
         assert last["amount_fen"] - last["red_fen"] == 2 * 9598
 
     InvoiceRig(keys, platform).run(play)
+
+
+@pytest.mark.requirement("inv.amounts-are-consistent", "rfd.refund-of-invoiced-sale-goes-red")
+def test_points_and_coupons_are_a_discount_and_balance_is_money(keys):
+    """95.98 yuan of fuel, of it 3 in points, 10 by a coupon and 25 from the balance: 82.98 are invoiced, over all the litres."""
+
+    async def play(rig):
+        funds = {
+            "client_token": "g",
+            "openid": rig.openid,
+            "points": 500,
+            "balance_fen": 4000,
+            "reason": "opening",
+        }
+        await rig.call("POST", "/admin/grants", funds, status=201, key=ADMIN_KEY)
+        coupon = {
+            "coupon_id": "c-1",
+            "openid": rig.openid,
+            "worth_fen": 1000,
+            "expires_us": rig.kernel.unix_us + 86_400 * SECOND,
+        }
+        await rig.call("POST", "/admin/coupons", coupon, status=201, key=ADMIN_KEY)
+        parts = {"points": 300, "coupon_id": "c-1", "balance_fen": 2500}
+        order = await rig.buy(COMPANY, parts=parts)
+        found = await rig.invoiced(order)
+        assert (found["amount_fen"], found["volume_ml"]) == (9598 - 300 - 1000, 12_290)
+        # 57.98 yuan came over WeChat: those go back first, then balance. Points that go back were in no invoice.
+        await rig.refund(order, 5798)
+        await rig.until(30)
+        assert (await rig.invoice(order))["red_fen"] == 5798
+        await rig.refund(order, 2500)
+        await rig.until(30)
+        found = await rig.invoice(order)
+        assert (found["state"], found["red_fen"]) == ("reversed", 8298)
+        await rig.refund(order, 300)
+        await rig.until(30)
+        assert len((await rig.invoice(order))["red_letters"]) == 2
+
+    InvoiceRig(keys, "nuonuo").run(play)
