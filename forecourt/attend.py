@@ -48,8 +48,8 @@ async def _run(device: DeviceOnWire, capture: Path | None) -> None:
         place = device.place
         where = place.path if place.kind == "serial" else f"{place.host}:{place.port}"
         said = os.strerror(error.errno) if error.errno else str(error)
-        # The control API's port names itself; of the wire's port asyncio speaks in other words.
-        named = error.strerror if f"127.0.0.1:{device.control_port}:" in (error.strerror or "") else None
+        # The control API's port and that of datagrams name themselves; of the wire's port asyncio speaks in other words.
+        named = error.strerror if re.match(r"(UDP )?[\d.]+:\d+: ", error.strerror or "") else None
         raise BadInput(named or f"{where}: {said}") from error
     stop = asyncio.create_task(asked_to_stop.wait())
     lives = asyncio.create_task(device.wait())

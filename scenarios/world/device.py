@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -292,7 +293,11 @@ class DeviceOnWire:
         self._stack.push_async_callback(server.aclose)
         self.where = f"{self.place.host}:{server.port}"
         if self._udp_port is not None:
-            board = await serve_printer_udp(server, self.place.host, self._udp_port, self._now_us)
+            host, port = self.place.host, self._udp_port
+            try:
+                board = await serve_printer_udp(server, host, port, self._now_us)
+            except OSError as error:
+                raise OSError(error.errno, f"UDP {host}:{port}: {os.strerror(error.errno or 0)}") from None
             self._stack.push_async_callback(board.aclose)
             self.where += f", UDP {board.port}"
 

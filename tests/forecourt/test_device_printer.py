@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
@@ -92,6 +93,16 @@ def test_a_port_for_datagrams_needs_a_board_that_has_one(arguments: list[str]) -
     result = CliRunner().invoke(app, ["device", "printer", *arguments])
     assert (result.exit_code, result.stdout) == (2, "")
     assert "--udp-port: only a board on TCP has one" in " ".join(result.stderr.split())
+
+
+def test_a_port_for_datagrams_that_is_in_use_is_named() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        arguments = ["device", "printer", "--model", "epson-80mm-ethernet", "--udp-port", str(port)]
+        result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert f"UDP 127.0.0.1:{port}: Address already in use" in " ".join(result.stderr.split())
 
 
 def test_every_model_has_a_name_of_its_own() -> None:
