@@ -256,6 +256,18 @@ def test_what_waits_in_the_cloud_is_taken_back_before_a_marked_copy(make) -> Non
 
 
 @pytest.mark.requirement("prn.lost-link-ends-declared")
+def test_an_order_that_nobody_can_ask_for_is_taken_back(make) -> None:
+    """Its reply is lost and the printer is away for a moment: the original waits in the cloud, and must not come out any more."""
+    desk = make(CallFault(kind="bad-gateway", name="lost", at=("Open_printMsg",), limit=1, after_work=True))
+    desk.at(4, desk.printer.disconnect)
+    desk.at(5, desk.ask, 7)
+    desk.at(30, desk.printer.connect)
+    desk.run(100)
+    assert [order.state for order in desk.cloud.orders.all()] == [OrderState.CLEARED, OrderState.PRINTED]
+    assert desk.copies(7) == [(1, True)]
+
+
+@pytest.mark.requirement("prn.lost-link-ends-declared")
 def test_a_short_absence_needs_no_reprint(make) -> None:
     desk = make()
     desk.at(4, desk.printer.disconnect)

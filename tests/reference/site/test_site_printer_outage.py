@@ -109,6 +109,20 @@ def test_a_receipt_that_cannot_be_printed_is_refused_at_once(station, wanted, re
     assert w.printer.receipts == []
 
 
+@pytest.mark.requirement("prn.receipt-content-equals-ledger")
+def test_card_and_phone_are_masked_on_paper_and_in_the_journal(station):
+    w = station
+    w.run(1)
+    w.backend.command("print", receipt=receipt(1, card="6225881234561234", phone="13812345678"))
+    w.run(5)
+    assert read_receipt(w.printer.receipts[0].text).card == "622588******1234"
+    stored = repr(w.site.journal.rows("SELECT * FROM print_jobs"))
+    assert "622588******1234" in stored
+    assert "138****5678" in stored
+    assert "6225881234561234" not in stored
+    assert "13812345678" not in stored
+
+
 def test_a_site_without_a_printer_says_so():
     w = World()
     w.run(1)
