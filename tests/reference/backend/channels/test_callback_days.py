@@ -131,18 +131,18 @@ def test_a_thousand_forgeries_and_genuine_notices_about_something_else(shop, gat
 
 @pytest.mark.requirement("pay.signature-probe-is-refused")
 def test_probes_among_true_callbacks_fail_and_lose_nothing(shop):
-    probe = GatewayFault(kind="callback-signature", forgery="probe", attempts=1, probability=0.3)
+    probe = GatewayFault(kind="callback-signature", forgery="probe", attempts=1, probability=0.4)
 
     async def scene(s):
         orders = []
-        for nozzle in range(1, 21):
+        for nozzle in range(1, 13):
             orders.append(order := await s.order(f"driver{nozzle}", nozzle=nozzle))
             await s.confirm(await s.pay(order, who=f"driver{nozzle}"), f"driver{nozzle}")
         for order in orders:
             await s.until(order, "PAID", every_s=5)
         await asyncio.sleep(60)
         probed = [n for n in s.wechat.notifier.notices if len(n.attempts) > 1]
-        assert len(probed) >= 3
+        assert len(probed) >= 2
         assert {notice.attempts[0][1] for notice in probed} == {"401"}
         assert all(notice.attempts[-1][1] == "204" for notice in s.wechat.notifier.notices)
 
@@ -225,15 +225,15 @@ def test_callbacks_are_answered_at_once_however_slow_the_rest_is(shop):
 
     async def scene(s):
         title = {"title_type": "INDIVIDUAL", "name": "张三"}
-        orders = [await s.order(f"driver{nozzle}", nozzle=nozzle, invoice=title) for nozzle in range(1, 21)]
+        orders = [await s.order(f"driver{nozzle}", nozzle=nozzle, invoice=title) for nozzle in range(1, 13)]
         sheets = [await s.pay(order, who=f"driver{n}") for n, order in enumerate(orders, start=1)]
         s.pay_host.status = 0  # the tax platform is reached through this host as well
         await asyncio.gather(*(s.confirm(sheet, f"driver{n}") for n, sheet in enumerate(sheets, start=1)))
         for order in orders:
             await s.until(order, "PAID", every_s=2)
         attempts = [attempt for n in s.wechat.notifier.notices for attempt in n.attempts]
-        assert [outcome for _, outcome in attempts] == ["204"] * 20
-        assert len(s.backend_times) >= 20
+        assert [outcome for _, outcome in attempts] == ["204"] * 12
+        assert len(s.backend_times) >= 12
         assert max(s.backend_times) <= 1_000_000
 
     made = shop(database=SlowDatabase())
@@ -281,6 +281,7 @@ def test_only_the_last_rung_of_the_ladder_arrives_a_day_later(shop):
         sheet = await s.pay(settled, who="li")
         await s.confirm(sheet, "li")
         s.pay_host.status = 503
+        await s.backends[0].core.outbox.stop()  # nobody asks, either
         # This one was given up here for a reason that proved wrong; the cashier took the money for it.
         await s.backends[0].core.endings.give_up(settled, sheet["out_trade_no"], "CLOSED")
         (row,) = [row for row in await s.rows("sales") if row["nozzle"] == 2]
@@ -291,6 +292,7 @@ def test_only_the_last_rung_of_the_ladder_arrives_a_day_later(shop):
         assert (await s.show(settled))["state"] == "CLOSED"
         await asyncio.sleep(300)
         s.pay_host.status = None
+        s.backends[0].core.outbox.start()
         assert (await s.show(owed))["state"] == "PAID"
         await s.until(settled, "REFUNDED", within_s=600, every_s=10)
         for notice_ in list(s.wechat.notifier.notices)[:2]:
@@ -324,7 +326,7 @@ def test_the_finger_and_the_clock_at_the_same_second(shop):
         return shown["state"], s.charged(who)
 
     async def scene(s):
-        drivers = (driver(s, n, -1.0 + n * 0.08) for n in range(1, 26))
+        drivers = (driver(s, n, -1.0 + n * 0.15) for n in range(1, 14))
         ends = set(await asyncio.gather(*drivers))
         assert ends == {("PAID", 9600), ("CLOSED", 0)}
 
@@ -339,7 +341,7 @@ def test_the_platform_changes_its_certificate_under_load(shop, rotating_keys):
     async def scene(s):
         async def driver(number):
             who = f"driver{number % 40 + 1}"
-            await asyncio.sleep(number * 0.5)
+            await asyncio.sleep(number)
             order = await s.order(who, nozzle=number % 40 + 1)
             await s.confirm(await s.pay(order, who=who), who)
             return order
@@ -349,11 +351,11 @@ def test_the_platform_changes_its_certificate_under_load(shop, rotating_keys):
                 await asyncio.sleep(10)
                 s.wechat.rotate(w_platform.certificates[number].serial)
 
-        orders = (await asyncio.gather(rotate(), *(driver(number) for number in range(80))))[1:]
+        orders = (await asyncio.gather(rotate(), *(driver(number) for number in range(40))))[1:]
         for order in orders:
             await s.until(order, "PAID", within_s=70, every_s=10)
         await asyncio.sleep(60)
-        assert s.charged() == 80 * 9600
+        assert s.charged() == 40 * 9600
         assert {row["proof"] for row in await s.rows("payments")} == {"callback"}
         # One download each: the list has all of them, and nobody asks for it for each callback.
         assert [backend.core.gateway.keys.learned for backend in s.backends] == [1, 1]
@@ -362,6 +364,8 @@ def test_the_platform_changes_its_certificate_under_load(shop, rotating_keys):
     shop(keys=rotating_keys, instances=2, query_schedule_s=(60, 3600)).run(scene)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.requirement("pay.key-rotation-loses-nothing")
 def test_seven_days_in_which_callbacks_move_to_the_public_key(shop):
     async def scene(s):

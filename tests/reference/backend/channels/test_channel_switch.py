@@ -73,9 +73,9 @@ def test_paid_while_the_other_channel_is_chosen(shop):
         return shown["state"], shown["paid_fen"] - shown["refunded_fen"]
 
     async def scene(s):
-        ends = await asyncio.gather(*(one(s, n, 0.2 + n * 0.05) for n in range(1, 16)))
+        ends = await asyncio.gather(*(one(s, n, 0.2 + n * 0.08) for n in range(1, 10)))
         assert set(ends) == {("PAID", 9600)}
-        assert s.charged() == 15 * 9600
+        assert s.charged() == 9 * 9600
         channels = {row["channel"] for row in await s.rows("payments") if row["state"] == "SUCCESS"}
         assert channels == {"wechatpay", "unionpay-qr"}
 
@@ -121,13 +121,12 @@ def test_wechat_is_down_and_the_order_is_paid_over_unionpay(shop, how):
 
 
 @pytest.mark.requirement("pay.back-off-without-new-orders")
-@pytest.mark.parametrize("status", [500, 429])
-def test_half_a_minute_of_errors_is_met_with_patience(shop, status):
+def test_half_a_minute_of_errors_is_met_with_patience(shop):
     """Phones go on asking; the gateway is asked at most four times a second, unevenly, and no order gets a second number."""
 
     async def scene(s):
-        orders = [await s.order(f"driver{n}", nozzle=n) for n in range(1, 13)]
-        s.pay_host.status = status
+        orders = [await s.order(f"driver{n}", nozzle=n) for n in range(1, 9)]
+        s.pay_host.status = 500
         s.pay_host.seen.clear()
         start_us = s.kernel.now_us
         numbers = {}
@@ -147,7 +146,9 @@ def test_half_a_minute_of_errors_is_met_with_patience(shop, status):
                 await asyncio.sleep(rng.uniform(0.5, 1.5))
 
         async def heal():
-            await asyncio.sleep(30)
+            await asyncio.sleep(15)
+            s.pay_host.status = 429
+            await asyncio.sleep(15)
             s.pay_host.status = None
 
         drivers = (phone(n, order) for n, order in enumerate(orders, start=1))
@@ -163,7 +164,7 @@ def test_half_a_minute_of_errors_is_met_with_patience(shop, status):
         assert len(settled) >= 5
         assert len(set(gaps)) > len(gaps) / 2, "the calls march in step"
         assert s.kernel.now_us - healed_us < 12_000_000
-        assert len(s.wechat.ledger.orders) == 12
+        assert len(s.wechat.ledger.orders) == 8
         for n, sheet in enumerate(sheets, start=1):
             await s.confirm(sheet, f"driver{n}")
         for order in orders:

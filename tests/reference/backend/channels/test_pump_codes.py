@@ -143,6 +143,8 @@ def test_a_charge_without_an_answer_is_unknown(shop):
     shop(wechat_faults=faults).run(scene)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_kill_at_any_instant_leaves_one_end(shop):
     async def scene(s):
         ends = []

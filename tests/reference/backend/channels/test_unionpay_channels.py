@@ -240,7 +240,7 @@ def test_a_notice_of_a_payment_that_was_reversed_since_is_no_payment(shop):
         return order["state"], str(trade.state), trade.done_us is not None
 
     async def scene(s):
-        instants = [10_000_000, *range(19_500_000, 20_400_001, 50_000), 30_000_000]
+        instants = [10_000_000, *range(19_600_000, 20_400_001, 80_000), 30_000_000]
         drivers = (driver(s, n, at_us) for n, at_us in enumerate(instants, start=1))
         ends = set(await asyncio.gather(*drivers))
         # Paid before; paid in the gap and given back; never paid. Nothing else, such as paid with the money gone.
@@ -253,6 +253,8 @@ def test_a_notice_of_a_payment_that_was_reversed_since_is_no_payment(shop):
     shop(union_faults=[late]).run(scene, until_s=1500)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_money_taken_after_the_end_is_found_and_goes_where_it_belongs(shop):
     """The order had expired, the payer pays all the same, and no notice tells: a late look does."""
     late = GatewayFault(kind="charged-late")
