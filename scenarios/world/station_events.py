@@ -97,10 +97,15 @@ def _schedule_printer_fault(world: VirtualWorld, planned: PlannedFault, kind: st
 
 
 def _schedule_kill(world: VirtualWorld, planned: PlannedFault, instance: Instance) -> None:
-    world.kernel.call_at(planned.at_us, world.kill, instance)
+    landed = [0]
+
+    def kill() -> None:
+        landed[0] += world.kill(instance)
+
+    world.kernel.call_at(planned.at_us, kill)
     if planned.healed_us is not None:
         world.kernel.call_at(planned.healed_us, world.revive, instance)
-    planned.landed = lambda: instance.landed
+    planned.landed = lambda: landed[0]
 
 
 def _schedule_cut(world: VirtualWorld, planned: PlannedFault, mains: _Mains) -> None:

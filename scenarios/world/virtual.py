@@ -74,14 +74,14 @@ class Instance:
     """A backend instance and the name it is reached by.
 
     Attributes:
-        landed: how many times a fault killed it.
+        deaths: how many times a fault killed it.
         down: how many faults keep it dead now: two windows may overlap.
     """
 
     name: str
     host: str
     backend: Backend
-    landed: int = 0
+    deaths: int = 0
     down: int = 0
 
 
@@ -279,21 +279,22 @@ class VirtualWorld:
             [self.network.client("kiosk", host) for host in hosts], token=self._secret("station")
         )
 
-    def kill(self, instance: Instance) -> None:
-        """An instance dies, unless another fault keeps it dead already."""
+    def kill(self, instance: Instance) -> bool:
+        """An instance dies; False if another fault keeps it dead already."""
         instance.down += 1
         if instance.down > 1:
-            return
-        instance.landed += 1
+            return False
+        instance.deaths += 1
         self.network.kill(instance.host)
         instance.backend.kill()
+        return True
 
     def revive(self, instance: Instance) -> None:
         """One reason less for it to be dead."""
         instance.down -= 1
         if instance.down:
             return
-        instance.backend = self._new_backend(instance.name, life=instance.landed)
+        instance.backend = self._new_backend(instance.name, life=instance.deaths)
         self.network.restore(instance.host, instance.backend.app)
         self.kernel.spawn(instance.backend.start(), f"start {instance.name}")
 
