@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from protocols.wechatpay import decode_transaction
-from sim.wechatpay import GatewayFault, GatewayProfile, Switches
+from sim.wechatpay import GatewayFault, GatewayProfile, Switches, generate_merchant
 
 OPENID = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
 CONTRACT = "/v3/papay/sign/contracts/plan-id/12535/out-contract-code/KMCONTRACT1"
@@ -165,6 +165,20 @@ def test_the_merchant_ends_a_contract(make_world) -> None:
         assert shown["contract_terminate_info"]["contract_termination_mode"] == "MERCHANT_TERMINATE"
         bad = await world.call("POST", f"{CONTRACT}/terminate", {})
         assert code_of(bad) == (400, "PARAM_ERROR")
+
+    world.run(story())
+
+
+def test_a_contract_is_with_one_merchant(make_world, platform) -> None:
+    world = make_world()
+    other = generate_merchant(platform, mchid="1900000333")
+    world.gateway.accounts[other.account.mchid] = other.account
+
+    async def story() -> None:
+        contract = await world.sign(mchid=other.account.mchid)
+        assert contract["mchid"] == other.account.mchid
+        assert code_of(await world.debit(contract["contract_id"])) == (404, "RESOURCE_NOT_EXISTS")
+        assert code_of(await world.call("GET", CONTRACT)) == (404, "RESOURCE_NOT_EXISTS")
 
     world.run(story())
 

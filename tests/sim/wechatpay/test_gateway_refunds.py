@@ -229,6 +229,7 @@ def test_an_abnormal_refund_is_sent_on_to_a_card(make_world) -> None:
     )
 
     async def story() -> None:
+        await world.at_phone("balance", balance_fen=20_000)
         await world.paid()
         await world.refund("R1", 8_000)
         (record,) = world.gateway.refunds.refunds
@@ -246,6 +247,7 @@ def test_an_abnormal_refund_is_sent_on_to_a_card(make_world) -> None:
         await asyncio.sleep(60)
         done = await world.call("GET", "/v3/refund/domestic/refunds/R1")
         assert done.json()["status"] == "SUCCESS"
+        assert world.gateway.wallets.balance_fen(record.order.openid) == 0  # the card has it
         assert (await abnormal(world, record)).status_code == 200
 
     world.run(story())
