@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+
 import pytest
 
 from protocols.fapiao import RedFormState
@@ -349,3 +352,44 @@ def test_points_and_coupons_are_a_discount_and_balance_is_money(keys):
         assert len((await rig.invoice(order))["red_letters"]) == 2
 
     InvoiceRig(keys, "nuonuo").run(play)
+
+
+@pytest.mark.requirement(
+    "inv.one-blue-invoice-per-sale", "inv.repeated-red-letter-is-one", "rfd.refund-of-invoiced-sale-goes-red"
+)
+@pytest.mark.parametrize("platform", first("nuonuo", "wechat", "baiwang"))
+@pytest.mark.parametrize("seed", first(*range(6)))
+def test_an_instance_killed_at_any_instant_leaves_one_invoice_and_one_letter(keys, platform, seed):
+    """Three sales, one of them refunded in part, one for another title; the instance that serves them drops dead meanwhile."""
+    rng = random.Random(f"{platform}/{seed}")
+    late = TaxFault(kind="reply-late", name="late", late_us=30 * SECOND, probability=0.3)
+
+    async def play(rig):
+        async def die(after_s):
+            await rig.until(after_s)
+            rig.backends[0].kill()
+
+        orders = [await rig.buy() for _ in range(3)]
+        dying = asyncio.create_task(die(rng.uniform(0, 1)))
+        await rig.until(rng.uniform(0, 1.5))
+        for order in orders:
+            await rig.invoiced(order, within_s=240)
+        await dying
+        rig.backends[0].core.outbox.start()
+        dying = asyncio.create_task(die(rng.uniform(0, 15)))
+        await rig.refund(orders[0], 598)
+        await rig.call("POST", f"/orders/{orders[1]}/invoice/correction", {"title": COMPANY}, status=202)
+        await dying
+        await rig.until(300)
+        valid = {}
+        for order in orders:
+            found = await rig.invoices(order)
+            assert [one["state"] for one in found if one["state"] not in {"issued", "reversed"}] == []
+            valid[order] = sum(one["amount_fen"] - one["red_fen"] for one in found)
+        assert list(valid.values()) == [9000, 9598, 9598]
+        blues, reds = rig.platform_blues(), rig.platform_reds()
+        assert sum(fen for _, _, fen in blues) - sum(fen for _, fen in reds) == sum(valid.values())
+        assert len({serial for serial, _, _ in blues}) == len(blues)
+        assert len(reds) == 2
+
+    InvoiceRig(keys, platform, late, instances=2, seed=f"kill/{seed}").run(play, until_s=1200)
