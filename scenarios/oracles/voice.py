@@ -183,22 +183,26 @@ class _Troubles:
 
     def __init__(self, record: RunRecord, ledger: _Ledger) -> None:
         self._ledger = ledger
-        self._hit_us = sorted(
-            payment.proved_us for payment in ledger.payments.values() if ledger.hits(payment) & _DELAYS
-        )
         self._kills = [fault for fault in record.faults if fault.landed and fault.target == "backend"]
         self._http = [fault for fault in record.faults if fault.landed and fault.target == "http"]
+        self._hit_us = sorted(
+            payment.proved_us for payment in ledger.payments.values() if self._is_hit(payment)
+        )
+
+    def _is_hit(self, payment: VoicePayment) -> bool:
+        if self._ledger.hits(payment) & _DELAYS:
+            return True
+        logged = self._ledger.log.get(payment.number)
+        if logged is None or logged.attempts < 2:
+            return False
+        return _overlaps(self._http, payment.proved_us, payment.proved_us + _AFTERMATH_US)
 
     def excuse(self, payment: VoicePayment, started_us: int) -> bool:
         """Whether this announcement, said then, is set aside."""
         first = bisect_left(self._hit_us, payment.proved_us - _AFTERMATH_US)
         if first < len(self._hit_us) and self._hit_us[first] <= payment.proved_us:
             return True
-        if _overlaps(self._kills, payment.proved_us, started_us):
-            return True
-        logged = self._ledger.log.get(payment.number)
-        tried_again = logged is not None and logged.attempts > 1
-        return tried_again and _overlaps(self._http, payment.proved_us, started_us)
+        return _overlaps(self._kills, payment.proved_us, started_us)
 
 
 def _overlaps(faults: Iterable[FaultLanding], from_us: int, until_us: int) -> bool:

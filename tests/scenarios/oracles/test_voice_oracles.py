@@ -197,6 +197,11 @@ def test_lateness_is_excused_by_what_came_shortly_before():
     http = landed(late, "http", "reply_lost", 190, 210)
     assert judge(http, "voice.in-time").verdict is FAIL
     assert judge(logged(http, 4, attempts=2), "voice.in-time").verdict is PASS
+    behind = landed(say(good_record(), 3, started_us=74 * S), "http", "reply_lost", 50, 70)
+    assert judge(behind, "voice.in-time").verdict is FAIL
+    assert (
+        judge(logged(behind, 2, attempts=2), "voice.in-time").verdict is PASS
+    )  # it waited for one that was sent again
     everything = good_record()
     for number in range(5):
         everything = hit(everything, "late", f"N{number}")
