@@ -220,15 +220,28 @@ class InvoiceDesk:
             order = await self.core.orders.lock_own(tx, order_id, openid)
             rows = await tx.rows(_OF_ORDER, {"of_order": order_id})
             for apply_id in dict.fromkeys(row.fapiao_apply_id for row in rows):
-                await tx.first(_LOCK, {"wanted": apply_id})
-                await tx.execute(_ERASE_LATER, {"wanted": apply_id})
-                await tx.execute(_FORGET_DELIVERIES, {"wanted": apply_id})
-                await tx.execute(_GIVE_UP_DELIVERIES, {"wanted": apply_id})
-                await self.erase(tx, apply_id)
+                await self._forget(tx, apply_id)
             if order.title is not None:
                 await self.core.orders.move(tx, order, order.state, title="{}" if rows else None)
 
         await self.core.db.run(work)
+
+    async def forget_one(self, apply_id: str) -> None:
+        """The same for one invoice, at the desk: of a customer who paid there and has no phone with us. Raises `ApiError` 404."""
+
+        async def work(tx: Transaction) -> None:
+            if await tx.first(_LOCK, {"wanted": apply_id}) is None:
+                raise ApiError(404, "unknown_invoice", f"there is no invoice {apply_id}", "fapiao_apply_id")
+            await self._forget(tx, apply_id)
+
+        await self.core.db.run(work)
+
+    async def _forget(self, tx: Transaction, apply_id: str) -> None:
+        await tx.first(_LOCK, {"wanted": apply_id})
+        await tx.execute(_ERASE_LATER, {"wanted": apply_id})
+        await tx.execute(_FORGET_DELIVERIES, {"wanted": apply_id})
+        await tx.execute(_GIVE_UP_DELIVERIES, {"wanted": apply_id})
+        await self.erase(tx, apply_id)
 
     async def erase(self, tx: Transaction, apply_id: str) -> None:
         """Delete the title now, if that was asked for and no platform needs it any more."""

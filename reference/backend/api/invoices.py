@@ -117,6 +117,18 @@ def _desk(api: APIRouter, core: Core, sessions: Sessions) -> None:
         sessions.admin(request)
         return json_response(await core.invoice_desk.reverse(apply_id, body), 202)
 
+    @api.delete(
+        "/admin/invoices/{apply_id}/title",
+        status_code=204,
+        responses=refusals(401, 404, 422, 503),
+        openapi_extra=secured(),
+    )
+    async def forget(request: Request, apply_id: ApplyId) -> Response:
+        """Delete title and addresses at the wish of a customer who paid at the desk; number and sums stay."""
+        sessions.admin(request)
+        await core.invoice_desk.forget_one(apply_id)
+        return Response(status_code=204)
+
     @api.post(
         "/admin/red-letters/{red_id}/revocation",
         status_code=202,

@@ -314,6 +314,37 @@ def test_a_title_is_deleted_on_wish_and_what_the_law_keeps_stays(play_sqlite):
     play_sqlite(scene)
 
 
+@pytest.mark.requirement("inv.titles-are-validated-and-deletable")
+def test_a_customer_who_paid_cash_has_the_title_deleted_at_the_desk(play_sqlite):
+    async def scene(w):
+        sold = await w.site("POST", "/sales", w.sale(1), status=201)
+        body = {"client_token": "c", "tender": "cash", "amount_fen": 9600, "invoice": COMPANY}
+        await w.site("POST", f"/sales/{sold['sale_id']}/settle", body, status=200)
+        await issue_all(w)
+        (row,) = await rows_of(w, invoices)
+        path = f"/v1/admin/invoices/{row.fapiao_apply_id}/title"
+        await w.call("DELETE", path, status=401)
+        await w.call("DELETE", "/v1/admin/invoices/FC0/title", key="admin-key-for-tests", status=404)
+        for _ in range(2):
+            await w.call("DELETE", path, key="admin-key-for-tests", status=204)
+        (row,) = await rows_of(w, invoices)
+        assert (row.title, row.state, row.amount_fen) == ("{}", "issued", 9600)
+        assert COMPANY["name"] not in repr(await w.admin("invoices"))
+        # A red letter afterwards needs no name.
+        await w.call(
+            "POST",
+            path.replace("title", "reversal"),
+            {"client_token": "r", "reason": "02"},
+            key="admin-key-for-tests",
+            status=202,
+        )
+        await issue_all(w)
+        (row,) = await rows_of(w, invoices)
+        assert row.state == "reversed"
+
+    play_sqlite(scene)
+
+
 class Courier:
     """Refuses the first calls of a channel, then takes what it gets."""
 
