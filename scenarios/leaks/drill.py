@@ -38,6 +38,7 @@ from scenarios.leaks.report import ScanReport
 from scenarios.leaks.scan import Scan
 from scenarios.loader import LoadedScenario
 from scenarios.oracles import judge_all
+from scenarios.processes.broom import release, sweep_when_killed
 from scenarios.report.page import render_report
 from scenarios.runner.run import forecourt_version
 from scenarios.verdicts import worst
@@ -101,7 +102,7 @@ def leak_drill(
     on_stage = on_stage or _unheard
     outcome = DrillOutcome(ScanReport())
     basket = Basket(canaries)
-    with tempfile.TemporaryDirectory(prefix="forecourt-leak-drill-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="forecourt-leak-drill-") as scratch, _swept(Path(scratch)):
         folder = keep or Path(scratch, "evidence")
         with EvidenceFolder(folder) as evidence, _logged(evidence.path / "logs"):
             _live(loaded, seed, basket, evidence, outcome, on_stage, tamper)
@@ -116,6 +117,16 @@ def leak_drill(
     if missing:
         outcome.report.unsearched.append(f"{missing} canaries found no input to be planted through")
     return outcome
+
+
+@contextmanager
+def _swept(folder: Path) -> Iterator[None]:
+    """The folder goes even if this process is killed: it holds what may not be left lying about if the drill finds a leak."""
+    sweep_when_killed(folder)
+    try:
+        yield
+    finally:
+        release(folder)
 
 
 def _unheard(name: str, share: float) -> None:

@@ -7,9 +7,11 @@ import sqlite3
 import tempfile
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 __all__ = ["SQLITE_MAGIC", "TableText", "postgres_tables", "sqlite_tables", "table_texts"]
 
@@ -80,20 +82,27 @@ def _value(value: Any) -> bytes:
 
 
 def sqlite_tables(path: Path, told: str) -> Iterator[TableText | str]:
-    """Every table of a SQLite file, read from a copy with its log, so that the database itself stays as it is."""
-    with tempfile.TemporaryDirectory(prefix="forecourt-leak-scan-") as folder:
-        copy = Path(folder, "database")
-        try:
-            shutil.copyfile(path, copy)
-            for ending in ("-wal", "-journal"):
-                beside = path.with_name(path.name + ending)
-                if beside.is_file():
-                    shutil.copyfile(beside, copy.with_name(copy.name + ending))
-            with sqlite3.connect(copy) as database:
-                yield from connection_tables(database, told)
-            database.close()
-        except (sqlite3.Error, OSError) as error:
-            yield f"{told}: its tables cannot be read: {error}"
+    """Every table of a SQLite file, which stays as it is. One with a log beside it is read from a copy of both."""
+    logs = [
+        beside for ending in ("-wal", "-journal") if (beside := path.with_name(path.name + ending)).is_file()
+    ]
+    try:
+        if not logs:
+            yield from _tables_of(path, told)
+            return
+        with tempfile.TemporaryDirectory(prefix="forecourt-leak-scan-") as folder:
+            for file in (path, *logs):
+                shutil.copyfile(file, Path(folder, file.name))
+            yield from _tables_of(Path(folder, path.name), told, with_log=True)
+    except (sqlite3.Error, OSError) as error:
+        yield f"{told}: its tables cannot be read: {error}"
+
+
+def _tables_of(path: Path, told: str, *, with_log: bool = False) -> Iterator[TableText | str]:
+    # Immutable: nothing is locked and no file appears beside it; a log is not read then.
+    options = "mode=rw" if with_log else "mode=ro&immutable=1"
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?{options}", uri=True)) as database:
+        yield from connection_tables(database, told)
 
 
 def connection_tables(database: sqlite3.Connection, told: str) -> Iterator[TableText | str]:
