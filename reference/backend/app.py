@@ -195,7 +195,10 @@ def create_backend(
     core.proving = Proving(core)
     publisher = voice
     if publisher is None and settings.mqtt_url is not None:
-        publisher = MqttPublisher(settings.mqtt_url, name, settings.call_timeout_s)
+        try:
+            publisher = MqttPublisher(settings.mqtt_url, name, settings.call_timeout_s)
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
     core.announcer = Announcer(
         core, Voices(transport, settings.speaker_url, publisher, settings.call_timeout_s)
     )

@@ -214,6 +214,10 @@ class MqttPublisher:
 
     def __init__(self, url: str, name: str, timeout_s: float) -> None:
         parts = urlsplit(url)
+        try:
+            self._port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
+        except ValueError:
+            raise ValueError("mqtt_url: the port must be a number from 1 to 65535") from None
         if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
             raise ValueError("mqtt_url: must be mqtt://host or mqtts://host")
         self._parts = parts
@@ -250,7 +254,7 @@ class MqttPublisher:
         is_tls = parts.scheme == "mqtts"
         client = aiomqtt.Client(
             hostname=parts.hostname or "",
-            port=parts.port or (8883 if is_tls else 1883),
+            port=self._port,
             username=unquote(parts.username) if parts.username else None,
             password=unquote(parts.password) if parts.password else None,
             identifier=f"forecourt-{self._name}",

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from protocols.loudspeaker import Announcement
+from reference.backend import SettingsError, create_backend
 from reference.backend.voice_channels import (
     MqttPublisher,
     VoiceRefusedError,
@@ -131,7 +132,7 @@ def test_nobody_listens_where_the_address_leads():
         await publisher.aclose()
 
     asyncio.run(go())
-    for bad in ("http://x", "mqtt://", "x"):
+    for bad in ("http://x", "mqtt://", "x", "mqtt://x:y", "mqtt://x:99999"):
         with pytest.raises(ValueError, match="mqtt_url"):
             MqttPublisher(bad, "n", 1.0)
 
@@ -144,3 +145,8 @@ def test_words_follow_the_kind():
         "money": "收款二百点零五元",
         "amount": "微信收款二百点零五元",
     }
+
+
+def test_a_service_with_a_wrong_address_does_not_start(settings):
+    with pytest.raises(SettingsError, match="mqtt_url: the port"):
+        create_backend(settings.model_copy(update={"mqtt_url": "mqtt://broker:y"}), instance="a")
