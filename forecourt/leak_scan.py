@@ -118,7 +118,7 @@ def leak_scan(
     _print(report)
     if report_file is not None:
         try:
-            with report_file.open("x", encoding="utf-8") as file:
+            with report_file.open("x", encoding="utf-8", errors="backslashreplace") as file:
                 json.dump(report.as_json(), file, ensure_ascii=False, indent=1)
                 file.write("\n")
         except OSError as error:

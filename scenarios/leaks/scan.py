@@ -47,17 +47,17 @@ class Scan:
         """
         left_out = {path.resolve() for path in but}
         if not folder.is_dir():
-            self._file(folder, folder.name, left_out)
+            self._file(folder, _shown(folder.name), left_out)
             return
 
         def unreadable(error: OSError) -> None:
-            self.report.unsearched.append(f"{error.filename}: {error.strerror}")
+            self.report.unsearched.append(f"{_shown(str(error.filename))}: {error.strerror}")
 
         for where, folders, names in os.walk(folder, onerror=unreadable):
             folders.sort()
             for name in sorted(names):
                 path = Path(where, name)
-                told = path.relative_to(folder).as_posix()
+                told = _shown(path.relative_to(folder).as_posix())
                 # A name is written by somebody, too.
                 self.data(os.fsencode(name), f"name of {told}", is_file=False)
                 self._file(path, told, left_out)
@@ -126,3 +126,8 @@ class Scan:
             if isinstance(part, Inside):
                 self.report.members += 1
                 self.data(part.data, f"{text.name}: {part.name}", depth=1)
+
+
+def _shown(name: str) -> str:
+    """A file's name as text that can be printed, whatever bytes it has."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -134,3 +134,29 @@ def test_the_whole_drill(tmp_path):
     # The drill's canaries follow from the seed: the same list finds nothing in what was kept either.
     call("--write-canaries", "same.txt", code=0)
     call("kept", "--canaries", "same.txt", code=0)
+
+
+def test_names_that_are_no_text_are_told_as_well_as_can_be(tmp_path, canaries):
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "b\udcff.log").write_text(canaries[0].digits)
+    call("odd", "--canaries", "canaries.txt", "--json", "r.json", code=1)
+    assert json.loads((tmp_path / "r.json").read_text())["findings"][0]["place"] == "b\\xff.log"
+
+
+def test_what_may_not_be_read_is_not_called_clean(tmp_path, canaries, monkeypatch):
+    from pathlib import Path
+
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "a.log").write_text("clean")
+    (tmp_path / "odd" / "b.log").write_text(canaries[0].digits)
+    opened = Path.open
+
+    def refuses(path, *arguments, **more):
+        if path.name == "b.log":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", refuses)
+    assert (
+        "not searched: b.log: Permission denied" in call("odd", "--canaries", "canaries.txt", code=3).stdout
+    )
