@@ -159,6 +159,8 @@ def test_answers_that_come_late_are_time_outs_and_no_second_invoices(keys, platf
     assert rig.bureau.fault_report()["late"]["landed"] == 2
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)
 @pytest.mark.requirement("inv.one-blue-invoice-per-sale")
 def test_an_invoice_that_cannot_be_sealed_is_an_invoice_and_sealed_again(keys):
     unsealed = TaxFault(kind="seal", name="unsealed", limit=1)

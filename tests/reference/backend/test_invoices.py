@@ -429,7 +429,7 @@ def test_a_delivery_that_never_arrives_is_given_up_with_an_alarm_and_the_invoice
 
 
 @pytest.mark.requirement("inv.one-blue-invoice-per-sale", "rfd.refund-of-invoiced-sale-goes-red")
-def test_kills_at_any_point_of_a_red_letter_leave_one_letter_and_one_new_invoice(play):
+def test_kills_at_any_point_of_a_red_letter_leave_one_letter_and_one_new_invoice(play_sqlite):
     """Each call's answer gets lost once; the tasks are taken up by the other instance."""
 
     async def scene(w):
@@ -454,7 +454,7 @@ def test_kills_at_any_point_of_a_red_letter_leave_one_letter_and_one_new_invoice
         assert len(w.gateway.invoices) == 2
         assert await w.violations() == []
 
-    play(scene, instances=2)
+    play_sqlite(scene, instances=2)
 
 
 def test_what_the_audit_says_of_tables_that_are_wrong(play_sqlite):
@@ -497,7 +497,7 @@ def test_random_merges_and_splits_never_use_a_fen_twice(play_sqlite):
     async def scene(w):
         rng = random.Random("fen")
         paid = [(await w.paid_order(1 + number % 4))["order_id"] for number in range(4)]
-        for number in range(30):
+        for number in range(14):
             items = [
                 {"order_id": order, "amount_fen": rng.choice([None, rng.randint(1, 3000)])}
                 for order in rng.sample(paid, rng.randint(1, 3))
@@ -511,6 +511,6 @@ def test_random_merges_and_splits_never_use_a_fen_twice(play_sqlite):
                 w.gateway.invoice_state = rng.choice(["ISSUED", "ISSUE_FAILED"])
                 await issue_all(w)
             assert await w.violations() == []
-        assert len(await rows_of(w, invoices)) > 8
+        assert len(await rows_of(w, invoices)) > 5
 
     play_sqlite(scene, invoice_tries=1)
