@@ -18,10 +18,17 @@ _CLEAR_BUFFER: Final = bytes.fromhex("10 14 08 01 03 14 01 06 02 08")
 
 @dataclass(frozen=True, slots=True)
 class RealTimeCommand:
-    """A real-time command: ``op`` is DLE_EOT, DLE_ENQ or DLE_DC4; ``args`` are the bytes after the prefix."""
+    """A real-time command.
+
+    Attributes:
+        op: DLE_EOT, DLE_ENQ or DLE_DC4.
+        args: the bytes after the prefix.
+        end: where it ends in the piece that completed it.
+    """
 
     op: Op
     args: tuple[int, ...]
+    end: int = 0
 
 
 class RealTimeScanner:
@@ -39,6 +46,7 @@ class RealTimeScanner:
         if not self._held and DLE not in data:
             return []
         stream = self._held + data
+        before = len(self._held)
         self._held = b""
         found: list[RealTimeCommand] = []
         at = stream.find(DLE)
@@ -55,7 +63,7 @@ class RealTimeScanner:
                 at = stream.find(DLE, at + 1)
                 continue
             op = {0x04: Op.DLE_EOT, 0x05: Op.DLE_ENQ, 0x14: Op.DLE_DC4}[command[1]]
-            found.append(RealTimeCommand(op, tuple(command[2:])))
+            found.append(RealTimeCommand(op, tuple(command[2:]), at + need - before))
             at = stream.find(DLE, at + need)
         return found
 

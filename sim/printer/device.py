@@ -309,17 +309,22 @@ class Printer(Hands):
 
     # -- real-time commands and status ----------------------------------------------------------------------------
 
-    def _real_time(self, data: bytes) -> None:
+    def _real_time(self, data: bytes) -> int:
+        forgotten = 0
         for command in self._scanner.feed(data):
-            if self._starting_until_us is None:
-                self._obey(command)
+            if self._starting_until_us is None and self._obey(command):
+                forgotten = command.end
+        return forgotten
 
-    def _obey(self, command: RealTimeCommand) -> None:
+    def _obey(self, command: RealTimeCommand) -> bool:
+        """Obey it; returns whether everything received so far is forgotten."""
+        forgets = False
         if command.op is Op.DLE_EOT:
             self._answers.status_now(command.args[0], self._now_us)
         elif command.op is Op.DLE_ENQ and command.args[0] in (1, 2):
             if command.args[0] == 2 and self._mechanism.cutter_failed:
                 self._clear_buffers()
+                forgets = True
             self._mechanism.recover_cutter()
         elif command.op is Op.DLE_DC4 and command.args[0] == 1 and not self.condition.error:
             self._mechanism.drawer_open = True
@@ -328,8 +333,10 @@ class Printer(Hands):
         elif command.op is Op.DLE_DC4 and command.args[0] == 8:
             self._clear_buffers()
             self._answers.add(b"\x37\x25\x00", self._now_us)
+            forgets = True
         elif command.op is Op.DLE_DC4 and command.args[:2] == (7, 1):
             self._answers.report(self._now_us)
+        return forgets
 
     def _clear_buffers(self) -> None:
         self._path.clear_buffer()

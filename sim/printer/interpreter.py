@@ -60,6 +60,8 @@ class Interpreter:
         self._glyphs = UserGlyphs()
         self._decoder.drop()
         self._selected = True
+        self._is_warned = False
+        self._last_byte = b""
         self._near_end_stops = False
         self._buttons = True
         self._modes.reset()
@@ -86,6 +88,8 @@ class Interpreter:
             self._surprise(
                 command.offset, f"half a Chinese character ({half}) before {command.op.value}; dropped"
             )
+        if command.op is not Op.TEXT:
+            self._last_byte = b""
         if command.surprise:
             self._surprise(command.offset, command.surprise)
         handler = self._handlers.get(command.op)
@@ -107,11 +111,8 @@ class Interpreter:
                     self._sheet.print_line(full, command.offset)
                 return
         else:
-            if self._profile.chinese is None and not data.isascii() and looks_chinese(data):
-                self._surprise(
-                    command.offset,
-                    "Chinese bytes on a printer without a Chinese font: they print as other letters",
-                )
+            if self._profile.chinese is None and not self._is_warned:
+                self._warn_of_chinese(command)
             found = [(char, 1) for char in data.decode(self._code_page, errors="replace")]
         line, glyphs, font = self._line, self._glyphs, self._line.style.font
         for char, columns in found:
@@ -124,6 +125,16 @@ class Interpreter:
             overflow = line.put(char, columns, drawn)
             if overflow is not None:
                 self._sheet.print_line(overflow, command.offset)
+
+    def _warn_of_chinese(self, command: Command) -> None:
+        # A character may be cut by the network, so the last byte is looked at again.
+        if looks_chinese(self._last_byte + command.data):
+            self._is_warned = True
+            self._surprise(
+                command.offset,
+                "Chinese bytes on a printer without a Chinese font: they print as other letters",
+            )
+        self._last_byte = command.data[-1:]
 
     def _barcode_as_text(self, command: Command) -> None:
         self._surprise(command.offset, "GS k in mid-line: its data is printed as text")

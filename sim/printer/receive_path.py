@@ -18,7 +18,8 @@ class ReceivePath:
 
     Args:
         profile: the model.
-        real_time: called with bytes at the moment their real-time commands take effect.
+        real_time: called with bytes at the moment their real-time commands take effect; returns how many of them, and with
+            them all that came before, such a command has made the printer forget.
         discard: called with a count and a reason when bytes are lost.
         is_offline: whether the printer is offline now.
         flow: called with the BUSY signal when it changes.
@@ -32,7 +33,7 @@ class ReceivePath:
     def __init__(
         self,
         profile: PrinterProfile,
-        real_time: Callable[[bytes], None],
+        real_time: Callable[[bytes], int],
         discard: Callable[[int, str], None],
         is_offline: Callable[[], bool],
         flow: Callable[[bool], None],
@@ -66,8 +67,7 @@ class ReceivePath:
     def arrive(self, data: bytes) -> None:
         """Bytes from the wire."""
         if self._profile.interface == "serial":
-            self._real_time(data)
-            self._store(data)
+            self.force(data)
             return
         room = MAX_INTERFACE_BYTES - len(self._board)
         self._board += data[:room]
@@ -87,22 +87,28 @@ class ReceivePath:
                 if self.forced:
                     self._scan(len(self._board))
                 return
-            chunk = bytes(self._board[:room])
-            self._scan(len(chunk))
+            forgotten = self._scan(min(room, len(self._board)))
+            chunk = bytes(self._board[: room - forgotten])
             del self._board[: len(chunk)]
             self._scanned -= len(chunk)
             self._store(chunk)
 
     def force(self, data: bytes) -> None:
         """Bytes that the board hands over whatever the printer says: they may be lost, real-time commands are obeyed."""
-        self._real_time(data)
-        self._store(data)
+        self._store(data[self._real_time(data) :])
 
-    def _scan(self, end: int) -> None:
-        if end > self._scanned:
-            fresh = bytes(self._board[self._scanned : end])
-            self._scanned = end
-            self._real_time(fresh)
+    def _scan(self, end: int) -> int:
+        """Search the board's memory up to ``end``; returns how many bytes at its head are forgotten by it."""
+        start = self._scanned
+        if end <= start:
+            return 0
+        self._scanned = end
+        forgotten = self._real_time(bytes(self._board[start:end]))
+        if not forgotten:
+            return 0
+        del self._board[: start + forgotten]
+        self._scanned -= start + forgotten
+        return start + forgotten
 
     def _store(self, data: bytes) -> None:
         room = self._profile.receive_buffer_bytes - len(self.buffer)
@@ -124,7 +130,7 @@ class ReceivePath:
             self._flow(busy)
 
     def clear_buffer(self) -> None:
-        """Empty the receive buffer; what the board holds comes after it."""
+        """Empty the receive buffer; what the board holds is the business of `_scan`."""
         self.buffer.clear()
         self.update_busy()
 

@@ -24,6 +24,7 @@ from sim.printer import (
     EPSON_80MM_SERIAL,
     DataDiscarded,
     Printer,
+    PrinterProfile,
     Surprise,
 )
 
@@ -156,6 +157,38 @@ def test_the_buffer_clear_command_forgets_the_job() -> None:
     rig.run()
     assert rig.printer.unfinished is None
     assert b"\x37\x25\x00" in [data for _, data in rig.replies]
+
+
+@pytest.mark.parametrize(
+    "profile", [CHINESE_80MM, EPSON_80MM_SERIAL, replace(EPSON_80MM_ETHERNET, busy_when="full")]
+)
+@pytest.mark.parametrize("size", [1, 3, 7, 20_000])
+def test_a_buffer_clear_forgets_what_came_before_it_and_nothing_that_comes_after(
+    profile: PrinterProfile, size: int
+) -> None:
+    rig = Rig(profile)
+    rig.printer.open_cover(0)
+    job = b"gone\n" * 40 + bytes.fromhex("10 14 08 01 03 14 01 06 02 08") + b"kept\n"
+    for at in range(0, len(job), size):
+        rig.send(job[at : at + size])
+    rig.printer.close_cover(0)
+    rig.run()
+    assert rig.printer.unfinished is not None
+    assert rig.printer.unfinished.text == "kept"
+    assert rig.printer.surprises == []
+
+
+def test_what_still_lies_on_the_board_is_forgotten_as_well() -> None:
+    rig = Rig()
+    rig.printer.paper_out(0)
+    rig.send(b"gone\n" * 3000)
+    rig.send(bytes.fromhex("10 14 08 01 03 14 01 06 02 08"))
+    assert rig.printer.buffered_bytes == 0
+    rig.send(b"kept\n")
+    rig.printer.load_paper(now_us=0)
+    rig.run()
+    assert rig.printer.unfinished is not None
+    assert rig.printer.unfinished.text == "kept"
 
 
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=5))

@@ -40,9 +40,14 @@ COMMANDS = [
     "昆明北站".encode("gb18030"), b"text 12.29 L", b"\x81\x30\x81\x30",
 ]  # fmt: skip
 
+CLEAR = bytes.fromhex("10 14 08 01 03 14 01 06 02 08")
+"""Forgets what has come before it; how much of that was executed by then depends on when it came, rightly so."""
+
 STREAMS = st.lists(st.sampled_from(COMMANDS) | st.binary(max_size=6), max_size=30).map(b"".join)
 CUTS = st.lists(st.integers(0, 300), max_size=12)
 MODELS = st.sampled_from([PROFILES[name] for name in sorted(PROFILES)])
+ROOMY = MODELS.filter(lambda profile: profile.receive_buffer_bytes > 1000)
+"""Their buffers hold all that is sent at once; what 45 bytes cannot hold is lost when it comes too fast."""
 
 
 def cut_up(data: bytes, cuts: list[int]) -> list[bytes]:
@@ -63,7 +68,7 @@ def outcome(
 
 
 @settings(max_examples=150, deadline=None)
-@given(profile=MODELS, data=STREAMS, cuts=CUTS)
+@given(profile=ROOMY, data=STREAMS.filter(lambda data: CLEAR not in data), cuts=CUTS)
 def test_a_stream_prints_the_same_however_the_network_cuts_it(
     profile: PrinterProfile, data: bytes, cuts: list[int]
 ) -> None:
