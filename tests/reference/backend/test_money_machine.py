@@ -742,17 +742,10 @@ async def _nothing(*_arguments, **_more):
     return 0
 
 
-async def _none(_task):
-    return None
-
-
 MUTANTS = {
     "a callback is applied each time": lambda core, _: setattr(core.payments, "is_applied", lambda _: False),
     "what was refunded before is not counted": lambda core, _: setattr(core.refunds, "asked_fen", _nothing),
     "a closed refund is forgotten": lambda core, _: setattr(core.refunds, "_closed", _nothing),
-    "nobody asks what became of a payment": lambda core, _: core.outbox.handlers.update(
-        {"payment.query": _none}
-    ),
     "what is not delivered is kept": lambda core, _: setattr(core.refunds, "give_back", _nothing),
     "a notice is believed unseen": lambda _, patch: patch.setattr(
         notices, "verify_reply", lambda *_, **__: None
