@@ -17,6 +17,7 @@ from reference.backend.database import Transaction
 from reference.backend.invoice_audit import audit_invoices
 from reference.backend.invoice_schema import invoice_uses
 from reference.backend.member_audit import Parts, audit_members, parts_of
+from reference.backend.refund_audit import audit_refunds
 from reference.backend.schema import (
     commands,
     handovers,
@@ -49,6 +50,7 @@ async def audit(tx: Transaction) -> list[str]:
     _ledger(entries, all_sales, found)
     parts = await parts_of(tx)
     _money(entries, all_orders, all_payments, all_refunds, parts, found)
+    audit_refunds(all_refunds, all_orders, found)
     await audit_members(tx, parts, all_orders, all_payments, found)
     await _follow_ups(tx, all_orders, all_payments, found)
     await audit_invoices(tx, all_sales, found)

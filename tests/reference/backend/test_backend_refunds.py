@@ -568,3 +568,30 @@ def test_broken_a_refund_without_a_task_is_seen(play_sqlite):
         assert f"refund {refund['out_refund_no']} has no task" in await w.violations()
 
     play_sqlite(scene)
+
+
+def test_broken_limits_and_forgotten_debts_are_seen(play_sqlite, monkeypatch):
+    async def scene(w):
+        async def at_once(tx, row):
+            return None
+
+        monkeypatch.setattr(w.core.refunds.limits, "of_payment", at_once)
+        order = await w.paid_order()
+        await ask(w, order, 100)
+        await ask(w, order, 101, "t2")
+        await w.run_due(later_s=1)
+        assert [line.partition(": ")[2] for line in await w.violations()] == ["refunds were sent 0 s apart"]
+
+        async def forget(tx, order, row):
+            """Closed is closed."""
+
+        monkeypatch.setattr(w.core.refunds, "_closed", forget)
+        w.gateway.refund_state = "CLOSED"
+        refund = await ask(w, order, 102, "t3")
+        await w.run_due(later_s=100)
+        assert [line for line in await w.violations() if "apart" not in line] == [
+            f"refund {refund['out_refund_no']} was closed, and what it owed is not asked for again",
+            f"order {order['order_id']} is REFUNDING, and no refund of it is under way",
+        ]
+
+    play_sqlite(scene)
