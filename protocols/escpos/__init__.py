@@ -8,6 +8,16 @@ from __future__ import annotations
 from protocols.escpos.builder import Align, ReceiptBuilder
 from protocols.escpos.chinese import GbDecoder, clip_columns, encode_text, text_columns
 from protocols.escpos.commands import Command, Op
+from protocols.escpos.enpc import (
+    ENPC_PORT,
+    EnpcFunction,
+    EnpcRequest,
+    EnpcResult,
+    enpc_reply,
+    enpc_request,
+    read_enpc_reply,
+    read_enpc_request,
+)
 from protocols.escpos.parser import MAX_DATA_BYTES, MAX_TEXT_BYTES, StreamParser
 from protocols.escpos.realtime import RealTimeCommand, RealTimeScanner
 from protocols.escpos.receipt import (
@@ -36,11 +46,15 @@ from protocols.escpos.status import (
 from protocols.escpos.symbology import Symbology, symbology_of
 
 __all__ = [
+    "ENPC_PORT",
     "MAX_DATA_BYTES",
     "MAX_TEXT_BYTES",
     "STATUS_REPLY_BYTES",
     "Align",
     "Command",
+    "EnpcFunction",
+    "EnpcRequest",
+    "EnpcResult",
     "GbDecoder",
     "Op",
     "PrintedFacts",
@@ -61,9 +75,13 @@ __all__ = [
     "decode_status",
     "dle_eot_byte",
     "encode_text",
+    "enpc_reply",
+    "enpc_request",
     "gs_r_byte",
     "mask_card",
     "mask_phone",
+    "read_enpc_reply",
+    "read_enpc_request",
     "read_receipt",
     "receipt_bytes",
     "receipt_sections",

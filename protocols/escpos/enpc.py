@@ -15,6 +15,7 @@ __all__ = [
     "ENPC_PORT",
     "EnpcFunction",
     "EnpcRequest",
+    "EnpcResult",
     "enpc_reply",
     "enpc_request",
     "read_enpc_reply",
@@ -26,9 +27,13 @@ ENPC_PORT: Final = 3289
 _HEADER_BYTES: Final = 14
 _PRINTER: Final = b"\x03\x00"
 
-NORMAL: Final = 0x0000
-NO_DEVICE: Final = 0xFFFE
-UNSUPPORTED: Final = 0xFFFF
+
+class EnpcResult(IntEnum):
+    """Result codes of a reply."""
+
+    NORMAL = 0x0000
+    NO_DEVICE = 0xFFFE
+    UNSUPPORTED = 0xFFFF
 
 
 class EnpcFunction(IntEnum):
@@ -91,7 +96,7 @@ def enpc_request(function: EnpcFunction, data: bytes = b"") -> bytes:
     )
 
 
-def enpc_reply(request: EnpcRequest, result: int, data: bytes = b"") -> bytes:
+def enpc_reply(request: EnpcRequest, result: EnpcResult, data: bytes = b"") -> bytes:
     """The board's answer: the request's head with a small letter, the result code, and data."""
     head = b"EPSON" + request.kind.lower().encode() + request.device + request.function.to_bytes(2, "big")
     return head + result.to_bytes(2, "big") + len(data).to_bytes(2, "big") + data

@@ -6,15 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from protocols.escpos.enpc import (
-    NO_DEVICE,
-    NORMAL,
-    UNSUPPORTED,
-    EnpcFunction,
-    EnpcRequest,
-    enpc_reply,
-    read_enpc_request,
-)
+from protocols.escpos import EnpcFunction, EnpcRequest, EnpcResult, enpc_reply, read_enpc_request
 from sim.printer.tcp import PrinterServer
 
 __all__ = ["PrinterControlPort", "serve_printer_udp"]
@@ -44,46 +36,46 @@ class PrinterControlPort(asyncio.DatagramProtocol):
         if request is None or self._transport is None or not self._server.printer.powered:
             return
         if not request.is_for_printer:
-            answer = enpc_reply(request, NO_DEVICE)
+            answer = enpc_reply(request, EnpcResult.NO_DEVICE)
         else:
             result, said = self._obey(request)
             answer = enpc_reply(request, result, said)
         self._transport.sendto(answer, addr)
         self._server.pump()
 
-    def _obey(self, request: EnpcRequest) -> tuple[int, bytes]:
+    def _obey(self, request: EnpcRequest) -> tuple[EnpcResult, bytes]:
         printer, now_us = self._server.printer, self._clock()
         data = request.data
         if request.kind != "C":
-            return UNSUPPORTED, b""
+            return EnpcResult.UNSUPPORTED, b""
         if request.function == EnpcFunction.FORCED_TRANSMISSION:
             return self._force(data, now_us)
         if request.function == EnpcFunction.FORCED_MODE and len(data) == 1:
             printer.forced_transmission(data[0] == 1, now_us)
-            return NORMAL, data
+            return EnpcResult.NORMAL, data
         if request.function == EnpcFunction.RESET:
             printer.power_off(now_us)
             printer.power_on(now_us)
-            return NORMAL, b"\0"
+            return EnpcResult.NORMAL, b"\0"
         if request.function == EnpcFunction.FLUSH:
             printer.clear_buffers(now_us)
-            return NORMAL, b"\0"
+            return EnpcResult.NORMAL, b"\0"
         if request.function == EnpcFunction.CLEAR_TIMER:
             self._server.touch()
-            return NORMAL, b"\0"
-        return UNSUPPORTED, b""
+            return EnpcResult.NORMAL, b"\0"
+        return EnpcResult.UNSUPPORTED, b""
 
-    def _force(self, data: bytes, now_us: int) -> tuple[int, bytes]:
+    def _force(self, data: bytes, now_us: int) -> tuple[EnpcResult, bytes]:
         """Flow control (0: with, 1: without), length, bytes; the answer: 0, length, what the printer said."""
         length = int.from_bytes(data[1:3], "big")
         payload = data[3 : 3 + length]
         printer = self._server.printer
         if len(data) < 3 or len(payload) < length or not 0 < length <= 255:
-            return NORMAL, b"\x01\0\0"
+            return EnpcResult.NORMAL, b"\x01\0\0"
         if data[0] == 0 and printer.busy:
-            return NORMAL, b"\x01\0\0"
+            return EnpcResult.NORMAL, b"\x01\0\0"
         said = printer.force(payload, now_us)[:255]
-        return NORMAL, b"\0" + len(said).to_bytes(2, "big") + said
+        return EnpcResult.NORMAL, b"\0" + len(said).to_bytes(2, "big") + said
 
     async def aclose(self) -> None:
         """Stop listening."""

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.escpos.enpc import (
+from protocols.escpos import (
     EnpcFunction,
+    EnpcResult,
     enpc_reply,
     enpc_request,
     read_enpc_reply,
@@ -166,6 +167,6 @@ def test_any_datagram_is_read_or_refused(noise: bytes) -> None:
     for datagram in (noise, b"EPSONC" + noise):
         request = read_enpc_request(datagram)
         if request is not None:
-            answer = read_enpc_reply(enpc_reply(request, 0, request.data))
+            answer = read_enpc_reply(enpc_reply(request, EnpcResult.NORMAL, request.data))
             assert answer == (request.function, 0, request.data)
     assert read_enpc_reply(noise) is None or noise[:5] == b"EPSON"
