@@ -32,6 +32,8 @@ SAFETY_CHECKS: Final = (
     "totals.monotone",
     "live.monotone",
     "receipt.equals-ledger",
+    "receipt.one-original",
+    "receipt.each-printed",
     "shift.readings-chain",
     "shift.sales-add-up",
     "shift.litres-agree",
