@@ -315,7 +315,7 @@ class World:
 
     async def order(self, nozzle: int = 1, who: str = "zhang", status: int = 201, **changes: Any) -> Any:
         body = {
-            "client_token": f"{who}-{nozzle}-{self.now_us}",
+            "client_token": f"{who}-{nozzle}-{self.now_us:x}",
             "station": STATION,
             "nozzle": nozzle,
             "mode": "postpay",
