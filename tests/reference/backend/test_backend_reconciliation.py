@@ -374,7 +374,7 @@ def test_what_stands_differently_in_our_own_books_is_found(play_sqlite):
     play_sqlite(scene)
 
 
-@pytest.mark.requirement("pay.callback-after-close-is-not-lost", "pay.reconciliation-finds-differences")
+@pytest.mark.requirement("pay.paid-after-close-is-not-lost", "pay.reconciliation-finds-differences")
 def test_a_payment_that_only_the_bill_tells_of_is_taken(play_sqlite):
     """No callback, no answer to any query, closed here: the bill brings it to light the next morning."""
 

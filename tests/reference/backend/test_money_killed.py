@@ -137,7 +137,7 @@ async def rows(backend, client, name):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.requirement("rfd.refunds-never-exceed-paid", "pay.duplicate-callbacks-one-effect")
+@pytest.mark.requirement("rfd.refunds-never-exceed-paid", "pay.duplicate-callbacks-have-one-effect")
 def test_a_backend_that_is_killed_all_the_time_doubles_and_loses_no_fen(tmp_path, empty_postgres_url):
     platform = generate_platform()
     merchant = generate_merchant(platform)
