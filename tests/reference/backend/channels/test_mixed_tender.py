@@ -227,7 +227,7 @@ def test_mixed_orders_charge_what_is_left_of_the_pumps_amount(shop):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.requirement("pay.gateway-amount-equals-payable", "pay.mixed-tender-sums-exactly")
 def test_ten_thousand_mixed_orders(shop):
     shop(points_per_fen=2).run(orders_of_all_kinds(10_000), until_s=1_000_000)
