@@ -20,12 +20,16 @@ async def audit_invoices(tx: Transaction, all_sales: dict[str, Row[Any]], found:
     uses = await tx.rows(select(invoice_uses).order_by(invoice_uses.c.fapiao_apply_id, invoice_uses.c.line))
     letters = await tx.rows(select(red_letters).order_by(red_letters.c.red_id))
     tasks = {row.task_key for row in await tx.rows(select(outbox.c.task_key))}
-    for row in rows:
-        if f"invoice.issue/{row.fapiao_apply_id}" not in tasks:
-            found.append(f"invoice {row.fapiao_apply_id} has no task")
-    for letter in letters:
-        if f"invoice.red/{letter.red_id}" not in tasks:
-            found.append(f"red letter {letter.red_id} has no task")
+    found.extend(
+        f"invoice {row.fapiao_apply_id} has no task"
+        for row in rows
+        if f"invoice.issue/{row.fapiao_apply_id}" not in tasks
+    )
+    found.extend(
+        f"red letter {letter.red_id} has no task"
+        for letter in letters
+        if f"invoice.red/{letter.red_id}" not in tasks
+    )
     _lines(rows, uses, found)
     _fen(uses, all_sales, found)
     _letters(rows, letters, found)
