@@ -321,7 +321,9 @@ class Sales:
         if sale.state == "locked":
             raise ApiError(409, "sale_locked", "a phone is paying for this sale")
         if sale.state == "quarantined":
-            raise ApiError(409, "sale_quarantined", "its figures contradict each other; an operator has to release it")
+            raise ApiError(
+                409, "sale_quarantined", "its figures contradict each other; an operator has to release it"
+            )
         if sale.state != "payable":
             raise ApiError(409, "already_settled", "this sale is settled")
         if body.amount_fen != sale.amount_fen:

@@ -34,7 +34,9 @@ from reference.backend.voice_schema import announcements
 
 __all__ = ["admin_routes"]
 
-_HIDDEN = frozenset({"digest", "openid", "client_token", "settle_token", "prepay_id", "title", "again", "address"})
+_HIDDEN = frozenset(
+    {"digest", "openid", "client_token", "settle_token", "prepay_id", "title", "again", "address"}
+)
 # Tables without a running number are paged by position in a fixed order.
 _ORDERED = {
     "orders": (orders, (orders.c.created_us, orders.c.order_id)),

@@ -64,7 +64,11 @@ def test_what_a_pump_s_finer_pulses_may_explain_is_sold_as_it_was_shown(play_sql
         taken = await w.site("POST", "/sales", post, status=201)
         assert taken["state"] == "payable"
         order = await w.order()
-        assert (order["state"], order["volume_ml"], order["amount_fen"]) == ("PAYABLE", 12_290, 9_598 + off_fen)
+        assert (order["state"], order["volume_ml"], order["amount_fen"]) == (
+            "PAYABLE",
+            12_290,
+            9_598 + off_fen,
+        )
         asked = await w.pay(order)
         assert w.gateway.report(asked["out_trade_no"]).amount_fen == 9_598 + off_fen
 
