@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 
 @pytest.mark.requirement("fc-sale.dead-owner-frees-the-sale")
-def test_fuel_after_a_cancel_that_nobody_pays_is_free_for_the_cashier(play):
+def test_fuel_after_a_cancel_that_nobody_pays_is_free_for_the_cashier(play_sqlite):
     async def scene(w):
         order = await w.order()
         await w.phone("POST", f"/{order['order_id']}/cancel", status=200)
@@ -22,7 +22,7 @@ def test_fuel_after_a_cancel_that_nobody_pays_is_free_for_the_cashier(play):
         assert [sale["sale_id"] for sale in listed["sales"]] == [taken["sale_id"]]
         assert await w.violations() == []
 
-    play(scene)
+    play_sqlite(scene)
 
 
 @pytest.mark.requirement("fc-sale.dead-owner-frees-the-sale")

@@ -204,7 +204,7 @@ async def alarms(w):
 
 
 @pytest.mark.requirement("pay.reconciliation-finds-differences")
-def test_a_day_on_which_both_sides_agree(play):
+def test_a_day_on_which_both_sides_agree(play_sqlite):
     async def scene(w):
         rows = [payment("P1"), payment("P2", 1), refund("R1", "P1")]
         await book(w, rows)
@@ -214,7 +214,7 @@ def test_a_day_on_which_both_sides_agree(play):
             assert run["sha1"] == hashlib.sha1(content).hexdigest()
         assert await alarms(w) == []
 
-    play(scene)
+    play_sqlite(scene)
 
 
 # Differences, each of its kind; then any number of them at once.
@@ -274,7 +274,7 @@ def test_any_set_of_planted_differences_is_found_and_nothing_else(make_world):
     w = make_world()
 
     @hypothesis_settings(
-        max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+        max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
     )
     @given(
         st.lists(
@@ -324,7 +324,7 @@ def test_any_planted_differences_of_the_fund_bill_are_found_and_nothing_else(mak
         return [("missing_here", "fund", row["theirs"])]
 
     @hypothesis_settings(
-        max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+        max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
     )
     @given(
         st.lists(

@@ -52,7 +52,7 @@ def sent(w):
 
 
 @pytest.mark.requirement("rfd.undelivered-prepay-is-refunded")
-@pytest.mark.parametrize("delivered_fen", [0, 500, 9900, 10_000])
+@pytest.mark.parametrize("delivered_fen", [0, 9900])
 def test_what_was_not_delivered_goes_back_once_within_a_minute(play_sqlite, delivered_fen):
     async def scene(w):
         w.gateway.refund_state = "PROCESSING"
@@ -80,7 +80,7 @@ def test_what_was_not_delivered_goes_back_once_within_a_minute(play_sqlite, deli
 
 
 @pytest.mark.requirement("rfd.refund-retry-keeps-its-number")
-def test_a_failed_refund_keeps_its_number_and_a_further_one_has_its_own(play):
+def test_a_failed_refund_keeps_its_number_and_a_further_one_has_its_own(play_sqlite):
     async def scene(w):
         order = await w.paid_order()
         w.gateway.refuse["refund"] = GatewayRefusedError(403, "NOT_ENOUGH", "余额不足")
@@ -108,7 +108,7 @@ def test_a_failed_refund_keeps_its_number_and_a_further_one_has_its_own(play):
         assert (shown["refunded_fen"], shown["state"]) == (2000, "COMPLETED")
         assert await w.violations() == []
 
-    play(scene)
+    play_sqlite(scene)
 
 
 def test_a_token_asks_for_one_amount(play_sqlite):
@@ -182,7 +182,7 @@ def test_broken_refunds_beyond_the_payment_are_seen(play_sqlite, monkeypatch):
 
 
 @pytest.mark.requirement("rfd.refund-limits-are-honoured")
-def test_partial_refunds_of_one_payment_queue_a_minute_apart(play):
+def test_partial_refunds_of_one_payment_queue_a_minute_apart(play_sqlite):
     async def scene(w):
         times = timed(w)
         order = await w.paid_order()
@@ -197,7 +197,7 @@ def test_partial_refunds_of_one_payment_queue_a_minute_apart(play):
         assert (await w.show(order))["refunded_fen"] == 500
         assert await alarms(w) == []
 
-    play(scene)
+    play_sqlite(scene)
 
 
 @pytest.mark.requirement("rfd.refund-limits-are-honoured")
@@ -304,7 +304,7 @@ async def one_task(w):
 
 
 @pytest.mark.requirement("rfd.accepted-is-not-refunded")
-def test_an_abnormal_refund_is_shown_and_escalated_and_heals(play):
+def test_an_abnormal_refund_is_shown_and_escalated_and_heals(play_sqlite):
     async def scene(w):
         w.gateway.refund_state = "ABNORMAL"
         order = await w.paid_order()
@@ -326,11 +326,11 @@ def test_an_abnormal_refund_is_shown_and_escalated_and_heals(play):
         assert len(w.gateway.refunds) == 1
         assert await w.violations() == []
 
-    play(scene)
+    play_sqlite(scene)
 
 
 @pytest.mark.requirement("rfd.accepted-is-not-refunded")
-def test_a_closed_refund_is_asked_for_again_under_a_new_number_and_then_left_to_a_person(play):
+def test_a_closed_refund_is_asked_for_again_under_a_new_number_and_then_left_to_a_person(play_sqlite):
     async def scene(w):
         w.gateway.refund_state = "CLOSED"
         order = await prepaid(w)
@@ -356,7 +356,7 @@ def test_a_closed_refund_is_asked_for_again_under_a_new_number_and_then_left_to_
         assert (shown["state"], shown["refunded_fen"]) == ("COMPLETED", 6000)
         assert await w.violations() == []
 
-    play(scene)
+    play_sqlite(scene)
 
 
 def test_what_the_gateway_says_later_and_otherwise_is_an_alarm(play_sqlite):
@@ -481,24 +481,24 @@ def test_who_asked_and_why_is_on_record(play_sqlite):
     play_sqlite(scene)
 
 
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        ({"amount_fen": 0}, "amount_fen"),
-        ({"amount_fen": -5}, "amount_fen"),
-        ({"amount_fen": "5"}, "amount_fen"),
-        ({"reason": ""}, "reason"),
-        ({"operator": "a\x00b"}, "operator"),
-        ({"client_token": "no spaces"}, "client_token"),
-        ({"more": 1}, "more"),
-    ],
-)
-def test_a_request_that_is_malformed_is_refused(play_sqlite, changes, field):
+WRONG = [
+    ({"amount_fen": 0}, "amount_fen"),
+    ({"amount_fen": -5}, "amount_fen"),
+    ({"amount_fen": "5"}, "amount_fen"),
+    ({"reason": ""}, "reason"),
+    ({"operator": "a\x00b"}, "operator"),
+    ({"client_token": "no spaces"}, "client_token"),
+    ({"more": 1}, "more"),
+]
+
+
+def test_a_request_that_is_malformed_is_refused(play_sqlite):
     async def scene(w):
         order = await w.paid_order()
         path = f"/v1/admin/orders/{order['order_id']}/refunds"
-        refused = await w.call("POST", path, body(100) | changes, key=ADMIN_KEY, status=422)
-        assert field in refused["field"]
+        for changes, field in WRONG:
+            refused = await w.call("POST", path, body(100) | changes, key=ADMIN_KEY, status=422)
+            assert field in refused["field"]
         await w.call("POST", path, body(100), key="station-key-of-km01", status=401)
         assert (await w.admin("refunds"))["rows"] == []
 

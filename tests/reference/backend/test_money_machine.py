@@ -715,9 +715,9 @@ SLUGS = (
 @pytest.mark.requirement(*SLUGS)
 def test_money_is_neither_taken_twice_nor_kept_nor_lost(keys):
     kind = machine(keys)
-    run_state_machine_as_test(kind, settings=profile(12, 25))
+    run_state_machine_as_test(kind, settings=profile(7, 20))
     # It says nothing unless money moved both ways.
-    assert kind.seen["SUCCESS"] > 5
+    assert kind.seen["SUCCESS"] > 1
     assert kind.seen["REFUND"] > 0
 
 
