@@ -71,9 +71,7 @@ def test_every_number_in_a_shipped_scenario_tells_its_kind(name: str) -> None:
 
 
 def test_unknown_scenario_suggests_near_names() -> None:
-    with pytest.raises(
-        ScenarioError, match=r"no scenario called 'kunming-peek'; did you mean kunming-peak\?"
-    ):
+    with pytest.raises(ScenarioError, match=r"no scenario called 'kunming-peek'; did you mean kunming-peak"):
         load("kunming-peek")
     with pytest.raises(ScenarioError, match="there are: bad-hour, bad-week, iron-day, kunming-peak, smoke"):
         load("zzz")

@@ -66,7 +66,7 @@ def _drawn(operation):
     return cases
 
 
-@pytest.mark.parametrize("store", ["play_sqlite", "play_postgres"])
+@pytest.mark.parametrize("store", ["play_sqlite", pytest.param("play_postgres", marks=pytest.mark.slow)])
 def test_nothing_that_the_document_allows_makes_the_service_fail(store, request):
     play = request.getfixturevalue(store)
 

@@ -19,8 +19,8 @@ def smoke(**changes: Any) -> Scenario:
     return Scenario.model_validate({**load("smoke").scenario.model_dump(mode="json"), **changes})
 
 
-# Nobody hands over a shift here, and nobody proves a meter.
-JUDGED = [slug for slug in SAFETY_CHECKS if not slug.startswith(("shift.", "test."))]
+# Nobody hands over a shift here, nobody proves a meter, and the run ends before each receipt is due.
+JUDGED = [slug for slug in SAFETY_CHECKS if not slug.startswith(("shift.", "test.", "receipt.each"))]
 
 
 def cut(at_s: int, for_s: int = 20) -> dict[str, Any]:
