@@ -18,9 +18,13 @@ __all__ = ["Payments"]
 
 _ONE = select(payments).where(payments.c.out_trade_no == bindparam("number"))
 _LOCK = _ONE.with_for_update()
+_other = payments.alias("other")
 _SUCCESS = (
     update(payments)
-    .where(payments.c.out_trade_no == bindparam("number"))
+    .where(
+        payments.c.out_trade_no == bindparam("number"),
+        ~select(_other.c.out_trade_no).where(_other.c.transaction_id == bindparam("txid")).exists(),
+    )
     .values(
         state="SUCCESS",
         is_open=None,
@@ -112,7 +116,8 @@ class Payments:
         now_us = self.core.clock_us()
         number = payment.out_trade_no
         values = {"number": number, "txid": report.transaction_id, "how": proof, "now_us": now_us}
-        await tx.execute(_SUCCESS, values)
+        if not await tx.execute(_SUCCESS, values):
+            raise NoticeRefusedError(f"transaction {report.transaction_id} has paid something else already")
         await self.core.enter(
             tx,
             kind="payment",

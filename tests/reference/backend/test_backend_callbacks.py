@@ -237,6 +237,26 @@ def test_a_genuine_callback_about_another_order_is_refused_and_alarmed(play):
 
 
 @pytest.mark.requirement("inv.invoice-never-delays-leaving", "inv.lost-login-pauses-the-queue")
+@pytest.mark.requirement("pay.callback-checked-against-order")
+def test_one_transaction_pays_for_one_order_only(play):
+    async def scene(w):
+        first = await w.paid_order(1)
+        await w.site("POST", "/sales", w.sale(2), status=201)
+        second = await w.order(2)
+        asked = await w.pay(second)
+        number = asked["out_trade_no"]
+        w.gateway.pay(number)
+        w.gateway.trades[number]["transaction_id"] = w.gateway.trades[first["out_trade_no"]]["transaction_id"]
+        assert await w.notify(number) in range(400, 500)
+        assert (await w.show(second))["state"] == "PAYING"
+        (alarm,) = (await w.admin("alarms"))["rows"]
+        assert (alarm["kind"], alarm["subject"]) == ("payment_refused", number)
+        assert "has paid something else already" in alarm["detail"]
+        assert await w.violations() == []
+
+    play(scene)
+
+
 def test_a_tax_platform_that_refuses_delays_nothing_and_loses_nothing(play):
     async def scene(w):
         w.gateway.refuse["issue_invoice"] = GatewayRefusedError(403, "NO_AUTH", "登录已失效")
