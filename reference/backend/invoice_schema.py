@@ -5,10 +5,9 @@ The invoices themselves stand in `reference.backend.schema`.
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import BigInteger, Column, Index, String, Table, Text, UniqueConstraint
 
+from reference.backend.columns import integer, varchar
 from reference.backend.schema import metadata
 
 __all__ = [
@@ -21,30 +20,22 @@ __all__ = [
 ]
 
 
-def _int(name: str, *, null: bool = False) -> Column[int]:
-    return Column(name, BigInteger, nullable=null)
-
-
-def _str(name: str, length: int, *, null: bool = False) -> Column[Any]:
-    return Column(name, String(length), nullable=null)
-
-
 invoice_uses = Table(
     "invoice_uses",
     metadata,
     Column("fapiao_apply_id", String(40), primary_key=True),
     # The line of the invoice, from 0.
     Column("line", BigInteger, primary_key=True, autoincrement=False),
-    _str("sale_id", 40),
-    _str("order_id", 40, null=True),
+    varchar("sale_id", 40),
+    varchar("order_id", 40, null=True),
     # The fen from_fen <= x < from_fen + amount_fen of what was paid for the sale.
-    _int("from_fen"),
-    _int("amount_fen"),
-    _int("volume_ml"),
+    integer("from_fen"),
+    integer("amount_fen"),
+    integer("volume_ml"),
     # Of these, taken back by red letters.
-    _int("red_fen"),
+    integer("red_fen"),
     # from_fen while the invoice is valid or on its way, else NULL: no fen can be in two valid invoices.
-    _int("held_from", null=True),
+    integer("held_from", null=True),
     UniqueConstraint("sale_id", "held_from"),
     Index("ix_invoice_uses_order_id", "order_id"),
 )
@@ -54,10 +45,10 @@ invoice_requests = Table(
     metadata,
     Column("openid", String(64), primary_key=True),
     Column("client_token", String(80), primary_key=True),
-    _str("digest", 64),
+    varchar("digest", 64),
     # The applications it made, as a JSON list.
     Column("content", Text, nullable=False),
-    _int("created_us"),
+    integer("created_us"),
 )
 
 red_letters = Table(
@@ -65,28 +56,28 @@ red_letters = Table(
     metadata,
     # Our number at the platform, 20 letters and digits (Nuonuo takes no more for a red order).
     Column("red_id", String(20), primary_key=True),
-    _str("fapiao_apply_id", 40),
+    varchar("fapiao_apply_id", 40),
     # The line that it takes back (all or a part of), or -1 for the whole invoice.
-    _int("line"),
+    integer("line"),
     # What it is for, such as an out_refund_no: asked twice, it is one red letter.
-    _str("cause", 80),
-    _int("amount_fen"),
-    _int("net_fen"),
-    _int("tax_fen"),
-    _int("volume_ml"),
+    varchar("cause", 80),
+    integer("amount_fen"),
+    integer("net_fen"),
+    integer("tax_fen"),
+    integer("volume_ml"),
     # The bureau's label, 01 to 04.
-    _str("reason", 2),
+    varchar("reason", 2),
     # asked -> confirming -> issuing -> issued; or denied, expired, revoked, void, failed
-    _str("state", 16),
+    varchar("state", 16),
     # The confirmation form's own state, 01 to 10.
-    _str("form_state", 2, null=True),
-    _str("form_number", 32, null=True),
-    _str("number", 20, null=True),
+    varchar("form_state", 2, null=True),
+    varchar("form_number", 32, null=True),
+    varchar("number", 20, null=True),
     # A new blue invoice follows where the platform takes back whole invoices only, or where the title was wrong: JSON.
     Column("again", Text, nullable=True),
     Column("note", Text, nullable=True),
-    _int("requested_us"),
-    _int("done_us", null=True),
+    integer("requested_us"),
+    integer("done_us", null=True),
     UniqueConstraint("fapiao_apply_id", "line", "cause"),
 )
 
@@ -94,17 +85,17 @@ invoice_deliveries = Table(
     "invoice_deliveries",
     metadata,
     Column("delivery_id", String(40), primary_key=True),
-    _str("fapiao_apply_id", 40),
+    varchar("fapiao_apply_id", 40),
     # message | mail | wallet
-    _str("channel", 8),
+    varchar("channel", 8),
     # Where to; NULL once it is delivered, given up or deleted.
-    _str("address", 200, null=True),
+    varchar("address", 200, null=True),
     # waiting -> delivered | failed
-    _str("state", 16),
-    _int("tries"),
+    varchar("state", 16),
+    integer("tries"),
     Column("note", Text, nullable=True),
-    _int("created_us"),
-    _int("done_us", null=True),
+    integer("created_us"),
+    integer("done_us", null=True),
     Index("ix_invoice_deliveries_fapiao_apply_id", "fapiao_apply_id"),
 )
 
@@ -113,8 +104,8 @@ tax_holds = Table(
     metadata,
     Column("platform", String(16), primary_key=True),
     # login | face
-    _str("why", 16),
-    _int("since_us"),
+    varchar("why", 16),
+    integer("since_us"),
 )
 
 tax_tokens = Table(
@@ -122,7 +113,7 @@ tax_tokens = Table(
     metadata,
     Column("platform", String(16), primary_key=True),
     Column("token", Text, nullable=False),
-    _int("expires_us"),
+    integer("expires_us"),
     # Whoever asks for a new one has until then; so that instances do not all ask (a platform may count the calls).
-    _int("claimed_until_us"),
+    integer("claimed_until_us"),
 )
