@@ -23,7 +23,9 @@ _SUCCESS = (
     update(payments)
     .where(
         payments.c.out_trade_no == bindparam("number"),
-        ~select(_other.c.out_trade_no).where(_other.c.transaction_id == bindparam("txid")).exists(),
+        ~select(_other.c.out_trade_no)
+        .where(_other.c.transaction_id == bindparam("txid"), _other.c.out_trade_no != bindparam("number"))
+        .exists(),
     )
     .values(
         state="SUCCESS",
