@@ -19,7 +19,7 @@ import pytest
 
 from protocols.modbus import rtu_silence_us
 from reference.site import make_driver
-from reference.site.events import NozzleLifted, SaleCaptured
+from reference.site.pumps.events import NozzleLifted, SaleCaptured
 from scenarios.loader import load
 from scenarios.model import Line
 from scenarios.world.equipment import build_equipment

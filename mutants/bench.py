@@ -17,7 +17,7 @@ from mutants.ledger import Ledger
 from mutants.meddler import Meddler
 from protocols.twowire import EIGHT_DIGITS
 from reference.site import SiteConfig, SiteController
-from reference.site.events import DriverEvent, LiveAmount, SaleCaptured
+from reference.site.pumps.events import DriverEvent, LiveAmount, SaleCaptured
 from scenarios.record import JournalSale, LedgerSale, LiveObservation, RunRecord, TankDraw
 from scenarios.world.metered import metered
 from sim.dispenser import (

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from mutants.bench import EPOCH_US, SECOND, STATION, Bench
-from reference.site.events import LineDown, PriceSet
+from reference.site.pumps.events import LineDown, PriceSet
 from scenarios.oracles import judge
 from scenarios.record import Delivery
 from scenarios.verdicts import CheckResult, Verdict

@@ -15,9 +15,9 @@ from protocols.aaff.wire import checksum as crc8
 from protocols.dart import BadBytes, BadReason, DataFrame, Frame, Framer
 from protocols.dart.numbering import next_tx
 from protocols.dart.wire import checksum
-from reference.site.dart import DartDriver
-from reference.site.intents import Intent, SetPrices
-from reference.site.point import FuellingPointLogic
+from reference.site.pumps.dart import DartDriver
+from reference.site.pumps.intents import Intent, SetPrices
+from reference.site.pumps.point import FuellingPointLogic
 
 __all__ = ["LINK_MUTANTS"]
 

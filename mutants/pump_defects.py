@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from mutants.mutant import Mutant, patched
-from reference.backend import tank_account
-from reference.site.gauge import GaugeReader
+from reference.backend.tanks import account as tank_account
+from reference.site.gauge.reader import GaugeReader
 from sim.dispenser import FuellingPoint
 from sim.dispenser.books import Books
 from sim.dispenser.power import PowerFail

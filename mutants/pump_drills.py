@@ -16,7 +16,7 @@ from mutants.checks import (
     served,
 )
 from protocols.dart import NozzleReport
-from reference.site.events import DriverEvent, LineDown, LineUp, NozzleLifted, PriceSet
+from reference.site.pumps.events import DriverEvent, LineDown, LineUp, NozzleLifted, PriceSet
 from scenarios.verdicts import CheckResult
 
 __all__ = [

@@ -9,19 +9,19 @@ from typing import Any
 from mutants.mutant import Mutant, patched
 from protocols.aaff import SaleRecord, decode_time, encode_time
 from protocols.dart import TotalsReport, Transaction
-from reference.site.aaff_figures import UNIT_ML
-from reference.site.aaff_point import AaFfPoint
 from reference.site.authorisations import AuthorisationDesk
-from reference.site.capture import DeliveryCapture
-from reference.site.dart import DartDriver
-from reference.site.events import PriceSet
-from reference.site.ifsf_sales import IfsfSales
-from reference.site.intents import Intent, SetPrices
 from reference.site.journal import Journal, Sale
-from reference.site.point import FuellingPointLogic
-from reference.site.pricing import PriceKeeping
+from reference.site.pumps.aaff.figures import UNIT_ML
+from reference.site.pumps.aaff.point import AaFfPoint
+from reference.site.pumps.capture import DeliveryCapture
+from reference.site.pumps.dart import DartDriver
+from reference.site.pumps.events import PriceSet
+from reference.site.pumps.ifsf.sales import IfsfSales
+from reference.site.pumps.intents import Intent, SetPrices
+from reference.site.pumps.point import FuellingPointLogic
+from reference.site.pumps.pricing import PriceKeeping
+from reference.site.pumps.witness import Witness
 from reference.site.uplink import Uplink
-from reference.site.witness import Witness
 
 __all__ = ["SALE_MUTANTS"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from mutants.checks import said
-from reference.backend import tank_account
-from reference.site.gauge import GaugeEvent, GaugeRead, GaugeReader
-from reference.site.gauge_config import GaugeConfig
+from reference.backend.tanks import account as tank_account
+from reference.site.gauge.config import GaugeConfig
+from reference.site.gauge.reader import GaugeEvent, GaugeRead, GaugeReader
 from scenarios.verdicts import CheckResult
 from sim.gauge import METRIC, US, GaugeConsole, GaugePort, Measured, TankSetup
 from sim.tanks import StrappingTable, usual_cylinder

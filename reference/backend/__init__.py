@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from reference.backend.app import Backend, create_backend, open_database
 from reference.backend.audit import audit
-from reference.backend.database import Database, StoreUnavailableError
-from reference.backend.database_postgres import PostgresDatabase
-from reference.backend.database_sqlite import SqliteDatabase
-from reference.backend.gateway import Gateway
+from reference.backend.gateways.port import Gateway
+from reference.backend.payments.trade_number import TradeNumber, TradeNumberError, TradeNumbers
 from reference.backend.settings import BackendSettings, SettingsError
-from reference.backend.trade_number import TradeNumber, TradeNumberError, TradeNumbers
+from reference.backend.store.database import Database, StoreUnavailableError
+from reference.backend.store.postgres import PostgresDatabase
+from reference.backend.store.sqlite import SqliteDatabase
 
 __all__ = [
     "Backend",

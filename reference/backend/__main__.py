@@ -19,8 +19,8 @@ from pathlib import Path
 import uvicorn
 
 from reference.backend.app import Backend, create_backend
-from reference.backend.database import StoreUnavailableError
 from reference.backend.settings import BackendSettings, SettingsError
+from reference.backend.store.database import StoreUnavailableError
 from reference.masked_log import log_masked
 
 __all__ = ["main"]

@@ -13,7 +13,6 @@ from fastapi import FastAPI
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from reference.backend.announcer import Announcer
 from reference.backend.api import admin_routes, notify_routes, phone_routes, site_routes
 from reference.backend.api.admin import health_routes
 from reference.backend.api.ahead import Application, LivePosts, SiteAhead
@@ -27,44 +26,45 @@ from reference.backend.api.refunds import refund_routes
 from reference.backend.api.shifts import shift_routes
 from reference.backend.api.tanks import tank_routes
 from reference.backend.api.voice import voice_routes
-from reference.backend.attempts import Attempts
-from reference.backend.callbacks import Callbacks
-from reference.backend.cards import Cards, VaultClient
 from reference.backend.channels.building import channels_of
 from reference.backend.commands import Commands
-from reference.backend.contracts import Contracts
 from reference.backend.core import Core
-from reference.backend.database import Database
-from reference.backend.database_postgres import PostgresDatabase
-from reference.backend.database_sqlite import SqliteDatabase
-from reference.backend.endings import Endings
 from reference.backend.errors import install_error_handlers
-from reference.backend.gateway import Gateway
+from reference.backend.gateways.outgoing import Outgoing
+from reference.backend.gateways.port import Gateway
+from reference.backend.gateways.wechat import IDLE_S, WeChatClient
 from reference.backend.identifiers import Identifiers
-from reference.backend.invoice_deliveries import Deliveries
-from reference.backend.invoice_desk import InvoiceDesk
-from reference.backend.invoice_queue import TaxQueue
-from reference.backend.invoice_requests import InvoiceRequests
-from reference.backend.invoices import Invoices
-from reference.backend.members import Members
+from reference.backend.invoices.deliveries import Deliveries
+from reference.backend.invoices.desk import InvoiceDesk
+from reference.backend.invoices.invoices import Invoices
+from reference.backend.invoices.queue import TaxQueue
+from reference.backend.invoices.red_letters import RedLetters
+from reference.backend.invoices.requests import InvoiceRequests
+from reference.backend.members.cards import Cards, VaultClient
+from reference.backend.members.contracts import Contracts
+from reference.backend.members.members import Members
 from reference.backend.orders import Orders
 from reference.backend.outbox import Outbox
-from reference.backend.outgoing import Outgoing
-from reference.backend.payments import Payments
-from reference.backend.proving import Proving
-from reference.backend.pump_codes import PumpCodes
-from reference.backend.reconciliation import Reconciliation
-from reference.backend.red_letters import RedLetters
-from reference.backend.refunds import Refunds
+from reference.backend.payments.attempts import Attempts
+from reference.backend.payments.callbacks import Callbacks
+from reference.backend.payments.endings import Endings
+from reference.backend.payments.payments import Payments
+from reference.backend.payments.pump_codes import PumpCodes
+from reference.backend.reconciliation.daily import Reconciliation
+from reference.backend.refunds.refunds import Refunds
 from reference.backend.sales import Sales
 from reference.backend.sessions import Sessions
 from reference.backend.settings import BackendSettings, SettingsError
-from reference.backend.shifts import Shifts
+from reference.backend.shifts.proving import Proving
+from reference.backend.shifts.shifts import Shifts
 from reference.backend.stations import Stations
-from reference.backend.tanks import Tanks
+from reference.backend.store.database import Database
+from reference.backend.store.postgres import PostgresDatabase
+from reference.backend.store.sqlite import SqliteDatabase
+from reference.backend.tanks.tanks import Tanks
 from reference.backend.tax.choose import tax_platforms
-from reference.backend.voice_channels import MqttPublisher, VoicePublisher, Voices
-from reference.backend.wechat import IDLE_S, WeChatClient
+from reference.backend.voice.announcer import Announcer
+from reference.backend.voice.channels import MqttPublisher, VoicePublisher, Voices
 from reference.tls import client_context
 
 __all__ = ["Backend", "create_backend", "open_database"]

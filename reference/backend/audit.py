@@ -13,12 +13,13 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Row, select
 
-from reference.backend.database import Transaction
-from reference.backend.invoice_audit import audit_invoices
-from reference.backend.invoice_schema import invoice_uses
-from reference.backend.member_audit import Parts, audit_members, parts_of
-from reference.backend.refund_audit import audit_refunds
-from reference.backend.schema import (
+from reference.backend.invoices.audit import audit_invoices
+from reference.backend.invoices.schema import invoice_uses
+from reference.backend.members.audit import Parts, audit_members, parts_of
+from reference.backend.refunds.audit import audit_refunds
+from reference.backend.shifts.files import rebuilt
+from reference.backend.store.database import Transaction
+from reference.backend.store.schema import (
     commands,
     handovers,
     ledger,
@@ -29,8 +30,7 @@ from reference.backend.schema import (
     sales,
     shift_entries,
 )
-from reference.backend.shift_files import rebuilt
-from reference.backend.voice_audit import audit_voice
+from reference.backend.voice.audit import audit_voice
 
 __all__ = ["audit"]
 

@@ -9,9 +9,9 @@ import msgspec
 from sqlalchemy import bindparam, select, update
 
 from reference.backend.core import Core
-from reference.backend.database import Transaction
 from reference.backend.errors import ApiError
-from reference.backend.schema import commands, stations
+from reference.backend.store.database import Transaction
+from reference.backend.store.schema import commands, stations
 
 __all__ = ["Commands"]
 

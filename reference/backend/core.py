@@ -10,42 +10,42 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from protocols.cards import mask_private
-from reference.backend.database import Database, Transaction
-from reference.backend.gateway import ContractGateway, Gateway
+from reference.backend.gateways.port import ContractGateway, Gateway
 from reference.backend.identifiers import Identifiers
 from reference.backend.live import LiveBoard
-from reference.backend.schema import alarms, ledger
+from reference.backend.payments.trade_number import TradeNumbers
 from reference.backend.settings import BackendSettings
-from reference.backend.trade_number import TradeNumbers
+from reference.backend.store.database import Database, Transaction
+from reference.backend.store.schema import alarms, ledger
 
 if TYPE_CHECKING:
-    from reference.backend.announcer import Announcer
-    from reference.backend.attempts import Attempts
-    from reference.backend.cards import Cards
     from reference.backend.channels import Channels
     from reference.backend.commands import Commands
-    from reference.backend.contracts import Contracts
-    from reference.backend.endings import Endings
-    from reference.backend.invoice_deliveries import Deliveries
-    from reference.backend.invoice_desk import InvoiceDesk
-    from reference.backend.invoice_queue import TaxQueue
-    from reference.backend.invoice_requests import InvoiceRequests
-    from reference.backend.invoices import Invoices
-    from reference.backend.members import Members
+    from reference.backend.gateways.unionpay import UnionPayClient
+    from reference.backend.invoices.deliveries import Deliveries
+    from reference.backend.invoices.desk import InvoiceDesk
+    from reference.backend.invoices.invoices import Invoices
+    from reference.backend.invoices.queue import TaxQueue
+    from reference.backend.invoices.red_letters import RedLetters
+    from reference.backend.invoices.requests import InvoiceRequests
+    from reference.backend.members.cards import Cards
+    from reference.backend.members.contracts import Contracts
+    from reference.backend.members.members import Members
     from reference.backend.orders import Orders
     from reference.backend.outbox import Outbox
-    from reference.backend.payments import Payments
-    from reference.backend.proving import Proving
-    from reference.backend.pump_codes import PumpCodes
-    from reference.backend.reconciliation import Reconciliation
-    from reference.backend.red_letters import RedLetters
-    from reference.backend.refunds import Refunds
+    from reference.backend.payments.attempts import Attempts
+    from reference.backend.payments.endings import Endings
+    from reference.backend.payments.payments import Payments
+    from reference.backend.payments.pump_codes import PumpCodes
+    from reference.backend.reconciliation.daily import Reconciliation
+    from reference.backend.refunds.refunds import Refunds
     from reference.backend.sales import Sales
-    from reference.backend.shifts import Shifts
+    from reference.backend.shifts.proving import Proving
+    from reference.backend.shifts.shifts import Shifts
     from reference.backend.stations import Stations
-    from reference.backend.tanks import Tanks
+    from reference.backend.tanks.tanks import Tanks
     from reference.backend.tax import TaxPort
-    from reference.backend.unionpay import UnionPayClient
+    from reference.backend.voice.announcer import Announcer
 
 __all__ = ["Core"]
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from protocols.cards import mask_private
-from reference.backend.database import StoreUnavailableError
+from reference.backend.store.database import StoreUnavailableError
 
 __all__ = ["ApiError", "ErrorBody", "install_error_handlers", "refusal", "refusal_of"]
 

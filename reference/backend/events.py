@@ -11,10 +11,10 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from reference.backend.core import Core
-from reference.backend.database import StoreUnavailableError
 from reference.backend.live import LiveReading
-from reference.backend.notifier import Subscription
 from reference.backend.states import FINAL
+from reference.backend.store.database import StoreUnavailableError
+from reference.backend.store.notifier import Subscription
 
 __all__ = ["OrderStream", "order_events"]
 

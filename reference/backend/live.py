@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from reference.backend.notifier import Hub
+from reference.backend.store.notifier import Hub
 
 __all__ = ["LiveBoard", "LivePost", "LiveReading", "NozzleLive"]
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, StringConstraints, field_validator, model
 from protocols.fapiao import taxpayer_problem
 from reference.backend.live import Count, NozzleNumber
 from reference.backend.private_numbers import CleanStruct, StrictModel
-from reference.backend.tank_views import GradeStock
+from reference.backend.tanks.views import GradeStock
 
 __all__ = [
     "AdminPage",

@@ -10,16 +10,16 @@ import msgspec
 from sqlalchemy import Row, and_, bindparam, or_, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from reference.backend.contracts import BY_CONTRACT
 from reference.backend.core import Core
-from reference.backend.database import Transaction
 from reference.backend.errors import ApiError
-from reference.backend.gateway import GatewayUnknownError
-from reference.backend.invoice_schema import invoice_uses
+from reference.backend.gateways.port import GatewayUnknownError
+from reference.backend.invoices.schema import invoice_uses
+from reference.backend.members.contracts import BY_CONTRACT
 from reference.backend.models import NewOrder
 from reference.backend.outbox import Task
-from reference.backend.schema import invoices, orders
 from reference.backend.states import check_move
+from reference.backend.store.database import Transaction
+from reference.backend.store.schema import invoices, orders
 
 __all__ = ["Orders"]
 

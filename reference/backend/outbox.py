@@ -18,9 +18,9 @@ from sqlalchemy import bindparam, func, select, update
 
 from protocols.cards import mask_private
 from reference.backend.core import Core
-from reference.backend.database import StoreUnavailableError, Transaction
-from reference.backend.gateway import GatewayRefusedError, GatewayUnknownError
-from reference.backend.schema import outbox
+from reference.backend.gateways.port import GatewayRefusedError, GatewayUnknownError
+from reference.backend.store.database import StoreUnavailableError, Transaction
+from reference.backend.store.schema import outbox
 
 __all__ = ["Outbox", "Task"]
 

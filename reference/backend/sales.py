@@ -12,10 +12,10 @@ import msgspec
 from sqlalchemy import Row, bindparam, select, update
 
 from reference.backend.core import Core
-from reference.backend.database import Transaction
 from reference.backend.errors import ApiError
 from reference.backend.models import SalePost, Settlement
-from reference.backend.schema import ledger, orders, sales
+from reference.backend.store.database import Transaction
+from reference.backend.store.schema import ledger, orders, sales
 
 __all__ = ["Sales", "inconsistency", "receipt_of", "sale_fields"]
 

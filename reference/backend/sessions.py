@@ -10,10 +10,10 @@ from sqlalchemy import bindparam, select
 
 from reference.backend.core import Core
 from reference.backend.errors import ApiError
-from reference.backend.gateway import GatewayUnknownError
+from reference.backend.gateways.port import GatewayUnknownError
+from reference.backend.gateways.wechat import SessionRefusedError, WeChatClient
 from reference.backend.private_numbers import refuse_numbers
-from reference.backend.schema import sessions
-from reference.backend.wechat import SessionRefusedError, WeChatClient
+from reference.backend.store.schema import sessions
 
 __all__ = ["Sessions"]
 

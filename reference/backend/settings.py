@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraint
 
 from protocols.unionpay.keys import MerchantCredentials as UnionPayCredentials
 from protocols.wechatpay.trust import MerchantCredentials
-from reference.backend.tank_account import Limits
+from reference.backend.tanks.account import Limits
 from reference.backend.tax.settings import TaxSettings
-from reference.backend.voice_settings import LoudspeakerSettings
+from reference.backend.voice.settings import LoudspeakerSettings
 
 __all__ = ["BackendSettings", "ChannelName", "SettingsError"]
 

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import Row, bindparam, delete, insert, select, update
 
 from reference.backend.core import Core
-from reference.backend.database import Transaction
 from reference.backend.errors import ApiError
 from reference.backend.models import StationSetup
-from reference.backend.schema import nozzles, stations, tanks
+from reference.backend.store.database import Transaction
+from reference.backend.store.schema import nozzles, stations, tanks
 
 __all__ = ["Stations"]
 

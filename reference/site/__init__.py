@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from reference.site.config import ConfigError, LineConfig, SiteConfig, load_config, parse_config
 from reference.site.controller import SiteController
-from reference.site.dart import DartDriver
-from reference.site.driver import PointStatus, PumpDriver, SaleNotStored
-from reference.site.drivers import make_driver
-from reference.site.events import DriverEvent, PointState
 from reference.site.journal import Journal, JournalError, Sale
-from reference.site.spooler import ReceiptSpooler
+from reference.site.pumps.dart import DartDriver
+from reference.site.pumps.driver import PointStatus, PumpDriver, SaleNotStored
+from reference.site.pumps.drivers import make_driver
+from reference.site.pumps.events import DriverEvent, PointState
+from reference.site.receipts.spooler import ReceiptSpooler
 
 __all__ = [
     "ConfigError",

@@ -20,13 +20,13 @@ from typing import Any
 from reference.masked_log import log_masked
 from reference.site.config import ConfigError, LineConfig, SiteConfig, load_config, split_host_port
 from reference.site.controller import SiteController
-from reference.site.driver import PumpDriver
-from reference.site.gauge import GaugeReader
-from reference.site.ifsf import IfsfDriver
+from reference.site.gauge.reader import GaugeReader
 from reference.site.journal import JournalError
-from reference.site.lines import MachineHost, monotonic_us, serial_host, tcp_host
-from reference.site.nodes import NodeHost
-from reference.site.twowire import LOOP_BAUDS
+from reference.site.pumps.driver import PumpDriver
+from reference.site.pumps.ifsf.driver import IfsfDriver
+from reference.site.pumps.ifsf.nodes import NodeHost
+from reference.site.pumps.lines import MachineHost, monotonic_us, serial_host, tcp_host
+from reference.site.pumps.twowire.driver import LOOP_BAUDS
 
 _PARITY = {"dart": "O", "modbus": "N", "twowire": "N", "aaff": "N"}
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import cached_property
 
 from reference.site.config import SiteConfig
-from reference.site.driver import PumpDriver
-from reference.site.events import PointState
 from reference.site.journal import Authorisation, Journal
+from reference.site.pumps.driver import PumpDriver
+from reference.site.pumps.events import PointState
 
 __all__ = ["TAKEN", "AuthorisationDesk"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from reference.site.events import PointState
 from reference.site.journal import Authorisation
+from reference.site.pumps.events import PointState
 
 if TYPE_CHECKING:
     from reference.site.controller import SiteController

@@ -8,8 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from reference.site.feie_config import FeieConfig
-from reference.site.gauge_config import GaugeConfig
+from reference.site.gauge.config import GaugeConfig
+from reference.site.receipts.feie_config import FeieConfig
 
 __all__ = [
     "BackendConfig",

@@ -13,9 +13,12 @@ import httpx
 from reference.site.authorisations import TAKEN, AuthorisationDesk
 from reference.site.commands import CommandHandler
 from reference.site.config import FuellingPointConfig, LineConfig, NozzleConfig, SiteConfig
-from reference.site.driver import PumpDriver, SaleNotStored
-from reference.site.drivers import make_driver
-from reference.site.events import (
+from reference.site.gauge.desk import GaugeDesk
+from reference.site.journal import Authorisation, Journal, JournalError, Sale
+from reference.site.presenting import LiveReadings, snapshot, station_setup
+from reference.site.pumps.driver import PumpDriver, SaleNotStored
+from reference.site.pumps.drivers import make_driver
+from reference.site.pumps.events import (
     Authorised,
     AuthoriseRefused,
     DeliveryVoid,
@@ -30,10 +33,7 @@ from reference.site.events import (
     StateChanged,
     TotalsRead,
 )
-from reference.site.gauge_desk import GaugeDesk
-from reference.site.journal import Authorisation, Journal, JournalError, Sale
-from reference.site.presenting import LiveReadings, snapshot, station_setup
-from reference.site.printing import ReceiptDesk
+from reference.site.receipts.desk import ReceiptDesk
 from reference.site.shifts import ShiftDesk
 from reference.site.uplink import Uplink
 

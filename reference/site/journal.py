@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from reference.site.witness import Witness
+from reference.site.pumps.witness import Witness
 
 __all__ = ["Authorisation", "Journal", "JournalError", "Sale", "put_result"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reference.site.journal import Journal
-from reference.site.witness import Witness
+from reference.site.pumps.witness import Witness
 
 __all__ = ["Mark", "MarkBook"]
 

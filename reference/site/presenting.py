@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reference.site.driver import PointStatus
-from reference.site.events import PointState
+from reference.site.pumps.driver import PointStatus
+from reference.site.pumps.events import PointState
 
 if TYPE_CHECKING:
     from reference.site.controller import SiteController

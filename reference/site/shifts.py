@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from reference.site.config import FuellingPointConfig, NozzleConfig
-from reference.site.driver import PumpDriver
-from reference.site.events import PointState
 from reference.site.journal import Journal, JournalError
 from reference.site.marks import Mark, MarkBook
+from reference.site.pumps.driver import PumpDriver
+from reference.site.pumps.events import PointState
 from reference.site.uplink import Uplink
 
 __all__ = ["SEAL_AFTER_US", "ShiftDesk", "ShiftOwner"]

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from reference.backend import SqliteDatabase
-from reference.backend.cards import VaultClient
-from reference.backend.outgoing import Outgoing
+from reference.backend.gateways.outgoing import Outgoing
+from reference.backend.members.cards import VaultClient
 from reference.masked_log import MaskedFormatter
 from reference.vault import Vault, VaultSettings, create_vault
 from scenarios.evidence import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from protocols.loudspeaker import STATION, TOPIC
-from reference.backend.voice_settings import LoudspeakerSettings
+from reference.backend.voice.settings import LoudspeakerSettings
 from scenarios.model import Loudspeaker as LoudspeakerModel
 from scenarios.model import Scenario
 from scenarios.model.hosts import SPEAKERS

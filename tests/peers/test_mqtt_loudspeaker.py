@@ -16,8 +16,8 @@ import paho.mqtt.client as paho
 import pytest
 
 from protocols.loudspeaker import TOPIC, Announcement
-from reference.backend.voice_channels import MqttPublisher, Voices, VoiceUnknownError
-from reference.backend.voice_settings import LoudspeakerSettings
+from reference.backend.voice.channels import MqttPublisher, Voices, VoiceUnknownError
+from reference.backend.voice.settings import LoudspeakerSettings
 from sim.kernel import WallKernel
 from sim.loudspeaker import BoxProfile, Loudspeaker
 from sim.loudspeaker.listener import MqttListener

@@ -15,8 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from forecourt.cli import app
-from reference.site.drivers import make_driver
-from reference.site.lines import serial_host, tcp_host
+from reference.site.pumps.drivers import make_driver
+from reference.site.pumps.lines import serial_host, tcp_host
 from scenarios.replay_capture import Place, ReplayError, replay_capture, take_turns
 from scenarios.world.device import DeviceOnWire, WirePlace
 from scenarios.world.equipment import build_equipment

@@ -11,12 +11,13 @@ from sqlalchemy import Row, Select, Table, select, text
 from reference.backend.api.common import AfterQuery, json_response, refusals, secured
 from reference.backend.audit import audit
 from reference.backend.core import Core
-from reference.backend.database import Transaction
 from reference.backend.errors import ApiError
-from reference.backend.invoice_schema import invoice_deliveries, invoice_uses, red_letters, tax_holds
+from reference.backend.invoices.schema import invoice_deliveries, invoice_uses, red_letters, tax_holds
 from reference.backend.models import AdminPage, Correction, Health
-from reference.backend.refund_schema import refund_requests
-from reference.backend.schema import (
+from reference.backend.refunds.schema import refund_requests
+from reference.backend.sessions import Sessions
+from reference.backend.store.database import Transaction
+from reference.backend.store.schema import (
     alarms,
     invoices,
     ledger,
@@ -29,8 +30,7 @@ from reference.backend.schema import (
     stock_book,
     tanks,
 )
-from reference.backend.sessions import Sessions
-from reference.backend.voice_schema import announcements
+from reference.backend.voice.schema import announcements
 
 __all__ = ["admin_routes"]
 

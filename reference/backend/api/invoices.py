@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Path, Request, Response
 from reference.backend.api.common import EntityId, body_of, json_response, refusals, secured
 from reference.backend.core import Core
 from reference.backend.errors import ApiError
-from reference.backend.invoice_models import (
+from reference.backend.invoices.models import (
     InvoiceCorrection,
     InvoiceDetail,
     InvoiceList,

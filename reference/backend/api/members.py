@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Request, Response
 from reference.backend.api.common import json_response, refusals, secured
 from reference.backend.core import Core
 from reference.backend.errors import ApiError
-from reference.backend.payment_models import ContractView, Grant, MemberView, NewCoupon
+from reference.backend.payments.models import ContractView, Grant, MemberView, NewCoupon
 from reference.backend.sessions import Sessions
 
 __all__ = ["member_routes"]

@@ -7,10 +7,10 @@ from collections.abc import Awaitable
 from fastapi import APIRouter, Request, Response
 
 from reference.backend.api.common import body_of, refusals
-from reference.backend.callbacks import Callbacks
 from reference.backend.core import Core
 from reference.backend.errors import refusal
-from reference.backend.gateway import GatewayRefusedError, GatewayUnknownError, NoticeRefusedError
+from reference.backend.gateways.port import GatewayRefusedError, GatewayUnknownError, NoticeRefusedError
+from reference.backend.payments.callbacks import Callbacks
 
 __all__ = ["notify_routes"]
 

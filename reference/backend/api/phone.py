@@ -19,7 +19,7 @@ from reference.backend.models import (
     SessionRequest,
     SessionView,
 )
-from reference.backend.payment_models import PayRequest, PayView
+from reference.backend.payments.models import PayRequest, PayView
 from reference.backend.sessions import Sessions
 
 __all__ = ["phone_routes"]

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Request, Response
 from reference.backend.api.common import EntityId, StationPath, json_response, refusals, secured
 from reference.backend.core import Core
 from reference.backend.models import OrderView
-from reference.backend.payment_models import CodePayment
+from reference.backend.payments.models import CodePayment
 from reference.backend.sessions import Sessions
 
 __all__ = ["pump_routes"]

@@ -12,13 +12,13 @@ from sqlalchemy import Row, Table, bindparam, select
 from protocols.wechatpay import bill_day
 from reference.backend.api.common import AfterQuery, json_response, refusals, secured
 from reference.backend.core import Core
-from reference.backend.database import Transaction
 from reference.backend.errors import ApiError
-from reference.backend.gateway import GatewayRefusedError, GatewayUnknownError
+from reference.backend.gateways.port import GatewayRefusedError, GatewayUnknownError
 from reference.backend.models import AdminPage
-from reference.backend.reconciliation import BILLS
-from reference.backend.reconciliation_schema import reconciled, reconciliations
+from reference.backend.reconciliation.daily import BILLS
+from reference.backend.reconciliation.schema import reconciled, reconciliations
 from reference.backend.sessions import Sessions
+from reference.backend.store.database import Transaction
 
 __all__ = ["reconciliation_routes"]
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Path, Request, Response
 
 from reference.backend.api.common import EntityId, json_response, refusals, secured
 from reference.backend.core import Core
-from reference.backend.refund_desk import RefundAsked, RefundDesk, RefundView
+from reference.backend.refunds.desk import RefundAsked, RefundDesk, RefundView
 from reference.backend.sessions import Sessions
 
 __all__ = ["refund_routes"]

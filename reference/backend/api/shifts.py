@@ -20,7 +20,7 @@ from reference.backend.api.common import (
 from reference.backend.core import Core
 from reference.backend.models import AdminPage, SaleView
 from reference.backend.sessions import Sessions
-from reference.backend.shift_views import (
+from reference.backend.shifts.views import (
     Handover,
     HandoverAccepted,
     HandoverPost,

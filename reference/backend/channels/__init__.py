@@ -5,7 +5,7 @@ from __future__ import annotations
 from reference.backend.channels.channel import DEAD, PAID, Channel, Parts, Started, Wish
 from reference.backend.core import Core
 from reference.backend.errors import ApiError
-from reference.backend.gateway import RefundGateway
+from reference.backend.gateways.port import RefundGateway
 
 __all__ = ["DEAD", "PAID", "Channel", "Channels", "Parts", "Started", "Wish"]
 

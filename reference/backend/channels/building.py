@@ -11,12 +11,12 @@ from reference.backend.channels.contract import ContractChannel
 from reference.backend.channels.unionpay import UnionPayRefunds, unionpay_channels
 from reference.backend.channels.wechat import CodeChannel, JsapiChannel
 from reference.backend.core import Core
-from reference.backend.gateway import CodeGateway
-from reference.backend.outgoing import Outgoing
+from reference.backend.gateways.outgoing import Outgoing
+from reference.backend.gateways.port import CodeGateway
+from reference.backend.gateways.unionpay import UnionPayClient
+from reference.backend.gateways.wechat import WeChatClient
+from reference.backend.gateways.wechat_contracts import WeChatContracts
 from reference.backend.settings import SettingsError
-from reference.backend.unionpay import UnionPayClient
-from reference.backend.wechat import WeChatClient
-from reference.backend.wechat_contracts import WeChatContracts
 
 __all__ = ["channels_of"]
 

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Row
 
-from reference.backend.gateway import GatewayRefusedError, TradeReport
+from reference.backend.gateways.port import GatewayRefusedError, TradeReport
 
 __all__ = ["DEAD", "PAID", "Channel", "Parts", "Started", "Wish"]
 

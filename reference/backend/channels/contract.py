@@ -9,7 +9,7 @@ from sqlalchemy import Row
 from reference.backend.channels.channel import Started, Wish
 from reference.backend.channels.wechat import DESCRIPTION, WeChatChannel
 from reference.backend.core import Core
-from reference.backend.gateway import ContractGateway, GatewayRefusedError
+from reference.backend.gateways.port import ContractGateway, GatewayRefusedError
 
 __all__ = ["ContractChannel"]
 

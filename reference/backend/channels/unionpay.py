@@ -14,15 +14,15 @@ from protocols.unionpay import QUERY_WAITS_BACK_S, jump_ticket
 from reference.backend.channels.channel import Channel, Started, Wish
 from reference.backend.core import Core
 from reference.backend.errors import ApiError
-from reference.backend.gateway import (
+from reference.backend.gateways.port import (
     GatewayRefusedError,
     GatewayUnknownError,
     NoticeRefusedError,
     RefundReport,
     TradeReport,
 )
-from reference.backend.schema import payments, refunds
-from reference.backend.unionpay import UnionPayClient
+from reference.backend.gateways.unionpay import UnionPayClient
+from reference.backend.store.schema import payments, refunds
 
 __all__ = ["UnionPayRefunds", "UnionPayScan", "unionpay_channels"]
 
@@ -152,7 +152,7 @@ class UnionPayPage(_UnionPayChannel):
 
 
 class UnionPayRefunds:
-    """Gives UnionPay's money back: the two calls of `reference.backend.gateway.Gateway` that refunds need."""
+    """Gives UnionPay's money back: the two calls of `reference.backend.gateways.port.Gateway` that refunds need."""
 
     def __init__(self, core: Core, client: UnionPayClient) -> None:
         self.core = core

@@ -9,7 +9,7 @@ from sqlalchemy import Row
 from reference.backend.channels.channel import Started, Wish
 from reference.backend.core import Core
 from reference.backend.errors import ApiError
-from reference.backend.gateway import CodeGateway, GatewayRefusedError, NoticeRefusedError, TradeReport
+from reference.backend.gateways.port import CodeGateway, GatewayRefusedError, NoticeRefusedError, TradeReport
 
 __all__ = ["CodeChannel", "JsapiChannel", "WeChatChannel"]
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from alembic import context
 
-from reference.backend import (  # noqa: F401 - their tables are part of the schema
-    card_schema,
-    invoice_schema,
-    member_schema,
-    reconciliation_schema,
-    refund_schema,
-    voice_schema,
-)
-from reference.backend.schema import metadata
+# Their tables are part of the schema.
+import reference.backend.invoices.schema
+import reference.backend.members.card_schema
+import reference.backend.members.schema
+import reference.backend.reconciliation.schema
+import reference.backend.refunds.schema
+import reference.backend.voice.schema  # noqa: F401
+from reference.backend.store.schema import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

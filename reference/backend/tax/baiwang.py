@@ -30,7 +30,7 @@ from protocols.baiwang import (
 )
 from protocols.fapiao import RedFormState, quantity_of_ml
 from protocols.sansio import RemoteProtocolError
-from reference.backend.gateway import GatewayRefusedError, InvoiceReport
+from reference.backend.gateways.port import GatewayRefusedError, InvoiceReport
 from reference.backend.tax.calls import TaxCalls, believed
 from reference.backend.tax.port import (
     BlueOrder,

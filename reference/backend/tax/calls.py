@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from protocols.sansio import RemoteProtocolError
-from reference.backend.database import Database
-from reference.backend.gateway import GatewayUnknownError
+from reference.backend.gateways.outgoing import Outgoing
+from reference.backend.gateways.port import GatewayUnknownError
 from reference.backend.identifiers import Identifiers
-from reference.backend.outgoing import Outgoing
+from reference.backend.store.database import Database
 
 __all__ = ["TaxCalls", "believed"]
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import httpx
 
-from reference.backend.database import Database
-from reference.backend.gateway import Gateway
+from reference.backend.gateways.outgoing import Outgoing
+from reference.backend.gateways.port import Gateway
 from reference.backend.identifiers import Identifiers
-from reference.backend.outgoing import Outgoing
 from reference.backend.settings import BackendSettings
+from reference.backend.store.database import Database
 from reference.backend.tax.baiwang import BaiwangTax
 from reference.backend.tax.calls import TaxCalls
 from reference.backend.tax.nuonuo import NuonuoTax

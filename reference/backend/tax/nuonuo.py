@@ -25,7 +25,7 @@ from protocols.nuonuo import (
 )
 from protocols.sansio import RemoteProtocolError
 from protocols.wechatpay import rfc3339
-from reference.backend.gateway import GatewayRefusedError, InvoiceReport
+from reference.backend.gateways.port import GatewayRefusedError, InvoiceReport
 from reference.backend.tax.calls import TaxCalls, believed
 from reference.backend.tax.port import (
     BlueOrder,

@@ -1,6 +1,6 @@
 """What the service needs of a tax platform: hand in, ask, try again, take back. One adapter for each platform.
 
-Calls fail in the ways of `reference.backend.gateway`: *unknown* (ask before anything else) and *refused*. Three refusals
+Calls fail in the ways of `reference.backend.gateways.port`: *unknown* (ask before anything else) and *refused*. Three refusals
 mean something of their own: `ExistsError` (it was handed in before: ask), `HeldError` (it cannot be done at present and
 will be later: the invoice waits in the queue) and, without a class, that the form itself is wrong.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from protocols.fapiao import LITRE, InvoiceLine, LineFigures, line_from_quantity, quantity_of_ml
-from reference.backend.gateway import GatewayRefusedError, InvoiceReport
+from reference.backend.gateways.port import GatewayRefusedError, InvoiceReport
 
 __all__ = [
     "PLATFORM_HOLDS",

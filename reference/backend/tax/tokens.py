@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 
 from sqlalchemy import bindparam, delete, or_, select, update
 
-from reference.backend.database import Database, Transaction
-from reference.backend.gateway import GatewayUnknownError
-from reference.backend.invoice_schema import tax_tokens
+from reference.backend.gateways.port import GatewayUnknownError
+from reference.backend.invoices.schema import tax_tokens
+from reference.backend.store.database import Database, Transaction
 
 __all__ = ["SharedToken"]
 

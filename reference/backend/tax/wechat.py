@@ -6,7 +6,7 @@ from typing import Final
 
 from protocols.fapiao import MAX_TRIES, Buyer, FuelLine, IssueRequest, quantity_of_ml
 from protocols.wechatpay import rfc3339
-from reference.backend.gateway import Gateway, GatewayRefusedError, InvoiceReport
+from reference.backend.gateways.port import Gateway, GatewayRefusedError, InvoiceReport
 from reference.backend.tax.port import (
     BlueOrder,
     HeldError,

@@ -26,7 +26,7 @@ from reference.backend import (
     create_backend,
 )
 from reference.backend.audit import audit
-from reference.backend.gateway import (
+from reference.backend.gateways.port import (
     GatewayRefusedError,
     GatewayUnknownError,
     InvoiceReport,
@@ -35,7 +35,7 @@ from reference.backend.gateway import (
     RefundReport,
     TradeReport,
 )
-from reference.backend.schema import metadata
+from reference.backend.store.schema import metadata
 from scenarios.processes.postgres import PostgresError, PostgresServer
 
 STATION = "KM01"

@@ -12,9 +12,9 @@ from sqlalchemy import select, update
 from protocols.loudspeaker import STATION as BANK
 from protocols.loudspeaker import Heard, understand
 from reference.backend import BackendSettings
-from reference.backend.schema import outbox
-from reference.backend.voice_schema import announcements
-from reference.backend.voice_settings import LoudspeakerSettings
+from reference.backend.store.schema import outbox
+from reference.backend.voice.schema import announcements
+from reference.backend.voice.settings import LoudspeakerSettings
 
 BOX = LoudspeakerSettings(kind="clips", speaker_id="860000000000017")
 

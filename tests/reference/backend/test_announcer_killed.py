@@ -20,7 +20,7 @@ import pytest
 from sqlalchemy import select
 
 from reference.backend import BackendSettings, PostgresDatabase, create_backend
-from reference.backend.voice_schema import announcements
+from reference.backend.voice.schema import announcements
 
 SPEAKER = {"kind": "text", "speaker_id": "17", "token": "t0ken", "character_ms": 50, "gap_ms": 0}
 

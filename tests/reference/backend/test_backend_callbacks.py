@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from protocols.wechatpay import build_notification, rfc3339, sign_reply
-from reference.backend.gateway import GatewayRefusedError, GatewayUnknownError, NoticeRefusedError
+from reference.backend.gateways.port import GatewayRefusedError, GatewayUnknownError, NoticeRefusedError
+from reference.backend.gateways.wechat import WeChatClient
 from reference.backend.identifiers import Identifiers
-from reference.backend.wechat import WeChatClient
 
 NOW_US = 1_767_225_600_000_000
 NOW_S = NOW_US // 1_000_000

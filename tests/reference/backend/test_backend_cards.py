@@ -10,9 +10,9 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from reference.backend.card_schema import cards
-from reference.backend.cards import VaultClient
-from reference.backend.outgoing import Outgoing
+from reference.backend.gateways.outgoing import Outgoing
+from reference.backend.members.card_schema import cards
+from reference.backend.members.cards import VaultClient
 from reference.vault import VaultSettings, create_vault
 
 CARD = "6222021234567894"
@@ -171,7 +171,7 @@ def test_a_service_without_a_vault_says_so(play_sqlite):
 
 
 def test_a_member_binds_twenty_cards_at_most(play_sqlite, monkeypatch):
-    monkeypatch.setattr("reference.backend.cards._MOST", 2)
+    monkeypatch.setattr("reference.backend.members.cards._MOST", 2)
 
     async def scene(w):
         shop = Shop(w)

@@ -15,10 +15,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from protocols.wechatpay import BillError
-from reference.backend.bill_client import fetch_bill
-from reference.backend.gateway import GatewayRefusedError, GatewayUnknownError
-from reference.backend.reconciliation_match import KINDS
-from reference.backend.schema import ledger, payments, refunds
+from reference.backend.gateways.bills import fetch_bill
+from reference.backend.gateways.port import GatewayRefusedError, GatewayUnknownError
+from reference.backend.reconciliation.match import KINDS
+from reference.backend.store.schema import ledger, payments, refunds
 
 ADMIN_KEY = "admin-key-for-tests"
 DAY = dt.date(2026, 1, 1)

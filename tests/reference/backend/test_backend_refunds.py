@@ -9,8 +9,8 @@ from collections import Counter
 import pytest
 from sqlalchemy import text, update
 
-from reference.backend.gateway import GatewayRefusedError, NoticeRefusedError, RefundReport
-from reference.backend.schema import payments
+from reference.backend.gateways.port import GatewayRefusedError, NoticeRefusedError, RefundReport
+from reference.backend.store.schema import payments
 
 ADMIN_KEY = "admin-key-for-tests"
 TITLE = {"title_type": "INDIVIDUAL", "name": "张三", "taxpayer_id": None}

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from reference.backend import sales as sales_module
-from reference.backend.gateway import TradeReport
+from reference.backend.gateways.port import TradeReport
 
 TITLE = {"title_type": "INDIVIDUAL", "name": "张三", "taxpayer_id": None}
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from reference.backend.database_sqlite import _SqliteTransaction as SqliteTransaction
-from reference.backend.schema import handovers
+from reference.backend.store.schema import handovers
+from reference.backend.store.sqlite import _SqliteTransaction as SqliteTransaction
 
 S = 1_000_000
 STATION_KEY = "station-key-of-km01"

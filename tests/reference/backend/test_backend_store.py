@@ -11,8 +11,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import bindparam, select, text
 
 import reference.backend.migrations as migrations
-from reference.backend.plans import Plans
-from reference.backend.schema import alarms, metadata
+from reference.backend.store.plans import Plans
+from reference.backend.store.schema import alarms, metadata
 
 _BY_SUBJECT = select(alarms.c.kind, alarms.c.raised_us).where(alarms.c.subject == bindparam("wanted"))
 _MOVE = (

@@ -11,7 +11,7 @@ import pytest
 
 from protocols.baiwang import issue_body
 from protocols.nuonuo import Order
-from reference.backend.invoice_money import free_slices, slices_of, volume_of
+from reference.backend.invoices.money import free_slices, slices_of, volume_of
 from reference.backend.tax import BlueOrder, FuelPart
 from reference.backend.tax.settings import TaxSettings
 from reference.backend.tax.wechat import application_body

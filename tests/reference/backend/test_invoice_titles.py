@@ -7,9 +7,9 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
-from reference.backend.gateway import GatewayUnknownError
-from reference.backend.invoice_schema import invoice_deliveries
-from reference.backend.schema import invoices, ledger, orders, outbox
+from reference.backend.gateways.port import GatewayUnknownError
+from reference.backend.invoices.schema import invoice_deliveries
+from reference.backend.store.schema import invoices, ledger, orders, outbox
 from reference.backend.tax.settings import TaxSettings
 
 PERSON = {"title_type": "INDIVIDUAL", "name": "张三", "taxpayer_id": None}

@@ -8,9 +8,9 @@ import random
 import pytest
 from sqlalchemy import select
 
-from reference.backend.gateway import InvoiceReport
-from reference.backend.invoice_schema import invoice_uses
-from reference.backend.schema import invoices
+from reference.backend.gateways.port import InvoiceReport
+from reference.backend.invoices.schema import invoice_uses
+from reference.backend.store.schema import invoices
 from reference.backend.tax import ExistsError
 
 PERSON = {"title_type": "INDIVIDUAL", "name": "张三", "taxpayer_id": None}

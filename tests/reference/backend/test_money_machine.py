@@ -28,8 +28,8 @@ from sqlalchemy import select
 from protocols.wechatpay import RefundEvent, RefundState, notices
 from reference.backend import BackendSettings, Database, SqliteDatabase, audit, create_backend
 from reference.backend import app as app_module
-from reference.backend import schema as tables
 from reference.backend.migrations import upgrade
+from reference.backend.store import schema as tables
 from sim.kernel import VirtualKernel
 from sim.net import Network
 from sim.taxplatform import Seller, tax_platform_behind

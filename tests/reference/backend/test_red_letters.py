@@ -8,7 +8,7 @@ import random
 import pytest
 
 from protocols.fapiao import RedFormState
-from reference.backend.invoice_orders import LOAD, blue_order
+from reference.backend.invoices.orders import LOAD, blue_order
 from reference.backend.tax import RedOrder, RedPart
 from sim.taxplatform import TaxFault
 from sim.wechatpay import generate_merchant, generate_platform

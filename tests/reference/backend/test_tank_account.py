@@ -7,7 +7,7 @@ import random
 import msgspec
 import pytest
 
-from reference.backend.tank_account import Account, Booked, GroupReading, Limits, advance
+from reference.backend.tanks.account import Account, Booked, GroupReading, Limits, advance
 
 S = 1_000_000
 HOUR = 3_600 * S

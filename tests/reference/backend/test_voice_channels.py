@@ -11,14 +11,14 @@ import pytest
 
 from protocols.loudspeaker import Announcement
 from reference.backend import SettingsError, create_backend
-from reference.backend.voice_channels import (
+from reference.backend.voice.channels import (
     MqttPublisher,
     VoiceRefusedError,
     Voices,
     VoiceUnknownError,
     spoken_words,
 )
-from reference.backend.voice_settings import LoudspeakerSettings
+from reference.backend.voice.settings import LoudspeakerSettings
 
 PAID = Announcement(request_id="N1", amount_fen=20_005, nozzle=12)
 TEXT = LoudspeakerSettings(kind="text", speaker_id="17", token="t0ken")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from reference.site.aaff import AaFfDriver
 from reference.site.config import LineConfig
-from reference.site.driver import SaleNotStored
-from reference.site.events import (
+from reference.site.pumps.aaff.driver import AaFfDriver
+from reference.site.pumps.driver import SaleNotStored
+from reference.site.pumps.events import (
     NozzleLifted,
     SaleCaptured,
     TotalsRead,
 )
-from reference.site.witness import Witness
+from reference.site.pumps.witness import Witness
 from sim.dispenser import AaFfDispenser, AaFfQuirks, Dispenser, FuellingPoint, Nozzle, Tank
 
 S = 1_000_000

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from reference.site.dart import DartDriver
-from reference.site.driver import SaleNotStored
-from reference.site.events import (
+from reference.site.pumps.dart import DartDriver
+from reference.site.pumps.driver import SaleNotStored
+from reference.site.pumps.events import (
     NozzleLifted,
     SaleCaptured,
     TotalsRead,

@@ -8,15 +8,15 @@ from typing import Any
 from protocols.ifsf import Endpoint, decode_message
 from protocols.sansio import Outgoing
 from reference.site.config import LineConfig
-from reference.site.driver import SaleNotStored
-from reference.site.events import (
+from reference.site.pumps.driver import SaleNotStored
+from reference.site.pumps.events import (
     DriverEvent,
     NozzleLifted,
     SaleCaptured,
     TotalsRead,
 )
-from reference.site.ifsf import IfsfDriver
-from reference.site.witness import Witness
+from reference.site.pumps.ifsf.driver import IfsfDriver
+from reference.site.pumps.witness import Witness
 from sim.dispenser import Dispenser, DispenserProfile, FuellingPoint, IfsfDispenser, IfsfOptions, Nozzle, Tank
 from sim.kernel import VirtualKernel
 from sim.wires import Capture, VirtualNodes, WireFault

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from protocols.escpos import read_receipt
 from reference.site.journal import Journal
-from reference.site.print_journal import PrintJournal
-from reference.site.spooler import ReceiptSpooler
+from reference.site.receipts.journal import PrintJournal
+from reference.site.receipts.spooler import ReceiptSpooler
 from sim.printer import CHINESE_80MM, Printer
 
 S = 1_000_000

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from reference.site.config import LineConfig
-from reference.site.drivers import make_driver
+from reference.site.pumps.drivers import make_driver
 
 CARD = bytes.fromhex("62 22 02 11 22 33 44 55 66 77")
 RECORD = bytes.fromhex("BB EE 00 11 01 6E") + bytes(25) + CARD + bytes(75) + bytes.fromhex("00 DD EE")
@@ -34,7 +34,7 @@ def test_a_refused_frame_leaves_one_line_with_its_bytes(protocol, address, raw, 
     if protocol == "modbus":
         config |= {"framing": "rtu"}
     driver = make_driver(LineConfig.model_validate(config))
-    with caplog.at_level(logging.INFO, logger="reference.site.damage"):
+    with caplog.at_level(logging.INFO, logger="reference.site.pumps.damage"):
         now_us = 0
         for _ in range(20):
             if driver.data_to_send(now_us):

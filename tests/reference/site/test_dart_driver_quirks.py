@@ -9,8 +9,8 @@ import pytest
 
 from protocols.dart import Command, CommandCode, PresetVolume, Quirks
 from reference.site.config import LineConfig
-from reference.site.dart import DartDriver
-from reference.site.events import (
+from reference.site.pumps.dart import DartDriver
+from reference.site.pumps.events import (
     Authorised,
     AuthoriseRefused,
     DeliveryVoid,
@@ -21,7 +21,7 @@ from reference.site.events import (
     SaleCaptured,
     TotalsRead,
 )
-from reference.site.modbus import ModbusDriver
+from reference.site.pumps.modbus import ModbusDriver
 from sim.dispenser import (
     DartDispenser,
     DartQuirks,

@@ -8,9 +8,9 @@ import pytest
 
 from protocols import aaff
 from protocols.aaff import Command, LineTiming
-from reference.site.aaff import AaFfDriver
 from reference.site.config import ConfigError, LineConfig
-from reference.site.events import (
+from reference.site.pumps.aaff.driver import AaFfDriver
+from reference.site.pumps.events import (
     Authorised,
     AuthoriseRefused,
     DeliveryVoid,
@@ -20,7 +20,7 @@ from reference.site.events import (
     PointState,
     PriceSet,
 )
-from reference.site.witness import Witness
+from reference.site.pumps.witness import Witness
 from sim.dispenser import AaFfQuirks
 
 from .aaff_rig import EPOCH_US, Rig, S, line_config, questions

@@ -6,7 +6,7 @@ import pytest
 
 from protocols import aaff
 from protocols.aaff import Command, Quirks
-from reference.site.events import (
+from reference.site.pumps.events import (
     Authorised,
     AuthoriseRefused,
     LineDown,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protocols.aaff import Command
-from reference.site.events import (
+from reference.site.pumps.events import (
     Authorised,
     LineDown,
     PointState,

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from reference.site.events import (
+from reference.site.pumps.events import (
     PointState,
 )
 from sim.dispenser import AaFfQuirks

@@ -8,8 +8,8 @@ import pytest
 
 from protocols.dart import CommandCode, PumpStatus
 from reference.site.config import ConfigError
-from reference.site.dart import DartDriver
-from reference.site.events import (
+from reference.site.pumps.dart import DartDriver
+from reference.site.pumps.events import (
     Authorised,
     AuthoriseRefused,
     DeliveryVoid,
@@ -22,7 +22,7 @@ from reference.site.events import (
     SaleCaptured,
     TotalsRead,
 )
-from reference.site.witness import UNREAD, Witness
+from reference.site.pumps.witness import UNREAD, Witness
 
 from .dart_rig import SECOND, Rig
 

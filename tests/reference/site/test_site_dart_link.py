@@ -7,7 +7,7 @@ import random
 import pytest
 
 from protocols.dart import FilledReport, PumpStatus
-from reference.site.events import (
+from reference.site.pumps.events import (
     LineDown,
     LineUp,
     LiveAmount,

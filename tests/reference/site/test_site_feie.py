@@ -12,7 +12,7 @@ import pytest
 from protocols.escpos import read_receipt
 from reference.site import SiteConfig, SiteController
 from reference.site.config import ConfigError, parse_config
-from reference.site.feie_config import UKEY_VARIABLE, FeieConfig
+from reference.site.receipts.feie_config import UKEY_VARIABLE, FeieConfig
 from sim.feie import CloudPrinter, Feie, FeieAccount, FeieSwitches, OrderState
 from sim.kernel import VirtualKernel
 from sim.webapi import CallFault

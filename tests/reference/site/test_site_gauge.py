@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from protocols.sansio import Machine
 from reference.site.config import parse_config
 from reference.site.controller import SiteController
-from reference.site.gauge import GaugeRead, GaugeReader, GaugeSilent
-from reference.site.gauge_config import GaugeConfig
+from reference.site.gauge.config import GaugeConfig
+from reference.site.gauge.reader import GaugeRead, GaugeReader, GaugeSilent
 
 S = 1_000_000
 L = 1_000

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from protocols.dart import ControllerSide
-from reference.site.dart import DartDriver
+from reference.site.pumps.dart import DartDriver
 
 
 @pytest.mark.bench

@@ -6,7 +6,7 @@ import pytest
 
 from protocols.ifsf import Address, Heartbeat, MessageKind, NodeMachine
 from reference.site.config import ConfigError, parse_config
-from reference.site.events import (
+from reference.site.pumps.events import (
     Authorised,
     AuthoriseRefused,
     DeliveryVoid,
@@ -16,7 +16,7 @@ from reference.site.events import (
     PointState,
     PriceSet,
 )
-from reference.site.ifsf import IfsfDriver
+from reference.site.pumps.ifsf.driver import IfsfDriver
 
 from .ifsf_bench import Bench, S, line_config
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from protocols.ifsf import MessageKind
-from reference.site.events import (
+from reference.site.pumps.events import (
     LineDown,
     LineUp,
     PointState,

@@ -10,9 +10,9 @@ from typing import Any
 from protocols.ifsf import Endpoint, NodeMachine
 from protocols.sansio import Outgoing
 from reference.site.config import LineConfig
-from reference.site.events import DriverEvent, LineUp, NozzleLifted, SaleCaptured
-from reference.site.ifsf import IfsfDriver
-from reference.site.nodes import NodeHost as SiteHost
+from reference.site.pumps.events import DriverEvent, LineUp, NozzleLifted, SaleCaptured
+from reference.site.pumps.ifsf.driver import IfsfDriver
+from reference.site.pumps.ifsf.nodes import NodeHost as SiteHost
 from sim.dispenser import Dispenser, FuellingPoint, IfsfDispenser, Nozzle, Tank
 from sim.kernel import VirtualKernel
 from sim.wires import Capture, NodeHost, VirtualNodes

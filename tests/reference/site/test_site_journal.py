@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from reference.site.journal import Authorisation, Journal, JournalError, Sale
-from reference.site.print_journal import PrintJournal
-from reference.site.witness import UNREAD, Filling, Totals, Witness, judge
+from reference.site.pumps.witness import UNREAD, Filling, Totals, Witness, judge
+from reference.site.receipts.journal import PrintJournal
 
 SALE = Sale(7, 0, 3, "95", 20_000, 15_000, 750, 1, 2, 30_000, 22_500, "o1", ("recovered",))
 
@@ -124,7 +124,7 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path):
 CHILD = """
 import json, sys
 from reference.site.journal import Journal, Sale
-from reference.site.witness import Filling, Totals, Witness, judge
+from reference.site.pumps.witness import Filling, Totals, Witness, judge
 journal = Journal(sys.argv[1])
 print("up", flush=True)
 for line in sys.stdin:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from reference.site.receipts import receipt_content
+from reference.site.receipts.text import receipt_content
 
 from .spooler_rig import Desk, receipt
 

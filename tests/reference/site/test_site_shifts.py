@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from reference.site import SiteConfig, SiteController
-from reference.site.events import PointState
+from reference.site.pumps.events import PointState
 from reference.site.shifts import SEAL_AFTER_US
 from sim.dispenser import Dispenser, FuellingPoint, Nozzle, Tank
 from sim.dispenser.dart import DartDispenser

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from protocols.escpos import PrinterCondition, asb_bytes, read_receipt, receipt_bytes
-from reference.site.printer_replies import (
+from reference.site.receipts.replies import (
     AutomaticStatus,
     JobAnswer,
     PaperAnswer,
@@ -15,7 +15,7 @@ from reference.site.printer_replies import (
     StatusAnswer,
     process_id,
 )
-from reference.site.receipts import masked_receipt, receipt_content
+from reference.site.receipts.text import masked_receipt, receipt_content
 from sim.printer import CHINESE_58MM, CHINESE_80MM, PrinterProfile
 
 from .spooler_rig import Desk, S, receipt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protocols.twowire import Status
-from reference.site.events import (
+from reference.site.pumps.events import (
     Authorised,
     DeliveryVoid,
     LineUp,

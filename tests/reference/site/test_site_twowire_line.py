@@ -8,12 +8,12 @@ import pytest
 
 from protocols.twowire import EIGHT_DIGITS, Quirks, Status
 from reference.site.config import ConfigError
-from reference.site.events import (
+from reference.site.pumps.events import (
     LineUp,
     LiveAmount,
     SaleCaptured,
 )
-from reference.site.twowire import TwoWireDriver
+from reference.site.pumps.twowire.driver import TwoWireDriver
 from sim.dispenser import TwoWireQuirks
 
 from .twowire_rig import Rig, S, busy_line, line_config

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from reference.site.weighing import RunningFigures
-from reference.site.witness import Filling
+from reference.site.pumps.weighing import RunningFigures
+from reference.site.pumps.witness import Filling
 
 S = 1_000_000
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from reference.site.config import LineConfig
-from reference.site.events import (
+from reference.site.pumps.events import (
     Authorised,
     AuthoriseRefused,
     DeliveryVoid,
@@ -20,7 +20,7 @@ from reference.site.events import (
     SaleCaptured,
     TotalsRead,
 )
-from reference.site.twowire import TwoWireDriver
+from reference.site.pumps.twowire.driver import TwoWireDriver
 
 S = 1_000_000
 MS = 1_000

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from reference.site.config import LineConfig
-from reference.site.events import LiveAmount, NozzleLifted, SaleCaptured
-from reference.site.twowire import TwoWireDriver
+from reference.site.pumps.events import LiveAmount, NozzleLifted, SaleCaptured
+from reference.site.pumps.twowire.driver import TwoWireDriver
 from sim.dispenser import Dispenser, FuellingPoint, Nozzle, Tank, TwoWireDispenser
 from sim.kernel import VirtualKernel
 from sim.wires import Capture, PtyHost, VirtualBus, serve_machine_tcp

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from reference.site.config import LineConfig
-from reference.site.driver import SaleNotStored
-from reference.site.events import (
+from reference.site.pumps.driver import SaleNotStored
+from reference.site.pumps.events import (
     NozzleLifted,
     SaleCaptured,
     TotalsRead,
 )
-from reference.site.twowire import TwoWireDriver
+from reference.site.pumps.twowire.driver import TwoWireDriver
 from sim.dispenser import Dispenser, FuellingPoint, Nozzle, Tank, TwoWireDispenser
 from sim.kernel import Trace, VirtualKernel
 from sim.wires import Capture, VirtualBus, WireFault

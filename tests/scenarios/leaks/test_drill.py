@@ -92,7 +92,7 @@ GUARDS = {
     ),
     "the network's trace has paths as they are": ("sim.net.exchange.mask_private", str),
     "a gateway's identifiers are believed": (
-        "reference.backend.callbacks.refuse_numbers",
+        "reference.backend.payments.callbacks.refuse_numbers",
         lambda values, but=frozenset(): None,
     ),
     "the vault seals nothing": ("reference.vault.keys.KeyRing.seal", None),

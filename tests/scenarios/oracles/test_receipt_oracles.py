@@ -137,7 +137,7 @@ def test_what_was_refused_aloud_or_is_young_or_in_trouble_is_not_missing() -> No
 def test_paper_is_read_copy_by_copy() -> None:
     """A strip that was cut off by the end of the roll goes on with the whole, marked copy of the same sale."""
     from protocols.escpos import receipt_bytes
-    from reference.site.receipts import receipt_content
+    from reference.site.receipts.text import receipt_content
 
     told = {
         "station": "KM01", "station_name": "昆明一站", "sequence": 2, "nozzle": 3, "grade": "95", "volume_ml": 20_000,

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 
 from reference.site import SiteController
-from reference.site.events import PointState
-from reference.site.lines import monotonic_us
-from reference.site.nodes import NodeHost
+from reference.site.pumps.events import PointState
+from reference.site.pumps.ifsf.nodes import NodeHost
+from reference.site.pumps.lines import monotonic_us
 from scenarios.loader import load
 from scenarios.model import Line
 from scenarios.world.keys import run_keys

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from reference.site import SiteController
-from reference.site.events import PointState
-from reference.site.lines import monotonic_us, tcp_host
+from reference.site.pumps.events import PointState
+from reference.site.pumps.lines import monotonic_us, tcp_host
 from scenarios.loader import load
 from scenarios.world.keys import load_run_keys, run_keys, save_run_keys
 from scenarios.world.real import Endpoints, RealWorld

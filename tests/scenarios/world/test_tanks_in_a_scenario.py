@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reference.site.__main__ import gauge_hosts
-from reference.site.gauge import GaugeRead, GaugeReader
+from reference.site.gauge.reader import GaugeRead, GaugeReader
 from scenarios.loader import load
 from scenarios.model import Scenario
 from scenarios.oracles import judge

@@ -12,9 +12,9 @@ from sqlalchemy import select
 
 from protocols.loudspeaker import TOPIC
 from reference.backend import BackendSettings, SqliteDatabase, create_backend
-from reference.backend.schema import payments
-from reference.backend.voice_schema import announcements
-from reference.backend.voice_settings import LoudspeakerSettings
+from reference.backend.store.schema import payments
+from reference.backend.voice.schema import announcements
+from reference.backend.voice.settings import LoudspeakerSettings
 from scenarios.oracles import judge
 from scenarios.record import FaultLanding, RunRecord
 from scenarios.verdicts import Verdict

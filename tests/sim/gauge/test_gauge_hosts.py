@@ -16,9 +16,9 @@ import pytest
 
 from protocols.sansio import Outgoing
 from protocols.tls import ComputerReply, ReplyReader, TankAlarm, command, read_inventory
-from reference.site.gauge import GaugeRead, GaugeReader
-from reference.site.gauge_config import GaugeConfig
-from reference.site.lines import tcp_host
+from reference.site.gauge.config import GaugeConfig
+from reference.site.gauge.reader import GaugeRead, GaugeReader
+from reference.site.pumps.lines import tcp_host
 from sim.dispenser import Tank
 from sim.gauge import GaugeConsole, GaugePort, Probe, ProbeSource, SeenDelivery, TankSetup
 from sim.kernel import VirtualKernel

@@ -8,8 +8,8 @@ from itertools import count
 import pytest
 
 from protocols.escpos import read_receipt
-from reference.site.print_journal import PrintJob
-from reference.site.spooler import ReceiptSpooler
+from reference.site.receipts.journal import PrintJob
+from reference.site.receipts.spooler import ReceiptSpooler
 from sim.kernel import VirtualKernel
 from sim.printer import Printer
 from sim.wires import VirtualLink

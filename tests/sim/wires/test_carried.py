@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reference.site import LineConfig, make_driver
-from reference.site.events import NozzleLifted
+from reference.site.pumps.events import NozzleLifted
 from sim.dispenser import DartDispenser, Dispenser, FuellingPoint, ModbusDispenser, Nozzle, Tank
 from sim.kernel import Trace, VirtualKernel
 from sim.wires import Capture, VirtualBus, WireFault

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from reference.site.config import FuellingPointConfig, LineConfig, NozzleConfig
-from reference.site.dart import DartDriver
-from reference.site.events import NozzleLifted, SaleCaptured
+from reference.site.pumps.dart import DartDriver
+from reference.site.pumps.events import NozzleLifted, SaleCaptured
 from sim.dispenser import Dispenser, DispenserProfile, FuellingPoint, Nozzle, Tank
 from sim.dispenser.dart import DartDispenser
 from sim.wires import VirtualBus, WireFault

@@ -9,7 +9,7 @@ import pytest
 
 from reference.backend.channels.contract import ContractChannel
 from reference.backend.channels.wechat import CodeChannel
-from reference.backend.gateway import (
+from reference.backend.gateways.port import (
     ContractReport,
     GatewayRefusedError,
     GatewayUnreachableError,

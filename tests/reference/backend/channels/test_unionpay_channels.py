@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from protocols.unionpay import CODES, encode_form, encode_reply
-from reference.backend.gateway import GatewayRefusedError, GatewayUnknownError
+from reference.backend.gateways.outgoing import Outgoing
+from reference.backend.gateways.port import GatewayRefusedError, GatewayUnknownError
+from reference.backend.gateways.unionpay import UnionPayClient
 from reference.backend.identifiers import Identifiers
-from reference.backend.outgoing import Outgoing
-from reference.backend.unionpay import UnionPayClient
 from sim.unionpay import GatewayFault, Signer
 
 NOW_US = 1_767_225_600_000_000

@@ -1,0 +1,1 @@
+"""Members: points, balance, coupons, cards and contracts for frictionless payment."""

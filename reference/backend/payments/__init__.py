@@ -1,0 +1,1 @@
+"""Payments: attempts and their ends, proofs, and what a proved payment does to its order."""

@@ -1,0 +1,1 @@
+"""The daily reconciliation of the gateway's bills with our own books."""

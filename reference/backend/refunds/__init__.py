@@ -1,0 +1,1 @@
+"""Refunds: what is owed back, within the platform's limits, until its end is known."""

@@ -1,0 +1,385 @@
+"""Refunds: decided once, in the transaction that makes them due; sent with one number until their end is known.
+
+A refund that is written is owed: PENDING until it was accepted, PROCESSING until a notice or a query tells its end.
+SUCCESS is the only good one. CLOSED gave nothing back, so what was owed is written again under a new number, a few
+times; ABNORMAL (the payer's card is gone) and HELD (a limit that waiting does not heal) need a person, and the order
+says REFUNDING until then.
+
+Others may follow refunds: a function in `Refunds.asked` is called in the transaction that writes one (an invoice goes
+red with it), one in `Refunds.done` in the transaction that books its success (points go back), and one in
+`Refunds.gates` may keep it from being sent until a later time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from itertools import accumulate
+from typing import Any, Final
+
+from sqlalchemy import Row, bindparam, func, select, update
+
+from reference.backend.core import Core
+from reference.backend.gateways.port import (
+    GatewayRefusedError,
+    GatewayUnknownError,
+    NoticeRefusedError,
+    RefundReport,
+)
+from reference.backend.outbox import Task
+from reference.backend.refunds.limits import RefundLimits
+from reference.backend.store.database import Transaction
+from reference.backend.store.schema import payments, refunds
+
+__all__ = ["Follower", "Gate", "Refunds"]
+
+Follower = Callable[[Transaction, Row[Any], Row[Any]], Awaitable[None]]
+"""Called with the transaction, the locked order and the refund."""
+Gate = Callable[[Transaction, Row[Any], Row[Any]], Awaitable[int | None]]
+"""The same; answers None, or the Unix µs until which the refund is not to be sent."""
+
+_ONE = (
+    select(refunds, payments.c.channel)
+    .select_from(refunds.outerjoin(payments, payments.c.out_trade_no == refunds.c.out_trade_no))
+    .where(refunds.c.out_refund_no == bindparam("number"))
+)
+_LOCK = _ONE.with_for_update(of=refunds)
+_SUM = select(func.coalesce(func.sum(refunds.c.amount_fen), 0).label("asked_fen")).where(
+    refunds.c.out_trade_no == bindparam("paid_by"), refunds.c.state != "CLOSED"
+)
+_OPEN = (
+    select(refunds.c.out_refund_no)
+    .where(refunds.c.order_id == bindparam("of_order"))
+    .where(refunds.c.state != "SUCCESS", refunds.c.state != "CLOSED")
+    .limit(1)
+)
+_SET = (
+    update(refunds)
+    .where(refunds.c.out_refund_no == bindparam("number"))
+    .values(
+        state=bindparam("new_state"),
+        refund_id=bindparam("theirs"),
+        held=bindparam("why"),
+        updated_us=bindparam("now_us"),
+    )
+)
+_SENT = (
+    update(refunds)
+    .where(refunds.c.out_refund_no == bindparam("number"))
+    .values(sent_us=bindparam("now_us"), updated_us=bindparam("now_us"))
+)
+# What the gateway may say; PROCESSING is not an end, and ABNORMAL not always.
+_HEARD: Final = frozenset({"PROCESSING", "SUCCESS", "CLOSED", "ABNORMAL"})
+_END: Final = frozenset({"SUCCESS", "CLOSED"})
+# What the payer is told, by whose refund it is.
+_TOLD: Final = {"rest": "未加油部分退款", "duplicate": "重复支付退款"}
+_QUIET: Final = _END | {"ABNORMAL", "HELD"}
+
+
+class Refunds:
+    """Gives money back, to where it came from.
+
+    Attributes:
+        asked, done, gates: who follows refunds; see the module.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.limits = RefundLimits(core)
+        self.asked: list[Follower] = []
+        self.done: list[Follower] = []
+        self.gates: list[Gate] = []
+        core.outbox.handlers["refund.send"] = self._send
+        core.outbox.handlers["refund.look"] = self._look
+
+    # Owing
+
+    async def give_back(self, tx: Transaction, order: Row[Any], amount_fen: int, reason: str) -> None:
+        """Refund a part or all of an order's payment, once for the order; the order is REFUNDING until it is done."""
+        order = await self.core.orders.move(tx, order, "REFUNDING")
+        if order.parts_fen:
+            # Points, coupon and balance go back here; what came through a gateway goes back there.
+            order, amount_fen = await self.core.members.give_back(tx, order, amount_fen)
+        if amount_fen:
+            total_fen = order.paid_fen - order.parts_fen
+            await self.put(tx, order, order.out_trade_no, amount_fen, total_fen, reason)
+
+    async def put(
+        self,
+        tx: Transaction,
+        order: Row[Any],
+        out_trade_no: str,
+        amount_fen: int,
+        total_fen: int,
+        reason: str,
+    ) -> None:
+        """Write a refund that the service owes by itself. Its number follows from payment and reason, so it cannot be two.
+
+        Raises:
+            ValueError: more would be given back than was paid (a defect of this service).
+        """
+        word = "duplicate" if reason == "paid twice" else "rest"
+        if await tx.first(_ONE, {"number": self.number(out_trade_no, word)}) is not None:
+            return
+        if await self.asked_fen(tx, out_trade_no) + amount_fen > total_fen:
+            raise ValueError(f"refunds of {out_trade_no} would exceed the {total_fen} fen paid")
+        await self.write(tx, order, out_trade_no, amount_fen, total_fen, word)
+
+    async def asked_fen(self, tx: Transaction, out_trade_no: str) -> int:
+        """What is given back of a payment, or owed. The caller holds the order's lock."""
+        row = await tx.first(_SUM, {"paid_by": out_trade_no})
+        return 0 if row is None else int(row.asked_fen)
+
+    async def write(
+        self,
+        tx: Transaction,
+        order: Row[Any],
+        out_trade_no: str,
+        amount_fen: int,
+        total_fen: int,
+        word: str,
+        *,
+        attempt: int = 1,
+        held: str | None = None,
+    ) -> Row[Any]:
+        """Write a refund and its task; gives the row. ``word`` says which refund of the payment it is.
+
+        A held one has no task: a person decides.
+        """
+        # From the second attempt on the word tells that as well, so each has a number of its own.
+        word = word if attempt == 1 else f"{word.partition('~')[0]}~{attempt}"
+        number = self.number(out_trade_no, word)
+        now_us = self.core.clock_us()
+        await tx.insert(
+            refunds,
+            {
+                "out_refund_no": number,
+                "out_trade_no": out_trade_no,
+                "order_id": order.order_id,
+                "reason": word if word == "rest" else f"{word}-{out_trade_no[-8:]}",
+                "amount_fen": amount_fen,
+                "total_fen": total_fen,
+                "state": "PENDING" if held is None else "HELD",
+                "held": held,
+                "attempt": attempt,
+                "created_us": now_us,
+                "updated_us": now_us,
+            },
+        )
+        row = await tx.first(_ONE, {"number": number})
+        assert row is not None  # noqa: S101 - inserted above
+        if held is None:
+            await self.core.outbox.put(tx, "refund.send", number)
+        if attempt == 1:
+            for follow in self.asked:
+                await follow(tx, order, row)
+        return row
+
+    def number(self, out_trade_no: str, word: str) -> str:
+        """The `out_refund_no` (at most 64 of ``[0-9A-Za-z_|*@-]``): the same for the same payment and purpose."""
+        check = hashlib.sha256(f"{out_trade_no}/{word}".encode()).hexdigest()[:8]
+        return f"{out_trade_no}-{word.replace('~', '-')}-{check}"
+
+    def root(self, row: Row[Any]) -> str:
+        """The `out_refund_no` under which what this refund gives back was asked for first."""
+        return self.number(row.out_trade_no, _word(row).partition("~")[0])
+
+    # Sending
+
+    async def _send(self, task: Task) -> int | None:
+        """Ask for the refund when its turn has come, then look until its end is known."""
+        claimed = await self.core.db.run(lambda tx: self._claim(tx, task.subject))
+        if claimed is None or isinstance(claimed, int):
+            return claimed
+        row, was_sent = claimed
+        try:
+            # It may have had its effect: ask before sending again.
+            refunder = self.core.channels.refunder(row.channel)
+            report = await refunder.query_refund(task.subject) if was_sent else None
+            if report is None:
+                report = await refunder.refund(
+                    out_trade_no=row.out_trade_no,
+                    out_refund_no=row.out_refund_no,
+                    amount_fen=row.amount_fen,
+                    total_fen=row.total_fen,
+                    reason=_TOLD.get(_word(row).partition("~")[0], "门店退款"),
+                )
+        except GatewayRefusedError as error:
+            await self.limits.failed()
+            if not was_sent:
+                await self.core.alarm_alone("refund_refused", task.subject, str(error))
+            raise
+        except GatewayUnknownError:
+            await self.limits.failed()
+            raise
+        await self.apply(report)
+        if report.state in _QUIET:
+            return None
+        return self._look_us(row.sent_us)
+
+    async def _claim(self, tx: Transaction, number: str) -> int | tuple[Row[Any], bool] | None:
+        """The refund and whether it was sent before; or when its turn comes; or None if there is nothing to do."""
+        found = await tx.first(_ONE, {"number": number})
+        order = await self.core.orders.lock(tx, found.order_id) if found is not None else None
+        row = await tx.first(_LOCK, {"number": number})
+        if row is None or order is None or row.state in _QUIET:
+            return None
+        if row.sent_us is not None:
+            turn_us = await self.limits.of_merchant(tx)
+            return turn_us if turn_us is not None else (row, True)
+        for gate in self.gates:
+            wait_us = await gate(tx, order, row)
+            if wait_us is not None:
+                return wait_us
+        turn = await self.limits.of_payment(tx, row)
+        if isinstance(turn, str):
+            await self._hold(tx, row, turn)
+            return None
+        if turn is None:
+            turn = await self.limits.of_merchant(tx)
+        if turn is not None:
+            return turn
+        await tx.execute(_SENT, {"number": number, "now_us": self.core.clock_us()})
+        row = await tx.first(_ONE, {"number": number})
+        assert row is not None  # noqa: S101 - it is locked
+        return row, False
+
+    def _look_us(self, sent_us: int) -> int:
+        """When to look next: the schedule's steps count from the sending, however long the refund had queued."""
+        now_us = self.core.clock_us()
+        schedule = self.core.settings.refund_schedule_s
+        past = sum(sent_us + after_s * 1_000_000 <= now_us for after_s in accumulate(schedule))
+        return now_us + schedule[min(past, len(schedule) - 1)] * 1_000_000
+
+    async def _hold(self, tx: Transaction, row: Row[Any], why: str) -> None:
+        await self._set(tx, row, "HELD", held=why)
+        detail = f"{row.amount_fen} fen of {row.out_trade_no} cannot go back through the gateway: {why}"
+        await self.core.alarm(tx, "refund_held", row.out_refund_no, detail)
+
+    async def _set(
+        self,
+        tx: Transaction,
+        row: Row[Any],
+        state: str,
+        *,
+        refund_id: str | None = None,
+        held: str | None = None,
+    ) -> None:
+        values = {
+            "number": row.out_refund_no,
+            "new_state": state,
+            "theirs": refund_id or row.refund_id,
+            "why": held,
+            "now_us": self.core.clock_us(),
+        }
+        await tx.execute(_SET, values)
+
+    # Hearing
+
+    async def apply(self, report: RefundReport) -> None:
+        """Take what the gateway says of a refund. "Accepted" is not "refunded".
+
+        Raises:
+            NoticeRefusedError: it is not a refund of ours as we asked for it; an alarm is on record.
+        """
+        try:
+            await self.core.db.run(lambda tx: self._apply(tx, report))
+        except NoticeRefusedError as error:
+            await self.core.alarm_alone("refund_notice_refused", report.out_refund_no, str(error))
+            raise
+
+    async def _apply(self, tx: Transaction, report: RefundReport) -> None:
+        found = await tx.first(_ONE, {"number": report.out_refund_no[:64]})
+        order = await self.core.orders.lock(tx, found.order_id) if found is not None else None
+        row = await tx.first(_LOCK, {"number": report.out_refund_no[:64]})
+        if row is None or order is None:
+            raise NoticeRefusedError("no refund of ours has this out_refund_no")
+        if report.out_trade_no not in {None, row.out_trade_no}:
+            raise NoticeRefusedError(f"the refund is of {report.out_trade_no}, not of {row.out_trade_no}")
+        if report.amount_fen != row.amount_fen:
+            raise NoticeRefusedError(
+                f"{report.amount_fen} fen were refunded, {row.amount_fen} were asked for"
+            )
+        if report.state not in _HEARD or report.state == row.state:
+            return
+        if row.state in _END:
+            if report.state in _END:
+                detail = f"the gateway says {report.state} of a refund that was {row.state}"
+                await self.core.alarm(tx, "refund_contradicted", row.out_refund_no, detail)
+            return
+        if row.state == "ABNORMAL" and report.state == "PROCESSING":
+            return
+        await self._set(tx, row, report.state, refund_id=report.refund_id)
+        if report.state == "SUCCESS":
+            await self._done(tx, order, row)
+        elif report.state == "CLOSED":
+            await self._closed(tx, order, row)
+        elif report.state == "ABNORMAL":
+            detail = f"{order.order_id}: {row.amount_fen} fen did not reach the payer's account"
+            await self.core.alarm(tx, "refund_abnormal", row.out_refund_no, detail)
+
+    async def _done(self, tx: Transaction, order: Row[Any], row: Row[Any]) -> None:
+        await self.core.enter(
+            tx,
+            kind="refund",
+            entry_key=f"refund/{row.out_refund_no}",
+            station=order.station,
+            nozzle=order.nozzle,
+            sale_id=order.sale_id,
+            order_id=order.order_id,
+            amount_fen=row.amount_fen,
+            content=self.core.channels.said_of(row.channel),
+        )
+        order = await self.settle(tx, order, row.amount_fen)
+        for follow in self.done:
+            await follow(tx, order, row)
+
+    async def settle(self, tx: Transaction, order: Row[Any], amount_fen: int = 0) -> Row[Any]:
+        """So much more is back; a REFUNDING order that owes nothing any more is over. Gives the order."""
+        refunded_fen = order.refunded_fen + amount_fen
+        state = order.state
+        if state == "REFUNDING" and await tx.first(_OPEN, {"of_order": order.order_id}) is None:
+            state = "COMPLETED" if order.paid_fen > refunded_fen else "REFUNDED"
+        return await self.core.orders.move(tx, order, state, refunded_fen=refunded_fen)
+
+    async def _closed(self, tx: Transaction, order: Row[Any], row: Row[Any]) -> None:
+        """Nothing went back, and this number is spent: what is owed goes under a new one, in the end to a person."""
+        attempt = row.attempt + 1
+        held = "closed" if attempt > self.core.settings.refund_tries else None
+        new = await self.write(
+            tx, order, row.out_trade_no, row.amount_fen, row.total_fen, _word(row), attempt=attempt, held=held
+        )
+        what = "held for a person" if held else "asked for again"
+        detail = f"{order.order_id}: {row.amount_fen} fen, {what} as {new.out_refund_no}"
+        await self.core.alarm(tx, "refund_closed", row.out_refund_no, detail)
+
+    async def _look(self, task: Task) -> int | None:
+        row = (await self.core.db.single(_ONE, {"number": task.subject}))[0]
+        report = await self.core.channels.refunder(row.channel).query_refund(task.subject)
+        if report is not None:
+            await self.apply(report)
+        return None
+
+    # By hand
+
+    async def try_again(self, tx: Transaction, number: str) -> Row[Any] | None:
+        """Somebody saw to what held a refund, or wants to know of an abnormal one: look and send again, soon.
+
+        Returns:
+            The refund as it now is, or None if there is none.
+        """
+        row = await tx.first(_LOCK, {"number": number})
+        if row is None or row.state not in {"HELD", "ABNORMAL"}:
+            return row
+        if row.state == "HELD":
+            await self._set(tx, row, "PENDING")
+            key = f"refund.send/{number}/{self.core.clock_us()}"
+            await self.core.outbox.put(tx, "refund.send", number, key=key)
+        else:
+            key = f"refund.look/{number}/{self.core.clock_us()}"
+            await self.core.outbox.put(tx, "refund.look", number, key=key)
+        return await tx.first(_ONE, {"number": number})
+
+
+def _word(row: Row[Any]) -> str:
+    return str(row.reason).removesuffix(f"-{row.out_trade_no[-8:]}")

@@ -1,0 +1,1 @@
+"""Tanks: stock with its age, deliveries, losses and alarms."""

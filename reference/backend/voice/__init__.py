@@ -1,0 +1,1 @@
+"""Announcements of verified payments on loudspeakers."""

@@ -1,0 +1,1 @@
+"""IFSF over TCP/IP: the controlling device's side."""

@@ -1,0 +1,1 @@
+"""Gilbarco Two-Wire: the controller's side."""
