@@ -20,6 +20,7 @@ from scenarios.statistics import (
 from scenarios.verdicts import Verdict
 
 
+@pytest.mark.requirement("perf.order-statistic-verdict")
 @pytest.mark.parametrize(
     ("q", "misses", "n"),
     [
@@ -88,9 +89,11 @@ def test_lower_bound_mirrors_the_upper_bound() -> None:
 
 
 class TestJudgePercentile:
+    @pytest.mark.requirement("perf.order-statistic-verdict")
     def test_pass_needs_the_bound_within_the_limit(self) -> None:
         assert judge_percentile([100] * 299, 0.99, 300).verdict is Verdict.PASS
 
+    @pytest.mark.requirement("perf.order-statistic-verdict")
     def test_one_sample_too_few_is_inconclusive_and_says_how_many(self) -> None:
         answer = judge_percentile([100] * 298, 0.99, 300)
         assert answer.verdict is Verdict.INCONCLUSIVE

@@ -45,6 +45,7 @@ def test_a_warm_up_is_cut_off_and_an_empty_floor_has_no_means() -> None:
         floor_figures(CarLog(), from_us=5, until_us=5)
 
 
+@pytest.mark.requirement("perf.human-time-apart")
 def test_phone_latencies_take_human_time_out() -> None:
     log = log_of(
         (1 * S, "phone.live", {"age_us": 250}),

@@ -73,6 +73,7 @@ def play(scene, **limits):
     return told[0]
 
 
+@pytest.mark.requirement("perf.open-loop-measurement")
 def test_a_freeze_of_two_seconds_makes_hundreds_of_late_samples():
     schedule = draw_schedule("s", per_s=PER_S, duration_s=8, stations=1)
 
@@ -91,6 +92,7 @@ def test_a_freeze_of_two_seconds_makes_hundreds_of_late_samples():
     assert max(sample.lag_us for sample in result.samples) < 10_000
 
 
+@pytest.mark.requirement("perf.open-loop-measurement")
 def test_a_closed_loop_would_have_shown_one():
     async def scene(kernel, load, backend):
         took = []
@@ -106,6 +108,7 @@ def test_a_closed_loop_would_have_shown_one():
     assert sum(value > LATE_US for value in took) == 1
 
 
+@pytest.mark.requirement("perf.open-loop-measurement")
 def test_arrivals_beyond_the_limit_are_dropped_and_counted_not_queued():
     schedule = draw_schedule("s", per_s=PER_S, duration_s=4, stations=1)
 

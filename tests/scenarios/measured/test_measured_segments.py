@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from scenarios.loadgen.payments import PaymentSample
 from scenarios.measured.segments import segments
 from scenarios.world.instants import PaymentInstants
@@ -36,6 +38,7 @@ GATEWAY = {
 }
 
 
+@pytest.mark.requirement("perf.human-time-apart")
 def test_gateway_and_human_are_taken_out_of_the_controlled_segment():
     found = segments([sample()], GATEWAY, cut_off_us=INTENDED + 9_000_000)
     # 30 ms to the gateway's door, 40 ms from it to PAID; 5 s of human time stand between.
@@ -52,6 +55,7 @@ def test_gateway_and_human_are_taken_out_of_the_controlled_segment():
     }
 
 
+@pytest.mark.requirement("perf.open-loop-measurement")
 def test_time_counts_from_the_intended_press_not_from_the_late_one():
     late = sample(sent_us=INTENDED + 700_000)
     gateway = {

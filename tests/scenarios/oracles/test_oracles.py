@@ -341,6 +341,16 @@ class TestInconclusive:
         expected = {"latency.payment-human": Verdict.INFO, "latency.invoice-answered": Verdict.PASS}
         assert judge(few, slug).verdict is expected.get(slug, Verdict.INCONCLUSIVE)
 
+    @pytest.mark.requirement("perf.human-time-apart")
+    def test_slow_people_make_nothing_slow(self) -> None:
+        """A payer who takes ten minutes: both numbers stand in the report, and only the system's own is judged."""
+        slow = replace(GOOD, latencies_us={**GOOD.latencies_us, "payment_human": (600_000_000,) * 300})
+        human = judge(slow, "latency.payment-human")
+        assert human.verdict is Verdict.INFO
+        assert human.figures["median_us"] == 600_000_000
+        assert judge(slow, "latency.payment-end-to-end") == judge(GOOD, "latency.payment-end-to-end")
+        assert judge(GOOD, "latency.payment-end-to-end").figures["p95_us"] == 180_000
+
     def test_too_few_failover_trials(self) -> None:
         assert judge(drop("failovers", 0)(GOOD), "failover.gap").verdict is Verdict.INCONCLUSIVE
 
