@@ -17,6 +17,7 @@ from reference.backend.api import admin_routes, notify_routes, phone_routes, sit
 from reference.backend.api.admin import health_routes
 from reference.backend.api.ahead import Application, LivePosts, SiteAhead
 from reference.backend.api.cards import card_routes
+from reference.backend.api.common import document_refusals
 from reference.backend.api.invoices import invoice_routes
 from reference.backend.api.members import member_routes
 from reference.backend.api.pump import pump_routes
@@ -250,6 +251,7 @@ def _application(core: Core, sessions: Sessions) -> FastAPI:
 
     def openapi() -> dict[str, Any]:
         document = plain()
+        document_refusals(document)
         schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
         schemes["bearer"] = {"type": "http", "scheme": "bearer"}
         return document

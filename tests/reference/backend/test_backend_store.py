@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from pathlib import Path
+from sqlite3 import connect
 
 import pytest
 from alembic.config import Config
@@ -11,8 +13,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import bindparam, select, text
 
 import reference.backend.migrations as migrations
+from reference.backend.store import sqlite
 from reference.backend.store.plans import Plans
 from reference.backend.store.schema import alarms, metadata
+from reference.backend.store.sqlite import SqliteDatabase
 
 _BY_SUBJECT = select(alarms.c.kind, alarms.c.raised_us).where(alarms.c.subject == bindparam("wanted"))
 _MOVE = (
@@ -31,6 +35,25 @@ def test_the_newest_revision_is_the_one_that_stores_are_compared_with():
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     assert ScriptDirectory.from_config(config).get_heads() == [migrations.HEAD]
+
+
+def test_a_store_in_memory_is_the_same_whether_migrated_or_copied(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite, "_migrated", [])  # as in a new process
+
+    async def told(store):
+        await store.start()
+        store.copy_to(tmp_path / "copy.db")
+        await store.stop()
+        with closing(connect(tmp_path / "copy.db")) as copy:
+            return list(copy.iterdump())
+
+    async def scene():
+        migrated, copied = await told(SqliteDatabase()), await told(SqliteDatabase())
+        assert f"""INSERT INTO "alembic_version" VALUES('{migrations.HEAD}');""" in migrated
+        assert sum("CREATE TRIGGER" in line for line in migrated) > 1  # those that keep the books append-only
+        assert copied == migrated == await told(SqliteDatabase(str(tmp_path / "file.db")))
+
+    asyncio.run(scene())
 
 
 def test_single_statements_read_and_write_like_transactions(play):

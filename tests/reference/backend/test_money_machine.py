@@ -28,7 +28,6 @@ from sqlalchemy import select
 from protocols.wechatpay import RefundEvent, RefundState, notices
 from reference.backend import BackendSettings, Database, SqliteDatabase, audit, create_backend
 from reference.backend import app as app_module
-from reference.backend.migrations import upgrade
 from reference.backend.store import schema as tables
 from sim.kernel import VirtualKernel
 from sim.net import Network
@@ -48,12 +47,11 @@ NODES = ("a", "b")
 def _cheaper_starts():
     """Hundreds of instances start here, so what is the same for all of them is made once or left out.
 
-    FastAPI builds the models of every route for each application; routes that nobody calls here are not built; a new
-    store is a copy of the first; and garbage of these short runs is collected as usual.
+    FastAPI builds the models of every route for each application; routes that nobody calls here are not built; and
+    garbage of these short runs is collected as usual.
     """
     made = {}
     build = fastapi.utils.create_model_field
-    first = []
 
     def known(name, type_, *arguments, **more):
         key = (name, id(type_), repr((type_, arguments, more)))
@@ -61,22 +59,12 @@ def _cheaper_starts():
             made[key] = (build(name, type_, *arguments, **more), type_)
         return made[key][0]
 
-    def copied(connection):
-        raw = connection.connection.driver_connection
-        if first:
-            raw.deserialize(first[0])
-        else:
-            migrate(connection)
-            first.append(raw.serialize())
-
-    migrate = upgrade.upgrade_connection
     with pytest.MonkeyPatch.context() as patch:
         for module in (fastapi.routing, fastapi.dependencies.utils):
             patch.setattr(module, "create_model_field", known)
         for name in ("tank_routes", "shift_routes", "invoice_routes", "member_routes", "pump_routes"):
             if hasattr(app_module, name):
                 patch.setattr(app_module, name, lambda *_: fastapi.APIRouter())
-        patch.setattr(upgrade, "upgrade_connection", copied)
         patch.setattr(VirtualKernel, "_collect", lambda _: None)
         yield
 

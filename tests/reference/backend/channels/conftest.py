@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -15,7 +15,6 @@ import pytest
 
 from protocols.wechatpay import PlatformTrust
 from reference.backend import Backend, BackendSettings, SqliteDatabase, audit, create_backend
-from reference.backend.migrations import upgrade
 from sim import unionpay, wechatpay
 from sim.kernel import VirtualKernel
 from sim.net import Network
@@ -356,28 +355,6 @@ class Shop:
             and not trade.is_cancelled
         )
         return w + u
-
-
-@pytest.fixture(scope="module", autouse=True)
-def migrated_once() -> Iterator[None]:
-    """All in-memory stores of a module begin as copies of the first, which was migrated as always."""
-    migrate = upgrade.upgrade_connection
-    image: list[bytes] = []
-
-    def start(connection: Any, revision: str = "head") -> None:
-        if connection.dialect.name != "sqlite":
-            migrate(connection, revision)
-            return
-        raw = connection.connection.driver_connection
-        if not image:
-            migrate(connection, revision)
-            image.append(raw.serialize())
-        else:
-            raw.deserialize(image[0])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(upgrade, "upgrade_connection", start)
-        yield
 
 
 @pytest.fixture(scope="session")
