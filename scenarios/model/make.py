@@ -35,6 +35,8 @@ class Make(Part):
     journal_limit: Annotated[int, Field(ge=1, le=50_000)] | None = None
     """Deliveries that may wait for a controller."""
     journal_full: Literal["refuse", "lock"] | None = None
+    self_service: bool | None = None
+    """Customers fuel by themselves: the dispenser says the product of a nozzle that is lifted."""
     hold_up_us: Annotated[int, Field(ge=0, le=2_000_000)] = 0
     """A dip of the mains shorter than this goes unnoticed."""
 

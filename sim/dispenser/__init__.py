@@ -24,6 +24,7 @@ from .events import (
     Reading,
     RecordOverwritten,
     StateChanged,
+    VoicePrompt,
 )
 from .fuelling_point import FuellingPoint
 from .ifsf import IfsfDispenser
@@ -92,6 +93,7 @@ __all__ = [
     "Tank",
     "TwoWireDispenser",
     "TwoWireQuirks",
+    "VoicePrompt",
     "amount_fen",
     "pulses_within_amount",
     "seal_log_is_whole",

@@ -24,6 +24,7 @@ __all__ = [
     "Reading",
     "RecordOverwritten",
     "StateChanged",
+    "VoicePrompt",
 ]
 
 
@@ -183,6 +184,14 @@ class RecordOverwritten(_At):
     delivery: Delivery
 
 
+@dataclass(frozen=True, slots=True)
+class VoicePrompt(_At):
+    """The dispenser itself said something to the customer, as ``voice:92#`` when the nozzle of that product was lifted."""
+
+    logical_nozzle: int
+    text: str
+
+
 FpEvent: TypeAlias = (
     NozzleLifted
     | NozzleReturned
@@ -196,4 +205,5 @@ FpEvent: TypeAlias = (
     | PointLocked
     | PointUnlocked
     | RecordOverwritten
+    | VoicePrompt
 )

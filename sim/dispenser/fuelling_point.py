@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from .events import NozzleLifted, NozzleReturned, Reading
+from .events import NozzleLifted, NozzleReturned, Reading, VoicePrompt
 from .flow import RunningDelivery
 from .presets import Presets
 from .states import FpInput, FpState
@@ -62,6 +62,9 @@ class FuellingPoint(Presets):
         self.nozzle_out = logical_nozzle
         self._shut_off_ml = None
         self._events.append(NozzleLifted(self.number, now_us, logical_nozzle))
+        if self.profile.self_service and self.is_powered:
+            words = f"voice:{self.nozzles[logical_nozzle].grade}#"
+            self._events.append(VoicePrompt(self.number, now_us, logical_nozzle, words))
         self._fire(FpInput.LIFT, now_us)
         if self.state is FpState.STARTED:
             self._start(logical_nozzle, now_us)

@@ -60,6 +60,8 @@ class DispenserProfile:
         tamper_deliveries: so many abnormal deliveries in a row lock the pump.
         swap_deliveries: so many deliveries after a part was exchanged without initialisation lock the pump.
         software_id: identification of the metering software; it stands in each record.
+        self_service: customers fuel by themselves: it says which product is in their hand when they lift a nozzle (GB 50156, 6.2),
+            by its own loudspeaker and without a controller (`VoicePrompt`).
     """
 
     max_flow_ml_per_min: int = 50_000
@@ -99,6 +101,7 @@ class DispenserProfile:
     tamper_deliveries: int = 5
     swap_deliveries: int = 3
     software_id: str = ""
+    self_service: bool = False
 
     def __post_init__(self) -> None:
         for name in (

@@ -14,6 +14,7 @@ from sim.dispenser import (
     FuellingPoint,
     PointLocked,
     PointUnlocked,
+    VoicePrompt,
     seal_log_is_whole,
 )
 
@@ -240,3 +241,43 @@ def test_the_seal_log_cannot_be_changed_unnoticed(make_point) -> None:
         assert not seal_log_is_whole((*log[:index], replace(log[index], detail="nothing"), *log[index + 1 :]))
         # Only the newest lines may be missing unnoticed by the chain; the counter outside tells those.
         assert index == len(log) - 1 or not seal_log_is_whole((*log[:index], *log[index + 1 :]))
+
+
+@pytest.mark.requirement("fd-safe.self-service-stop-and-voice")
+def test_a_self_service_dispenser_says_the_product_and_can_be_stopped_by_whoever_stands_there(
+    make_point,
+) -> None:
+    point = make_point(self_service=True)
+    dispenser = Dispenser([point])
+    events: list[FpEvent] = []
+    point.listeners.append(events.append)
+
+    def said() -> list[str]:
+        told = [event.text for event in events if isinstance(event, VoicePrompt)]
+        events.clear()
+        return told
+
+    assert point.lift(2, S)  # no controller, no authorisation, no network
+    assert not point.lift(1, S), "one is out already"
+    assert said() == ["voice:95#"], "what is in the hand, once, before any fuel"
+    point.hang_up(2 * S)
+    start(point, 3 * S)
+    assert said() == ["voice:92#"]
+    dispenser.emergency_stop(5 * S)
+    dispenser.handle_timer(5 * S + 100_000)
+    assert not point.flowing
+    assert point.state is FpState.INOPERATIVE
+    assert point.journal[-1].flags == ("emergency-stop",)
+    dispenser.cut_power(6 * S)
+    point.hang_up(6 * S)
+    events.clear()
+    point.lift(1, 7 * S)
+    assert said() == [], "a loudspeaker without mains is silent"
+
+
+def test_a_dispenser_with_an_attendant_says_nothing(make_point) -> None:
+    point = make_point()
+    events: list[FpEvent] = []
+    point.listeners.append(events.append)
+    start(point)
+    assert not any(isinstance(event, VoicePrompt) for event in events)
