@@ -56,6 +56,16 @@ _CHECKS = (
         "tell. What is kept for a sale equals its amount: no more (billed twice) and, once paid, no less.",
     ),
     CheckInfo(
+        "money.reconciled",
+        "MUST",
+        "Every bill compared, what differs found, both sides hold the same",
+        "For each day whose bills could be had within_us before the end: every movement in the gateway's own ledger was compared "
+        "in the trade bill and in the fund bill, each as often as it stands there. Of the differences, those that the "
+        "scenario planted (a row missing, foreign, off by a fen, in the next day's bill) are all found and no others. At the "
+        "end gateway and ledger hold the same for each number. Where the backend does not reconcile, NOT_APPLICABLE.",
+        {"within_us": 3_600_000_000},
+    ),
+    CheckInfo(
         "sale.exactly-once",
         "MUST",
         "Each delivery gives exactly one ledger sale",

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from scenarios.reconciliation_record import ReconciliationRecord
 from scenarios.shift_record import HandoverWitness, MoneyEntry, ReturnedFuel, ShiftReport
 from scenarios.verdicts import Clock
 from scenarios.voice_record import VoiceRecord
@@ -239,6 +240,11 @@ class FaultLanding:
     healed_us: int | None
     landed: int
 
+    @property
+    def spoils_a_bill(self) -> bool:
+        """It is about a file alone: whatever else is under way need not wait for its end."""
+        return self.target == "gateway" and self.kind.startswith("bill_")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationCount:
@@ -351,6 +357,8 @@ class RunRecord:
     money: tuple[MoneyEntry, ...] = ()
     """Of a run with handovers; so are the two before."""
     returned: tuple[ReturnedFuel, ...] = ()
+    reconciliation: ReconciliationRecord | None = None
+    """Of a backend that reconciles."""
     voice: VoiceRecord | None = None
     """Of a station with a loudspeaker."""
     live: tuple[LiveObservation, ...] = ()

@@ -16,6 +16,7 @@ from scenarios.model.services import (
     BackendSetup,
     DispenserFault,
     Fault,
+    GatewayFault,
     HttpFault,
     LoudspeakerFault,
     Services,
@@ -171,6 +172,9 @@ class Scenario(Part):
         for number, slug in enumerate(slugs):
             if slug in slugs[:number]:
                 yield ("checks", number), f"check {slug!r} is listed twice"
+            if slug == "money.reconciled" and self.backend.reconcile_at_s is None:
+                problem = "judges a reconciliation, but there is none: give backend.reconcile_at_s"
+                yield ("checks", number), f"check {slug!r} {problem}"
             if slug == "harness.idle-polls" and self.idle_polls == "left_out":
                 problem = "compares two runs, but idle_polls is 'left_out': there is only one"
                 yield ("checks", number), f"check {slug!r} {problem}"
@@ -201,6 +205,9 @@ class Scenario(Part):
                     ("faults", number, "instance"),
                     f"faults[{number}] kills backend {fault.instance!r}, but there is only {there}",
                 )
+            if isinstance(fault, GatewayFault):
+                for where, problem in self._gateway_problems(fault):
+                    yield ("faults", number, where), f"faults[{number}] {problem}"
             if isinstance(fault, HttpFault):
                 for where, problem in self._route_problems(fault):
                     yield ("faults", number, where), f"faults[{number}] {problem}"
@@ -225,6 +232,13 @@ class Scenario(Part):
             elif fault.kind == ("refused" if box.is_mqtt else "ack_lost"):
                 problem = f"never strikes: a loudspeaker of the kind {box.kind!r} has no {fault.kind!r}"
                 yield ("faults", number, "kind"), f"faults[{number}] {problem}"
+
+    def _gateway_problems(self, fault: GatewayFault) -> Iterator[tuple[str, str]]:
+        """What could never land."""
+        if fault.kind.startswith("bill_") and self.backend.reconcile_at_s is None:
+            yield "kind", "spoils a bill, but nobody fetches one: give backend.reconcile_at_s"
+        if fault.kind == "debit_failed" and "wechatpay-contract" not in self.demand.channels():
+            yield "kind", "fails a debit, but nobody pays by contract (demand.phone_channels)"
 
     def _route_problems(self, fault: HttpFault) -> Iterator[tuple[str, str]]:
         """Names that nobody has here, and hosts that a client never calls."""

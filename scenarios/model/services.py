@@ -61,6 +61,9 @@ class BackendSetup(Part):
     """How the reference backend runs."""
 
     instances: Annotated[int, Field(ge=1, le=8)] = 1
+    reconcile_at_s: Annotated[int, Field(ge=0, lt=86_400)] | None = None
+    """When the gateway's bills of the day before are compared with the books, seconds after midnight in Beijing; they are ready
+    at 10:00. Not at all if not given."""
     virtual_storage: Literal["sqlite"] = "sqlite"
     wall_storage: Literal["postgres", "sqlite"] = "postgres"
 
@@ -168,12 +171,17 @@ class HttpFault(_Window):
 
 
 class GatewayFault(_Window):
-    """Trouble inside the payment gateway."""
+    """Trouble inside the payment gateway.
+
+    The ``bill`` kinds plant a difference in the trade bill of a day, when that bill is made: a row is missing, is one of nobody's
+    payment, is off by a fen, or (refunds) stands in the next day's bill. ``debit_failed`` is the bank's no to a debit by contract.
+    """
 
     target: Literal["gateway"]
     kind: Literal[
         "callback_lost", "callback_duplicated", "callback_late", "callback_before_reply", "signature_probe",
-        "server_error", "timeout_after_commit",
+        "server_error", "timeout_after_commit", "debit_failed",
+        "bill_missing", "bill_extra", "bill_amount", "bill_other_day",
     ]  # fmt: skip
     share: Share = 1.0
     delay_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 0

@@ -12,6 +12,7 @@ from scenarios.oracles import (
     liveness,
     orders,
     receipts,
+    reconciliation,
     repetition,
     sales,
     shifts,
@@ -28,6 +29,7 @@ ORACLES: Mapping[str, Oracle] = MappingProxyType(
     {
         "conservation.litres": conservation.litres,
         "conservation.money": conservation.money,
+        "money.reconciled": reconciliation.reconciled,
         "sale.exactly-once": sales.exactly_once,
         "invoice.one-per-sale": sales.one_invoice,
         "order.concluded": orders.concluded,

@@ -40,7 +40,8 @@ def settled(record: RunRecord, limits: Mapping[str, int]) -> CheckResult:
     if not record.deliveries:
         return nothing_seen(slug, record, "no delivery")
     limit_us = limits["settle_us"]
-    calm = Calm(((fault.at_us, fault.healed_us) for fault in record.faults), limit_us)
+    trouble = [fault for fault in record.faults if not fault.spoils_a_bill]
+    calm = Calm(((fault.at_us, fault.healed_us) for fault in trouble), limit_us)
     sales = {sale.key: sale for sale in record.ledger if sale.corrects is None}
     late: list[str] = []
     early = unpaid = 0

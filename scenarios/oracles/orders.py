@@ -38,7 +38,9 @@ def concluded(record: RunRecord, limits: Mapping[str, int]) -> CheckResult:
     if not record.orders:
         return nothing_seen(slug, record, "no order")
     limit_us = limits["rest_us"]
-    healed_us = max((fault.healed_us for fault in record.faults if fault.healed_us is not None), default=0)
+    healed_us = max(
+        (f.healed_us for f in record.faults if f.healed_us is not None and not f.spoils_a_bill), default=0
+    )
     invoiced = {invoice.sale_id for invoice in record.invoices}
     problems: list[str] = []
     early = wanted = 0

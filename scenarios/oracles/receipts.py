@@ -103,7 +103,9 @@ def each_printed(record: RunRecord, limits: Mapping[str, int]) -> CheckResult:
     slug = "receipt.each-printed"
     if not record.receipts:
         return nothing_seen(slug, record, "nothing was printed")
-    healed_us = max((fault.healed_us or record.ended_us for fault in record.faults), default=0)
+    healed_us = max(
+        (fault.healed_us or record.ended_us for fault in record.faults if not fault.spoils_a_bill), default=0
+    )
     whole = {receipt.sale_id for receipt in record.receipts if receipt.complete}
     due, young, missing = 0, 0, []
     for sale in record.ledger:

@@ -27,6 +27,7 @@ __all__ = ["SAFETY_CHECKS", "FarmResult", "VirtualRun", "farm_out", "run_once", 
 SAFETY_CHECKS: Final = (
     "conservation.litres",
     "conservation.money",
+    "money.reconciled",
     "sale.exactly-once",
     "invoice.one-per-sale",
     "totals.monotone",
@@ -126,6 +127,7 @@ def _differences(full: RunRecord, skipped: RunRecord) -> tuple[str, ...]:
         "booked",
         "shifts",
         "returned",
+        "reconciliation",
         "receipts",
     )
     return tuple(f"{name} differ" for name in compared if getattr(full, name) != getattr(skipped, name))

@@ -63,10 +63,18 @@ _GATEWAY_KINDS: Final[dict[str, dict[str, object]]] = {
         "after_commit": True,
         "delay_us": 20_000_000,
     },
+    "debit_failed": {"kind": "debit-failed"},
+    "bill_missing": {"kind": "bill-missing"},
+    "bill_extra": {"kind": "bill-extra"},
+    "bill_amount": {"kind": "bill-amount"},
+    "bill_other_day": {"kind": "bill-other-day"},
 }
 
 
-_GATEWAY_NAMES: Final[list[Any]] = sorted(_GATEWAY_KINDS)
+_ALWAYS_MET: Final[list[Any]] = sorted(
+    kind for kind in _GATEWAY_KINDS if not kind.startswith("bill_") and kind != "debit_failed"
+)
+"""What a swarm may draw: no scenario need reconcile or debit for it to land."""
 
 
 @dataclass(slots=True)
@@ -263,9 +271,7 @@ def _draw_swarm(scenario: Scenario, swarm: Swarm, rng: random.Random) -> list[Fa
                 )
             )
         elif target == "gateway":
-            drawn.append(
-                GatewayFault(target="gateway", kind=rng.choice(_GATEWAY_NAMES), share=share, **window)
-            )
+            drawn.append(GatewayFault(target="gateway", kind=rng.choice(_ALWAYS_MET), share=share, **window))
         elif target == "tax":
             drawn.append(
                 TaxFault(target="tax", kind=rng.choice(["stall", "quota_exhausted", "login_lost"]), **window)

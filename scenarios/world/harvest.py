@@ -25,6 +25,7 @@ from scenarios.record import (
 from scenarios.timings import invoice_wishes, live_observations, phone_latencies
 from scenarios.world.metered import metered
 from scenarios.world.receipt_harvest import printed_receipts
+from scenarios.world.reconciliation_harvest import reconciliation_record
 from scenarios.world.shift_harvest import staff_record
 from scenarios.world.tanks import tank_witnesses
 from scenarios.world.unionpay import unionpay_transactions
@@ -112,6 +113,7 @@ def harvest(world: VirtualWorld) -> RunRecord:
         shifts=staff.shifts,
         money=staff.money,
         returned=staff.returned,
+        reconciliation=reconciliation_record(world, tables),
         voice=voice_record(world, tables),
         live=tuple(live_observations(world.witness.cars, station)),
         receipts=receipts,

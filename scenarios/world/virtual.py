@@ -209,6 +209,7 @@ class VirtualWorld:
             admin_key=self.keys.admin_key,
             service_secret=self._secret("service"),
             notify_url=f"https://{_CALLBACK_HOST}",
+            reconcile_at_s=self.scenario.backend.reconcile_at_s,
             loudspeakers={} if self.voice is None else {self.scenario.station.id: self.voice.settings},
             **channel_settings(self.scenario),
         ).with_merchant(self.keys.merchant.credentials)
@@ -341,8 +342,13 @@ class VirtualWorld:
             await instance.backend.start()
         await self.site.start()
 
-    def read_admin(self, table: str) -> list[dict[str, Any]]:
+    def read_admin(self, table: str, *, field: str = "rows", **params: str) -> list[dict[str, Any]]:
         """All rows of a table of the backend's admin API, read over HTTP as anyone's oracle would.
+
+        Args:
+            table: the path below ``/v1/admin``.
+            field: where its pages have their rows.
+            params: what else is asked.
 
         Raises:
             KernelError: no instance answered.
@@ -357,12 +363,12 @@ class VirtualWorld:
             while after is not None:
                 reply = await client.get(
                     f"/v1/admin/{table}",
-                    params={"after": after, "limit": 1000},
+                    params={"after": after, "limit": 1000, **params},
                     headers={"Authorization": f"Bearer {self.keys.admin_key}"},
                 )
                 reply.raise_for_status()
                 page = reply.json()
-                rows.extend(page["rows"])
+                rows.extend(page[field])
                 after = page["next"]
             finished.append(True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.wechatpay.bills import BillBook
+from sim.wechatpay.bills import BillBook, PlantedDifference
 from sim.wechatpay.codepay import AuthCode, CodePay, PhonePlan
 from sim.wechatpay.combined import CombinedBook, CombinedOrder
 from sim.wechatpay.contracts import Contract, ContractBook
@@ -62,6 +62,7 @@ __all__ = [
     "PayerDesk",
     "PaymentRefusedError",
     "PhonePlan",
+    "PlantedDifference",
     "Plate",
     "PlateBook",
     "PlatformKey",

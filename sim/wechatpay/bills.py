@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from protocols.wechatpay import (
@@ -24,7 +24,7 @@ from sim.wechatpay.faults import FaultKind, WeChatPayFaults
 from sim.wechatpay.ledger import Ledger, Order
 from sim.wechatpay.refunds import RefundBook, RefundRecord
 
-__all__ = ["BillBook", "RefundTimes"]
+__all__ = ["BillBook", "PlantedDifference", "RefundTimes"]
 
 _FEE_PER_10_000: Final = 60
 _E5_PER_FEN: Final = 1_000
@@ -38,6 +38,22 @@ _REFUND_STATES: Final = {
 
 RefundTimes = dict[str, tuple[int, int | None]]
 """Unix seconds at which a refund was asked for and at which it succeeded, by ``refund_id``."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlantedDifference:
+    """A difference between a trade bill and the books that a fault has planted.
+
+    Attributes:
+        kind: one of the ``bill-`` kinds of `FaultKind`.
+        day: the day whose bill it is in; of a row that went into the next day's bill, its own day.
+        number: the merchant's number of the row; of a foreign one, the number that nobody has.
+    """
+
+    kind: str
+    day: dt.date
+    is_refund: bool
+    number: str
 
 
 def _fee_fen(fen: int) -> int:
@@ -57,6 +73,9 @@ class BillBook:
         refunds: refunds.
         faults: which differences to plant: rows missing, foreign or off by a fen, refunds in the next day's bill.
         ready_s: seconds after midnight at which the bill of the day before is ready.
+
+    Attributes:
+        planted: the differences that faults have planted, in the order of the bills.
     """
 
     def __init__(self, ledger: Ledger, refunds: RefundBook, faults: WeChatPayFaults, ready_s: int) -> None:
@@ -66,6 +85,7 @@ class BillBook:
         self._ready_s = ready_s
         self._made: dict[tuple[str, dt.date], list[TradeRow]] = {}
         self._next: dict[str, list[TradeRow]] = {}
+        self.planted: list[PlantedDifference] = []
 
     def ready_us(self, day: dt.date) -> int:
         """When the bill of a day is ready, in Unix microseconds."""
@@ -80,7 +100,7 @@ class BillBook:
             at = min(begun, default=day)
             while at <= day:
                 if (mchid, at) not in self._made:
-                    self._made[mchid, at] = self._plant(mchid, self._true(mchid, at))
+                    self._made[mchid, at] = self._plant(mchid, at, self._true(mchid, at))
                 at += dt.timedelta(days=1)
             self._made.setdefault((mchid, day), [])
         return self._made[mchid, day]
@@ -102,24 +122,35 @@ class BillBook:
         ]
         return sorted(rows, key=lambda row: row.at_unix_s)
 
-    def _plant(self, mchid: str, rows: Iterable[TradeRow]) -> list[TradeRow]:
+    def _plant(self, mchid: str, day: dt.date, rows: Iterable[TradeRow]) -> list[TradeRow]:
         kept = self._next.pop(mchid, [])
+        reversed_ = {
+            order.out_trade_no
+            for order in self._ledger.orders
+            if order.mchid == mchid and order.reversed_us is not None
+        }
         for row in rows:
-            subject = row.out_refund_no if row.is_refund else row.out_trade_no
-            if self._strikes(FaultKind.BILL_MISSING, subject):
+            if row.out_trade_no in reversed_:
+                # The merchant's books have nothing of these, so that nobody could say what is wrong.
+                kept.append(row)
                 continue
-            if row.trade_state == "REFUND" and self._strikes(FaultKind.BILL_OTHER_DAY, subject):
+            if self._strikes(FaultKind.BILL_MISSING, day, row):
+                continue
+            if row.trade_state == "REFUND" and self._strikes(FaultKind.BILL_OTHER_DAY, day, row):
                 self._next.setdefault(mchid, []).append(replace(row, at_unix_s=row.at_unix_s + 86_400))
                 continue
-            kept.append(_one_fen_off(row) if self._strikes(FaultKind.BILL_AMOUNT, subject) else row)
-            if self._strikes(FaultKind.BILL_EXTRA, subject):
-                kept.append(_foreign(row))
+            kept.append(_one_fen_off(row) if self._strikes(FaultKind.BILL_AMOUNT, day, row) else row)
+            foreign = _foreign(row)
+            if self._strikes(FaultKind.BILL_EXTRA, day, foreign):
+                kept.append(foreign)
         return sorted(kept, key=lambda row: row.at_unix_s)
 
-    def _strikes(self, kind: FaultKind, subject: str) -> bool:
+    def _strikes(self, kind: FaultKind, day: dt.date, row: TradeRow) -> bool:
         fault = self._faults.draw(kind)
         if fault is not None:
-            self._faults.land(fault, subject=subject)
+            number = row.out_refund_no if row.is_refund else row.out_trade_no
+            self._faults.land(fault, subject=number)
+            self.planted.append(PlantedDifference(str(kind), day, row.is_refund, number))
         return fault is not None
 
     def refund_times(self, mchid: str, day: dt.date) -> RefundTimes:

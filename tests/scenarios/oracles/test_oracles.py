@@ -165,8 +165,10 @@ def good_record() -> RunRecord:
 
 GOOD = good_record()
 NOT_JUDGED = {"latency.payment-human"}
-OPTIONAL = NOT_JUDGED | {"faults.landed", "replications.safe", "harness.idle-polls"}
-"""What a run may do without: faults, further seeds, a twin. Absent is NOT_APPLICABLE, never PASS."""
+BILLS = {"money.reconciled"}
+"""Of backends that reconcile: judged in `test_reconciliation_oracle`."""
+OPTIONAL = NOT_JUDGED | BILLS | {"faults.landed", "replications.safe", "harness.idle-polls"}
+"""What a run may do without: faults, bills, further seeds, a twin. Absent is NOT_APPLICABLE, never PASS."""
 ELSEWHERE = {"receipt.each-printed", "receipt.one-original"}
 """Judged in `test_receipt_oracles`: here most sales have no receipt."""
 VOICE = {"voice.exactly-once", "voice.in-time", "voice.error-rate"}
@@ -175,7 +177,7 @@ STAFF = {"shift.readings-chain", "shift.sales-add-up", "shift.litres-agree", "te
 """Of runs with staff: judged in `test_shift_oracles`. Here they find nothing to judge."""
 
 
-@pytest.mark.parametrize("slug", [slug for slug in ORACLES if slug not in STAFF | ELSEWHERE | VOICE])
+@pytest.mark.parametrize("slug", [slug for slug in ORACLES if slug not in STAFF | ELSEWHERE | VOICE | BILLS])
 def test_a_good_record_passes(slug: str) -> None:
     result = judge(GOOD, slug)
     assert result.verdict is (Verdict.INFO if slug in NOT_JUDGED else Verdict.PASS), result.message
