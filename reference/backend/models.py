@@ -209,7 +209,10 @@ class ClientResult(StrictModel):
 
 
 class SalePost(CleanStruct, forbid_unknown_fields=True):
-    """A finished delivery as the site captured it. Times are Unix µs; totals are the meter's, after the delivery."""
+    """A finished delivery as the site captured it. Times are Unix µs; totals are the meter's, after the delivery.
+
+    ``price_set`` names the set that its unit price belongs to, ``price_since_us`` when the pump began to show it.
+    """
 
     nozzle: NozzleNumber
     sequence: Count
@@ -226,6 +229,9 @@ class SalePost(CleanStruct, forbid_unknown_fields=True):
     flags: Annotated[list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9_:.-]{1,40}$")]], Meta(max_length=16)] = (
         msgspec.field(default_factory=list)
     )
+    # Left out of what is stored and compared if a site does not tell them: a sale is the same before and after its update.
+    price_set: Count | msgspec.UnsetType = msgspec.UNSET
+    price_since_us: Count | msgspec.UnsetType = msgspec.UNSET
 
 
 class SaleAccepted(BaseModel):
@@ -248,6 +254,8 @@ class SaleView(BaseModel):
     volume_ml: int
     amount_fen: int
     price_fen_per_l: int
+    price_set: int | None
+    price_since_us: int | None
     started_us: int
     ended_us: int
     order_id: str | None

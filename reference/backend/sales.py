@@ -74,6 +74,8 @@ _FIELDS = (
     "volume_ml",
     "amount_fen",
     "price_fen_per_l",
+    "price_set",
+    "price_since_us",
     "started_us",
     "ended_us",
     "order_id",
@@ -195,7 +197,10 @@ class Sales:
     ) -> bool:
         state = "payable" if post.amount_fen > 0 else "cleared"
         figures = {
-            name: getattr(post, name) for name in post.__struct_fields__ if name not in {"order_id", "flags"}
+            name: None if value is msgspec.UNSET else value
+            for name in post.__struct_fields__
+            if name not in {"order_id", "flags"}
+            for value in (getattr(post, name),)
         }
         is_new = await tx.insert_new(
             sales,

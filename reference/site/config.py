@@ -17,6 +17,7 @@ __all__ = [
     "FuellingPointConfig",
     "LineConfig",
     "NozzleConfig",
+    "PriceLimits",
     "PrinterConfig",
     "SiteConfig",
     "load_config",
@@ -172,6 +173,21 @@ class LineConfig(_Part):
         return self
 
 
+class PriceLimits(_Part):
+    """Between which unit prices a grade may be sold; the ceiling is the government's maximum retail price, or less."""
+
+    floor_fen_per_l: Annotated[int, Field(ge=1, le=99_99)] = 1
+    ceiling_fen_per_l: Annotated[int, Field(ge=1, le=99_99)] = 99_99
+
+    @model_validator(mode="after")
+    def _floor_below_ceiling(self) -> Self:
+        if self.floor_fen_per_l > self.ceiling_fen_per_l:
+            raise ValueError(
+                f"the floor ({self.floor_fen_per_l} fen/l) is above the ceiling ({self.ceiling_fen_per_l} fen/l)"
+            )
+        return self
+
+
 class PrinterConfig(_Part):
     """The receipt printer: raw TCP, usually port 9100; a serial line; or, with ``feie``, one in Feie's cloud.
 
@@ -226,6 +242,7 @@ class SiteConfig(_Part):
     offline_policy: Literal["authorise", "deny"] = "authorise"
     authorisation_ttl_us: Annotated[int, Field(ge=1_000_000, le=3_600_000_000)] = 120_000_000
     lines: Annotated[tuple[LineConfig, ...], Field(min_length=1, max_length=32)]
+    price_limits: dict[Grade, PriceLimits] = Field(default_factory=dict)
     printer: PrinterConfig | None = None
     gauge: GaugeConfig | None = None
     uplink: BackendConfig = BackendConfig()

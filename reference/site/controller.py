@@ -16,6 +16,7 @@ from reference.site.config import FuellingPointConfig, LineConfig, NozzleConfig,
 from reference.site.gauge.desk import GaugeDesk
 from reference.site.journal import Authorisation, Journal, JournalError, Sale
 from reference.site.presenting import LiveReadings, snapshot, station_setup
+from reference.site.price_desk import PriceDesk
 from reference.site.pumps.driver import PumpDriver, SaleNotStored
 from reference.site.pumps.drivers import make_driver
 from reference.site.pumps.events import (
@@ -71,10 +72,12 @@ class SiteController(AuthorisationDesk):
         base_urls: Sequence[str] = (),
         station_key: str = "",
     ) -> None:
-        self.config = config
         self.clock_us = clock_us
-        self.drivers: list[PumpDriver] = [make_driver(line, clock_us=clock_us) for line in config.lines]
+        self.alarms: list[str] = []
         self.journal = Journal(journal_path)
+        self.price_desk = PriceDesk(self, config)
+        self.config = config = self.price_desk.book.applied(config)
+        self.drivers: list[PumpDriver] = [make_driver(line, clock_us=clock_us) for line in config.lines]
         self.points: dict[int, FuellingPointConfig] = {}
         self.nozzles: dict[int, NozzleConfig] = {}
         self.point_of: dict[int, int] = {}
@@ -85,7 +88,6 @@ class SiteController(AuthorisationDesk):
         self.blocked: set[int] = set()  # nozzles that must not sell: their tank has water in it
         self.backend_up = False
         self.on_sale: list[Callable[[Sale], None]] = []
-        self.alarms: list[str] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: dict[int, asyncio.TimerHandle] = {}
         for line, driver in zip(config.lines, self.drivers, strict=True):
@@ -147,12 +149,14 @@ class SiteController(AuthorisationDesk):
             self.receipts.start()
         self.uplink.start()
         self.shifts.start()
+        self.price_desk.start()
 
     async def stop(self) -> None:
         """Stop the uplink and close the journal. Pumps are left as they are: a restart adopts what runs."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        self.price_desk.stop()
         await self.shifts.stop()
         if self.receipts is not None:
             await self.receipts.stop()
@@ -237,6 +241,8 @@ class SiteController(AuthorisationDesk):
         order_id = held.order_id if held is not None and held.live and not event.more else None
         # Durations come from the machine's clock, which no one sets; only the end is a time of day.
         ended_us = self.clock_us() - (event.at_us - event.ended_us)
+        started_us = ended_us - (event.ended_us - event.started_us)
+        shown = self.price_desk.book.of_sale(event.nozzle, event.price_fen_per_l, started_us)
         sale = Sale(
             nozzle=event.nozzle,
             sequence=0,
@@ -245,12 +251,14 @@ class SiteController(AuthorisationDesk):
             volume_ml=event.volume_ml,
             amount_fen=event.amount_fen,
             price_fen_per_l=event.price_fen_per_l,
-            started_us=ended_us - (event.ended_us - event.started_us),
+            started_us=started_us,
             ended_us=ended_us,
             end_total_volume_ml=event.end_total_volume_ml,
             end_total_amount_fen=event.end_total_amount_fen,
             order_id=order_id,
             flags=event.flags,
+            price_set=None if shown is None else shown.price_set,
+            price_since_us=None if shown is None else shown.since_us,
         )
         spend = event.nozzle if held is not None and held.live and not event.more else None
         try:
@@ -267,6 +275,13 @@ class SiteController(AuthorisationDesk):
             listener(stored[0])
 
     def _on_price(self, event: PriceSet) -> None:
+        try:
+            if event.confirmed:
+                self.price_desk.book.confirm(event.nozzle, event.price_fen_per_l)
+            else:
+                self.price_desk.book.refused(event.nozzle, event.price_fen_per_l)
+        except JournalError as error:
+            self.alarm(str(error))
         if not event.confirmed:
             self.alarm(
                 f"nozzle {event.nozzle} did not take its price, it shows {event.price_fen_per_l} fen/l"
@@ -277,13 +292,12 @@ class SiteController(AuthorisationDesk):
 
     # -- the operator -------------------------------------------------------------------------------------------
 
-    def set_prices(self, prices_fen_per_l: Mapping[int, int]) -> None:
-        """Change unit prices by nozzle. Raises KeyError for an unknown nozzle; the change is told when read back."""
-        by_point: dict[int, dict[int, int]] = {}
-        for nozzle, price in prices_fen_per_l.items():
-            by_point.setdefault(self.point_of[nozzle], {})[nozzle] = price
-        for number, prices in by_point.items():
-            self.driver_of[number].set_prices(number, prices)
+    def set_prices(self, prices_fen_per_l: Mapping[int, int], *, source: str = "operator") -> int:
+        """Change unit prices by nozzle, within the bounds of each grade; the number of the price set.
+
+        The change is told when read back. Raises KeyError for an unknown nozzle, JournalError if it cannot be put on record.
+        """
+        return self.price_desk.set(prices_fen_per_l, source)
 
     def stop_pump(self, fuelling_point: int) -> bool:
         """Stop a fuelling point. False when there is nothing to stop. Raises KeyError if it is unknown."""

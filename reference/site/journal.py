@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS sales (
     volume_ml INTEGER NOT NULL, amount_fen INTEGER NOT NULL, price_fen_per_l INTEGER NOT NULL,
     started_us INTEGER NOT NULL, ended_us INTEGER NOT NULL,
     end_total_volume_ml INTEGER NOT NULL, end_total_amount_fen INTEGER NOT NULL,
-    order_id TEXT, flags TEXT NOT NULL, UNIQUE (nozzle, sequence)
+    order_id TEXT, flags TEXT NOT NULL, price_set INTEGER, price_since_us INTEGER, UNIQUE (nozzle, sequence)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS sales_by_order ON sales (order_id) WHERE order_id IS NOT NULL;
 CREATE TRIGGER IF NOT EXISTS sales_are_never_changed BEFORE UPDATE ON sales
@@ -55,8 +55,10 @@ CREATE TABLE IF NOT EXISTS pointers (name TEXT PRIMARY KEY, value INTEGER NOT NU
 """
 _SALE_COLUMNS = (
     "id, nozzle, sequence, fuelling_point, grade, volume_ml, amount_fen, price_fen_per_l, started_us, ended_us,"
-    " end_total_volume_ml, end_total_amount_fen, order_id, flags"
+    " end_total_volume_ml, end_total_amount_fen, order_id, price_set, price_since_us, flags"
 )
+_ADDED = {"sales": {"price_set": "INTEGER", "price_since_us": "INTEGER"}}
+"""Columns that files of earlier versions lack."""
 _OLDEST_FIRST = f"SELECT {_SALE_COLUMNS} FROM sales WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - constants
 
 
@@ -66,7 +68,10 @@ class JournalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """One captured delivery. `sequence` counts per nozzle without gaps, from 1; times are unix µs."""
+    """One captured delivery. `sequence` counts per nozzle without gaps, from 1; times are unix µs.
+
+    ``price_set`` and ``price_since_us`` name the price set of the unit price and when the pump began to show it; None when unknown.
+    """
 
     nozzle: int
     sequence: int
@@ -82,9 +87,12 @@ class Sale:
     order_id: str | None
     flags: tuple[str, ...]
     sale_id: int = 0
+    price_set: int | None = None
+    price_since_us: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The body of the upload: the same bytes at every retry."""
+        price = {"price_set": self.price_set, "price_since_us": self.price_since_us}
         return {
             "nozzle": self.nozzle,
             "sequence": self.sequence,
@@ -99,6 +107,7 @@ class Sale:
             "end_total_amount_fen": self.end_total_amount_fen,
             "order_id": self.order_id,
             "flags": list(self.flags),
+            **(price if self.price_set is not None else {}),
         }
 
 
@@ -140,8 +149,17 @@ class Journal:
                 # FULL: a commit is on the disk before it returns, also when the power goes.
                 self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
+            self._add_columns()
         except sqlite3.Error as error:
             raise JournalError(f"journal {path}: {error}") from error
+
+    def _add_columns(self) -> None:
+        """What a file of an earlier version lacks."""
+        for table, columns in _ADDED.items():
+            known = {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}
+            for name, kind in columns.items():
+                if name not in known:
+                    self._db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
 
     def copy_to(self, path: Path) -> None:
         """Write all of it into a file, as evidence."""
@@ -196,11 +214,12 @@ class Journal:
                 cursor = db.execute(
                     "INSERT INTO sales (nozzle, sequence, fuelling_point, grade, volume_ml, amount_fen,"
                     " price_fen_per_l, started_us, ended_us, end_total_volume_ml, end_total_amount_fen, order_id,"
-                    " flags) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                    " price_set, price_since_us, flags) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                     (
                         sale.nozzle, sequence, sale.fuelling_point, sale.grade, sale.volume_ml, sale.amount_fen,
                         sale.price_fen_per_l, sale.started_us, sale.ended_us, sale.end_total_volume_ml,
-                        sale.end_total_amount_fen, sale.order_id, json.dumps(sale.flags),
+                        sale.end_total_amount_fen, sale.order_id, sale.price_set, sale.price_since_us,
+                        json.dumps(sale.flags),
                     ),
                 )  # fmt: skip
                 self._put_witness(db, sale.nozzle, sequence, witness)
@@ -356,7 +375,8 @@ class Journal:
 
     def _sales(self, query: str, *arguments: int) -> list[Sale]:
         return [
-            Sale(*(*row[1:13], tuple(json.loads(row[13])), row[0])) for row in self.rows(query, *arguments)
+            Sale(*(*row[1:13], tuple(json.loads(row[15])), row[0], row[13], row[14]))
+            for row in self.rows(query, *arguments)
         ]
 
     def _one(self, query: str, *arguments: object) -> tuple[Any, ...] | None:

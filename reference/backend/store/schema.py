@@ -134,6 +134,9 @@ sales = Table(
     integer("shift", null=True),
     # What the site noted about it, as a JSON list; null for an ordinary sale.
     Column("flags", Text, nullable=True),
+    # The price set of its unit price, and since when the pump showed it; null if the site did not tell.
+    integer("price_set", null=True),
+    integer("price_since_us", null=True),
     UniqueConstraint("station", "nozzle", "sequence"),
     Index("ix_sales_state", "station", "state", "nozzle"),
     Index("ix_sales_shift", "station", "shift"),
