@@ -7,7 +7,7 @@ import ipaddress
 import signal
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 import typer
@@ -51,6 +51,12 @@ def gateways(
     ] = None,
     seed: Annotated[str, typer.Option(help="Decides latencies and drawn words.")] = "1",
     instant: Annotated[bool, typer.Option("--instant", help="No service takes any time of its own.")] = False,
+    trust: Annotated[
+        Literal["both", "certificates", "public-key"],
+        typer.Option(
+            help="What WeChat Pay signs with for this merchant. With both, callbacks come by certificate until the switch-over."
+        ),
+    ] = "both",
 ) -> None:
     """Serve the simulated platforms by their real host names: payment, tax, WeChat, WeCom, maps; Ctrl-C ends it.
 
@@ -58,7 +64,7 @@ def gateways(
     Run `. DIR/env.sh` in its shell, or copy the lines that are printed.
     """
     base = None if callbacks is None else _loopback_url(callbacks)
-    from scenarios.gateways import FolderError, GatewayFolder, GatewayHouse
+    from scenarios.gateways import FolderError, GatewayFolder, GatewayHouse, WeChatTrust
     from scenarios.processes.broom import release, sweep_when_killed
 
     try:
@@ -71,7 +77,13 @@ def gateways(
         if folder is None:
             sweep_when_killed(made.path)
         house = GatewayHouse(
-            made, seed=seed, port=port, control_port=control_port, callbacks=base, is_instant=instant
+            made,
+            seed=seed,
+            port=port,
+            control_port=control_port,
+            callbacks=base,
+            is_instant=instant,
+            trust=WeChatTrust(trust),
         )
         asyncio.run(_serve(house, port=port, control_port=control_port))
 

@@ -7,9 +7,10 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 __all__ = [
     "MIN_EC_BITS",
@@ -18,6 +19,7 @@ __all__ = [
     "check_rsa_key",
     "load_certificates",
     "load_private_key",
+    "pack_pkcs12",
     "private_pem",
 ]
 
@@ -110,3 +112,19 @@ def private_pem(key: RSAPrivateKey) -> str:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode("ascii")
+
+
+def pack_pkcs12(key: RSAPrivateKey, certificate: x509.Certificate, password: str) -> bytes:
+    """Key and certificate in one file, as platforms hand them to merchants (``.pfx``, ``.p12``).
+
+    Triple DES and SHA-1, as the platforms' own files have it: readers in Go, Java and JavaScript know nothing newer. Good enough for
+    a key that is made for a test.
+    """
+    method = (
+        serialization.PrivateFormat.PKCS12.encryption_builder()
+        .kdf_rounds(2048)
+        .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
+        .hmac_hash(hashes.SHA1())  # noqa: S303 - the format of the platforms' files; nothing is protected by it
+        .build(password.encode())
+    )
+    return pkcs12.serialize_key_and_certificates(b"merchant", key, certificate, None, method)

@@ -87,8 +87,9 @@ SHAPES: Final[tuple[Shape, ...]] = (
     Shape("pre-authorisation-cancel", "32", ("00",), _BACK, _FOLLOW_UP),
     Shape("completion-cancel", "33", ("00",), _BACK, _FOLLOW_UP),
     Shape("reversal", "99", ("01", "06"), _BACK, (*_COMMON, "channelType")),
+    Shape("encryption-key", "95", ("00",), _BACK, (*_COMMON, "channelType", "certType")),
 )
-"""Files, SMS codes, card opening and certificate update (76 to 79, 95) are not here."""
+"""Files, SMS codes and card opening (76 to 79) are not here."""
 
 _PATTERNS: Final[Mapping[str, re.Pattern[str]]] = {
     "version": re.compile(r"5\.[01]\.0"),
@@ -104,6 +105,7 @@ _PATTERNS: Final[Mapping[str, re.Pattern[str]]] = {
     "orderId": re.compile(r"[0-9A-Za-z]{8,40}"),
     "txnTime": re.compile(r"20[0-9]{12}"),
     "txnAmt": re.compile(r"[0-9]{1,12}"),
+    "certType": re.compile(r"01"),
     "currencyCode": re.compile(r"[0-9]{3}"),
     "origQryId": re.compile(r"[0-9]{21}"),
     "qrNo": re.compile(r"[0-9]{16,20}"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scenarios.gateways.context import GatewayContext, HostedService
+from scenarios.gateways.context import GatewayContext, HostedService, WeChatTrust
 from scenarios.gateways.folder import FolderError, GatewayFolder, environment, export_lines
 from scenarios.gateways.house import GatewayHouse
 from scenarios.gateways.services import SERVICES
@@ -14,6 +14,7 @@ __all__ = [
     "GatewayFolder",
     "GatewayHouse",
     "HostedService",
+    "WeChatTrust",
     "environment",
     "export_lines",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 
 import httpx
@@ -29,11 +30,22 @@ from sim.wechatpay import (
     generate_platform,
 )
 
-__all__ = ["GatewayContext", "HostedService", "with_payers"]
+__all__ = ["GatewayContext", "HostedService", "WeChatTrust", "with_payers"]
 
 _AT_ONCE = LatencyProfile.constant(0)
 FAPIAO_NOTIFY_URL = "https://merchant.test/v1/notify/fapiao"
 """Where invoices are announced; only its path counts, since callbacks go to one place on this machine."""
+
+
+class WeChatTrust(StrEnum):
+    """What WeChat Pay has given the merchant to verify replies and callbacks with."""
+
+    BOTH = "both"
+    """Certificates and the public key: replies as the request asks, callbacks by certificate until the switch-over."""
+    CERTIFICATES = "certificates"
+    """Certificates alone, as merchants from before the public key have them."""
+    PUBLIC_KEY = "public-key"
+    """The public key alone, as merchants that join today get it: callbacks too, and no certificates to fetch."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ class HostedService:
         hosts: host name → application.
         control: its control API, or None.
         settings: what a client of it has to be configured with; goes into a file that only its owner may read.
-        files: further files by name, such as keys in PEM.
+        files: further files by name, such as keys in PEM or PKCS #12.
     """
 
     name: str
@@ -54,7 +66,7 @@ class HostedService:
     hosts: Mapping[str, ASGIApp]
     control: ASGIApp | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: Mapping[str, str | bytes] = field(default_factory=dict, repr=False)
 
 
 class GatewayContext:
@@ -64,15 +76,24 @@ class GatewayContext:
         kernel: clock, streams, trace and background tasks.
         notify_client: sends callbacks; it reaches this machine only.
         is_instant: no service takes any time of its own.
+        trust: what WeChat Pay signs with for this merchant.
 
     Attributes:
-        kernel, notify_client, is_instant: as given.
+        kernel, notify_client, is_instant, trust: as given.
     """
 
-    def __init__(self, kernel: Kernel, notify_client: httpx.AsyncClient, *, is_instant: bool = False) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        notify_client: httpx.AsyncClient,
+        *,
+        is_instant: bool = False,
+        trust: WeChatTrust = WeChatTrust.BOTH,
+    ) -> None:
         self.kernel = kernel
         self.notify_client = notify_client
         self.is_instant = is_instant
+        self.trust = trust
 
     def latency(self, usual: LatencyProfile) -> LatencyProfile:
         """A service's own share of time, or none of it."""
@@ -80,13 +101,14 @@ class GatewayContext:
 
     @cached_property
     def platform(self) -> PlatformKeys:
-        """WeChat Pay's own keys: two certificates, for a rotation, and a public key."""
-        return generate_platform(certificates=2)
+        """WeChat Pay's own keys: two certificates, for a rotation, and a public key unless the merchant has none."""
+        return generate_platform(certificates=2, public_key=self.trust is not WeChatTrust.CERTIFICATES)
 
     @cached_property
     def merchant(self) -> Merchant:
         """The merchant that WeChat Pay, its invoices and WeChat's own server know."""
-        return generate_merchant(self.platform)
+        has_certificates = self.trust is not WeChatTrust.PUBLIC_KEY
+        return generate_merchant(self.platform, has_platform_certificates=has_certificates)
 
     @cached_property
     def wechatpay(self) -> WeChatPayGateway:

@@ -46,7 +46,7 @@ class GatewayFolder:
         except OSError as error:
             raise FolderError(f"{wanted} cannot be written: {error.strerror or error}") from None
 
-    def write(self, name: str, text: str) -> Path:
+    def write(self, name: str, content: str | bytes) -> Path:
         """Write a new file that only its owner may read.
 
         Raises:
@@ -54,8 +54,8 @@ class GatewayFolder:
         """
         path = self.path / name
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
         return path
 
     def write_json(self, name: str, data: Mapping[str, object]) -> Path:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
-from scenarios.gateways.context import GatewayContext, HostedService
+from scenarios.gateways.context import GatewayContext, HostedService, WeChatTrust
 from scenarios.gateways.folder import GatewayFolder, environment, export_lines
 from scenarios.gateways.services import SERVICES, Build
 from scenarios.world.serving import HttpServer, open_port
@@ -71,6 +71,7 @@ class GatewayHouse:
         control_port: of the control API; 0 is any free one.
         callbacks: base URL on this machine that gets every callback; None: only callbacks whose own URL is loopback arrive.
         is_instant: no service takes any time of its own.
+        trust: what WeChat Pay signs with for this merchant.
         services: what to host.
 
     Attributes:
@@ -91,6 +92,7 @@ class GatewayHouse:
         control_port: int = 0,
         callbacks: str | None = None,
         is_instant: bool = False,
+        trust: WeChatTrust = WeChatTrust.BOTH,
         services: Sequence[Build] = SERVICES,
     ) -> None:
         self.folder = folder
@@ -98,6 +100,7 @@ class GatewayHouse:
         self.variables: dict[str, str] = {}
         self._seed, self._port, self._control_port = seed, port, control_port
         self._callbacks, self._is_instant, self._builds = callbacks, is_instant, services
+        self._trust = trust
         self._stack = AsyncExitStack()
         self._proxy: ConnectProxy | None = None
         self._kernel: WallKernel | None = None
@@ -121,7 +124,7 @@ class GatewayHouse:
         proxy = self._proxy = ConnectProxy(make_ca())
         await proxy.start(_HOST, self._port)
         self._stack.push_async_callback(proxy.stop)
-        context = GatewayContext(kernel, notify, is_instant=self._is_instant)
+        context = GatewayContext(kernel, notify, is_instant=self._is_instant, trust=self._trust)
         self.services = tuple(build(context) for build in self._builds)
         for service in self.services:
             for host, app in service.hosts.items():
@@ -138,8 +141,8 @@ class GatewayHouse:
         self.variables = environment(self.proxy_url, authority)
         self.folder.write(ENV_FILE, "".join(f"{line}\n" for line in export_lines(self.variables)))
         for service in self.services:
-            for name, text in service.files.items():
-                self.folder.write(name, text)
+            for name, content in service.files.items():
+                self.folder.write(name, content)
         self.folder.write_json(
             SETTINGS_FILE,
             {

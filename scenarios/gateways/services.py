@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from protocols.rsa_keys import private_pem
 from protocols.wechatpay.trust import public_pem
-from scenarios.gateways.context import GatewayContext, HostedService, with_payers
+from scenarios.gateways.context import GatewayContext, HostedService, WeChatTrust, with_payers
 from scenarios.gateways.tax_control import tax_control
 from sim import unionpay
 from sim.amap import Amap
@@ -28,6 +28,7 @@ Build = Callable[[GatewayContext], HostedService]
 _READ: Final = LatencyProfile.lognormal(40_000, 120_000)
 """An assumption, as everywhere: none of these platforms publishes its latency."""
 
+_PFX_PASSWORD: Final = "000000"  # noqa: S105 - that of UnionPay's own test files, known to everybody
 _TEMPLATES: Final = (
     Template("forecourt-paid", ("thing1", "amount2", "time3")),
     Template("forecourt-invoice", ("thing1", "character_string2", "amount3")),
@@ -44,14 +45,22 @@ def _wechatpay(context: GatewayContext) -> HostedService:
         "serial_no": own.serial_no,
         "apiv3_key": own.apiv3_key,
         "private_key_file": "apiclient_key.pem",
-        "platform_certificate_serial": first.serial,
-        "platform_certificate_file": "wechatpay_certificate.pem",
+        "certificate_file": "apiclient_cert.pem",
+        "pkcs12_file": "apiclient_cert.p12",
+        "pkcs12_password": own.mchid,
     }
-    files = {
+    files: dict[str, str | bytes] = {
         "apiclient_key.pem": private_pem(own.private_key),
-        "wechatpay_certificate.pem": first.certificate_pem or "",
+        "apiclient_cert.pem": context.merchant.certificate_pem,
+        "apiclient_cert.p12": context.merchant.pkcs12(),
         "merchant.json": own.to_json(),
     }
+    if context.trust is not WeChatTrust.PUBLIC_KEY:
+        settings |= {
+            "platform_certificate_serial": first.serial,
+            "platform_certificate_file": "wechatpay_certificate.pem",
+        }
+        files["wechatpay_certificate.pem"] = first.certificate_pem or ""
     if public is not None:
         settings |= {"public_key_id": public.serial, "public_key_file": "wechatpay_public_key.pem"}
         files["wechatpay_public_key.pem"] = public_pem(public.private_key.public_key())
@@ -112,8 +121,9 @@ def _unionpay(context: GatewayContext) -> HostedService:
         profile=unionpay.GatewayProfile.instant() if context.is_instant else None,
     )
     own = merchant.credentials
-    files = {
+    files: dict[str, str | bytes] = {
         "unionpay_key.pem": private_pem(own.private_key),
+        "unionpay_sign.pfx": merchant.pkcs12(_PFX_PASSWORD),
         "unionpay_root.pem": platform.root.certificate.public_bytes(Encoding.PEM).decode("ascii"),
         "unionpay_middle.pem": platform.middle.certificate.public_bytes(Encoding.PEM).decode("ascii"),
     }
@@ -122,6 +132,8 @@ def _unionpay(context: GatewayContext) -> HostedService:
         "cert_id": own.cert_id,
         "secure_key": own.secure_key,
         "private_key_file": "unionpay_key.pem",
+        "pfx_file": "unionpay_sign.pfx",
+        "pfx_password": _PFX_PASSWORD,
         "root_file": "unionpay_root.pem",
         "middle_file": "unionpay_middle.pem",
     }

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from protocols.coordinates import Point, bd09_to_gcj02, wgs84_to_gcj02
 from sim.amap.places import SAMPLE_PLACES, Gazetteer, Place, written
+from sim.amap.xml import CONTENT_TYPE, as_xml
 from sim.kernel import Kernel
 from sim.latency import LatencyProfile
 from sim.webapi import Call, CallFault, Reply, Route, WebService, china_time, control_app
@@ -65,7 +66,7 @@ class AmapSwitches:
 class Amap:
     """The service.
 
-    Everything comes with status 200, numbers are texts, points are GCJ-02 with the longitude first, and a field without a value
+    Everything comes with status 200, as JSON or, with ``output=XML``, as XML; numbers are texts, points are GCJ-02 with the longitude first, and a field without a value
     is an empty *list* where a text would stand otherwise.
 
     Args:
@@ -111,6 +112,7 @@ class Amap:
             unknown=lambda _path, _methods: (200, _refused(10002)),
             latency=latency,
             faults=faults,
+            other_form=_other_form,
         )
         self.faults = self.service.faults
         self.app: ASGIApp = self.service
@@ -183,6 +185,10 @@ class Amap:
         if convert is None or len(points) > _MAX_POINTS:
             raise AmapError(20000)
         return {"info": "ok", "locations": ";".join(written(convert(point)) for point in points)}
+
+
+def _other_form(query: Mapping[str, str], reply: Reply) -> tuple[bytes, str] | None:
+    return (as_xml(reply), CONTENT_TYPE) if query.get("output", "").upper() == "XML" else None
 
 
 def _same(point: Point) -> Point:

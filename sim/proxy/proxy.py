@@ -3,7 +3,8 @@
 A client needs two settings it has anyway: ``HTTPS_PROXY=http://127.0.0.1:PORT`` and the test authority's certificate
 (``REQUESTS_CA_BUNDLE``, ``SSL_CERT_FILE``, ``NODE_EXTRA_CA_CERTS``). It then talks to ``https://api.mch.weixin.qq.com`` as ever.
 A platform whose clients still speak plain HTTP (``http://api.feieyun.cn``) is served to requests in absolute form as well, for
-which ``HTTP_PROXY`` has to be set. Nothing leaves the machine: hosts that are not registered are refused, and targets must be loopback addresses.
+which ``HTTP_PROXY`` has to be set; so are ``https://`` addresses in absolute form, which axios sends to a proxy instead of asking for
+a tunnel (github.com/axios/axios/issues/4531). Nothing leaves the machine: hosts that are not registered are refused, and targets must be loopback addresses.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -223,9 +225,11 @@ class ConnectProxy:
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, OSError):
             return
         words = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
-        is_plain = len(words) == 3 and words[1].lower().startswith("http://")
+        is_plain = len(words) == 3 and words[1].lower().startswith(("http://", "https://"))
         if len(words) != 3 or not (is_plain or words[0] == "CONNECT"):
-            await _refuse(writer, 405, "this proxy takes CONNECT, and requests for http:// addresses")
+            await _refuse(
+                writer, 405, "this proxy takes CONNECT, and requests for http:// or https:// addresses"
+            )
             return
         name = _plain_host(words[1]) if is_plain else words[1].rpartition(":")[0].strip("[]").lower()
         route = self._routes.get(name)
@@ -313,10 +317,12 @@ def _origin_form(head: bytes) -> bytes:
     """
     first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     method, target, version = first.split(b" ")
-    rest = target.split(b"/", 3)[3:]
+    authority = target.split(b"/", 2)[2]
+    path = authority[len(re.split(rb"[/?]", authority, maxsplit=1)[0]) :]
+    if not path.startswith(b"/"):
+        path = b"/" + path
     hop = (b"proxy-connection", b"connection", b"keep-alive", b"proxy-authorization")
     kept = [line for line in lines if line.split(b":", 1)[0].strip().lower() not in hop]
-    path = b"/" + b"".join(rest)
     return b"\r\n".join([b" ".join((method, path, version)), *kept, b"Connection: close", b"", b""])
 
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from protocols.rsa_keys import check_rsa_key, load_private_key, private_pem
+from protocols.rsa_keys import check_rsa_key, load_private_key, pack_pkcs12, private_pem
 from protocols.unionpay import ORGANISATION, MerchantCredentials, UnionPayTrust
 from protocols.unionpay.keys import certificate_pem
 
@@ -116,10 +116,27 @@ class MerchantAccount:
 
 @dataclass(frozen=True)
 class Merchant:
-    """Both views of one merchant: the gateway's ``account``, the merchant's ``credentials``."""
+    """Both views of one merchant: the gateway's ``account``, the merchant's ``credentials``.
+
+    Attributes:
+        account: what the gateway knows.
+        credentials: what the merchant's program is configured with.
+        certificate: the merchant's own, whose serial is the ``certId``; None where only the keys are known.
+    """
 
     account: MerchantAccount
     credentials: MerchantCredentials
+    certificate: x509.Certificate | None = field(default=None, repr=False)
+
+    def pkcs12(self, password: str) -> bytes:
+        """Key and certificate in one file, as UnionPay's clients read them (``acp_test_sign.pfx`` of its demonstration code).
+
+        Raises:
+            ValueError: the certificate is not known.
+        """
+        if self.certificate is None:
+            raise ValueError("the merchant's certificate is not known")
+        return pack_pkcs12(self.credentials.private_key, self.certificate, password)
 
 
 def _serial(label: str) -> int:
@@ -204,11 +221,13 @@ def generate_merchant(platform: PlatformMaterial, *, mer_id: str = "777290058110
         mer_id: 15 digits (the default is the one that public test material uses).
     """
     key = _key()
-    cert_id = str(_serial(f"merchant/{mer_id}"))
+    label = f"merchant/{mer_id}"
+    cert_id = str(_serial(label))
+    certificate = _certificate(label, mer_id, key, platform.valid_from_s, platform.middle, is_ca=False)
     secure_key = secrets.token_hex(16)
     account = MerchantAccount(mer_id, {cert_id: key.public_key()}, secure_key)
     credentials = MerchantCredentials(mer_id, cert_id, key, platform.trust(), secure_key)
-    return Merchant(account, credentials)
+    return Merchant(account, credentials, certificate)
 
 
 def save_gateway_material(path: Path, platform: PlatformMaterial, accounts: list[MerchantAccount]) -> None:

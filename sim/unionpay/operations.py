@@ -67,6 +67,8 @@ class Operations:
             return lambda: self._query(fields)
         if shape.name == "reversal":
             return lambda: self._reverse(fields)
+        if shape.name == "encryption-key":
+            return self._encryption_key
         if "origQryId" in shape.required:
             return lambda: self._follow_up(shape, fields)
         if "qrNo" in shape.required:
@@ -158,6 +160,10 @@ class Operations:
             raise AcpRefusedError(gateway.switches.late_follow_up_code, "clearing day")
         gateway.ledger.reverse(trade)
         return Done()
+
+    def _encryption_key(self) -> Done:
+        """What card fields are to be encrypted with; clients ask for it when they start (UP-GO ``LoadEncryptKey``, API 758)."""
+        return Done({"certType": "01", "encryptPubKeyCert": self._gateway.signer.encryption.pem})
 
     def _query(self, fields: Fields) -> Done:
         gateway = self._gateway

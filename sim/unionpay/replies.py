@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from functools import cached_property
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -93,6 +94,11 @@ class Signer:
             name = "txnAmt" if "txnAmt" in signed else "respMsg"
             signed[name] = f"{signed.get(name, '')}0"
         return signed
+
+    @cached_property
+    def encryption(self) -> SignerKey:
+        """The key pair that card fields are encrypted with; made when the first merchant asks."""
+        return issue_signer(self.material.middle, "encryption", valid_from_s=self.material.valid_from_s)
 
     def _key(self, forgery: str | None) -> SignerKey:
         if forgery not in {Forgery.WRONG_KEY, Forgery.FOREIGN_CHAIN, Forgery.OTHER_NAME}:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -60,6 +60,7 @@ class WebService:
         faults: its schedule of faults.
         end_token: ends the access token of a call; None where there is none.
         content_type: of its replies.
+        other_form: a reply's bytes and content type where the query asks for another form than JSON, or None.
 
     Attributes:
         faults: the faults at work.
@@ -78,6 +79,7 @@ class WebService:
         faults: Iterable[CallFault] = (),
         end_token: Callable[[Call], None] | None = None,
         content_type: str = "application/json;charset=UTF-8",
+        other_form: Callable[[Mapping[str, str], Reply], tuple[bytes, str] | None] | None = None,
     ) -> None:
         self.kernel = kernel
         self.entity = entity
@@ -87,6 +89,7 @@ class WebService:
         self._latency = latency
         self._end_token = end_token
         self._content_type = content_type
+        self._other_form = other_form
         self.faults = CallFaultBook(
             kernel, entity, sorted({route.name for route in self._routes.values()}), faults
         )
@@ -106,16 +109,16 @@ class WebService:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        route = self._routes.get(request.url.path)
-        if route is None or request.method not in route.methods:
-            status, reply = self._unknown(request.url.path, route.methods if route is not None else ())
-            return Response(b"", status) if reply is None else self._json(reply, status=status)
-        body = await _read(request)
-        if body is None:
-            return Response(b"", 413)
         query: dict[str, str] = {}
         for name, value in request.query_params.multi_items():
             query.setdefault(name, value)
+        route = self._routes.get(request.url.path)
+        if route is None or request.method not in route.methods:
+            status, reply = self._unknown(request.url.path, route.methods if route is not None else ())
+            return Response(b"", status) if reply is None else self._written(reply, query, status=status)
+        body = await _read(request)
+        if body is None:
+            return Response(b"", 413)
         read = _object(body) if request.method == "POST" else {}
         call = Call(route.name, request.method, query, read or {}, read is not None)
         delay_us = self._latency.draw(self.kernel.streams.get(self.entity, f"latency/{route.name}"))
@@ -130,7 +133,7 @@ class WebService:
         refused = self.faults.draw(CallFaultKind.REFUSE, route.name)
         if refused is not None:
             self._work_if(refused, route, call)
-            return self._json(self._refuse(refused.code), route)
+            return self._written(self._refuse(refused.code), call.query, route)
         bad = self.faults.draw(CallFaultKind.BAD_GATEWAY, route.name)
         if bad is not None:
             self._work_if(bad, route, call)
@@ -139,14 +142,19 @@ class WebService:
         if held is not None:
             reply = self._work_if(held, route, call)
             await asyncio.sleep(held.delay_us / 1_000_000)
-            return self._json(self._refuse(0) if reply is None else reply, route)
-        response = self._json(self._work(route, call), route)
+            return self._written(self._refuse(0) if reply is None else reply, call.query, route)
+        response = self._written(self._work(route, call), call.query, route)
         if self.faults.draw(CallFaultKind.CUT_SHORT, route.name):
             half = bytes(response.body)[: len(response.body) // 2]
             return Response(half, headers={"Content-Type": response.headers["content-type"]})
         return response
 
-    def _json(self, reply: Reply, route: Route | None = None, *, status: int = 200) -> Response:
+    def _written(
+        self, reply: Reply, query: Mapping[str, str], route: Route | None = None, *, status: int = 200
+    ) -> Response:
+        other = self._other_form(query, reply) if self._other_form is not None else None
+        if other is not None:
+            return Response(other[0], status, {"Content-Type": other[1]})
         kind = (route.content_type if route is not None else "") or self._content_type
         return Response(msgspec.json.encode(reply), status, {"Content-Type": kind})
 

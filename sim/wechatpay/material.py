@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from protocols.rsa_keys import check_rsa_key, load_private_key, private_pem
+from protocols.rsa_keys import check_rsa_key, load_private_key, pack_pkcs12, private_pem
 from protocols.wechatpay import MerchantCredentials, PlatformTrust, check_apiv3_key
 from protocols.wechatpay.trust import load_public_key, public_pem
 
@@ -115,10 +115,26 @@ class MerchantAccount:
 
 @dataclass(frozen=True)
 class Merchant:
-    """Both views of one merchant: the gateway's ``account``, the merchant's ``credentials``."""
+    """Both views of one merchant: the gateway's ``account``, the merchant's ``credentials``.
+
+    Attributes:
+        account: what the gateway knows.
+        credentials: what the merchant's program is configured with.
+        certificate_pem: the merchant's API certificate; many clients read their own serial number out of it.
+    """
 
     account: MerchantAccount
     credentials: MerchantCredentials
+    certificate_pem: str = field(default="", repr=False)
+
+    def pkcs12(self) -> bytes:
+        """Key and certificate in one file, ``apiclient_cert.p12``; the password is the merchant number, as on the platform's own.
+
+        Raises:
+            ValueError: the certificate is not known.
+        """
+        certificate = x509.load_pem_x509_certificate(self.certificate_pem.encode())
+        return pack_pkcs12(self.credentials.private_key, certificate, self.account.mchid)
 
 
 def _serial(label: str) -> str:
@@ -184,6 +200,7 @@ def generate_merchant(
     mchid: str = "1900000109",
     appid: str = "wx2421b1c4370ec43b",
     public_key_mode: bool = False,
+    has_platform_certificates: bool = True,
     valid_from_unix_s: int | None = None,
 ) -> Merchant:
     """A merchant with fresh keys, seen from both sides.
@@ -193,19 +210,25 @@ def generate_merchant(
         mchid: merchant number.
         appid: its mini-program.
         public_key_mode: whether the merchant asks for replies signed with the platform's public key.
+        has_platform_certificates: False for one that joined when there was only the public key; its callbacks are signed with that.
         valid_from_unix_s: as in `generate_keys`.
 
     Raises:
         ValueError: public-key mode, but the platform has no public key.
     """
-    if public_key_mode and platform.public is None:
+    if (public_key_mode or not has_platform_certificates) and platform.public is None:
         raise ValueError("public-key mode needs a platform with a public key")
     own = generate_keys(f"merchant/{mchid}", common_name=mchid, valid_from_unix_s=valid_from_unix_s)
     alphabet = string.ascii_letters + string.digits
     apiv3_key = "".join(secrets.choice(alphabet) for _ in range(32))
     app_secret = secrets.token_hex(16)
     account = MerchantAccount(
-        mchid, (appid,), {own.serial: own.private_key.public_key()}, apiv3_key, app_secret
+        mchid,
+        (appid,),
+        {own.serial: own.private_key.public_key()},
+        apiv3_key,
+        app_secret,
+        has_platform_certificates,
     )
     credentials = MerchantCredentials(
         mchid=mchid,
@@ -217,7 +240,7 @@ def generate_merchant(
         public_key_id=platform.public.serial if public_key_mode and platform.public else None,
         app_secret=app_secret,
     )
-    return Merchant(account, credentials)
+    return Merchant(account, credentials, own.certificate_pem or "")
 
 
 def save_gateway_material(path: Path, platform: PlatformKeys, accounts: list[MerchantAccount]) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import stat
 from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 from scenarios.gateways import (
     SERVICES,
@@ -16,9 +19,10 @@ from scenarios.gateways import (
     GatewayFolder,
     GatewayHouse,
     HostedService,
+    WeChatTrust,
     environment,
 )
-from sim.kernel import KernelError
+from sim.kernel import KernelError, VirtualKernel
 from sim.proxy import ProxyError
 
 
@@ -156,3 +160,39 @@ def test_no_two_services_share_a_name_a_host_or_a_file(tmp_path) -> None:
             await home.stop()
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("trust", list(WeChatTrust))
+def test_the_merchant_gets_the_files_that_a_real_one_of_its_kind_has(tmp_path, trust) -> None:
+    async def story() -> None:
+        home = house(tmp_path, SERVICES[0], trust=trust)
+        try:
+            await home.start()
+        finally:
+            await home.stop()
+
+    asyncio.run(story())
+    folder = tmp_path / "keys"
+    known = json.loads((folder / "gateways.json").read_text())["services"]["wechatpay"]
+    assert ("platform_certificate_file" in known) == (trust is not WeChatTrust.PUBLIC_KEY)
+    assert ("public_key_file" in known) == (trust is not WeChatTrust.CERTIFICATES)
+    assert [
+        name for key, name in known.items() if key.endswith("_file") and not (folder / name).is_file()
+    ] == []
+    certificate = x509.load_pem_x509_certificate((folder / known["certificate_file"]).read_bytes())
+    assert f"{certificate.serial_number:X}" == known["serial_no"]
+    packed = (folder / known["pkcs12_file"]).read_bytes()
+    assert pkcs12.load_pkcs12(packed, known["pkcs12_password"].encode()).cert.certificate == certificate
+
+
+@pytest.mark.parametrize(
+    ("trust", "with_public_key"), [(WeChatTrust.BOTH, False), (WeChatTrust.PUBLIC_KEY, True)]
+)
+def test_who_joined_with_the_public_key_alone_gets_its_callbacks_signed_with_it(
+    trust, with_public_key
+) -> None:
+    kernel = VirtualKernel("trust", epoch_us=1_790_000_000_000_000)
+    context = GatewayContext(kernel, httpx.AsyncClient(), trust=trust)
+    has_certificates = context.merchant.account.has_platform_certificates
+    key = context.wechatpay.signer.pick(None, 0, random.Random(1), has_certificates=has_certificates)
+    assert key.serial.startswith("PUB_KEY_ID_") == with_public_key

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import httpx
 import pytest
@@ -168,3 +169,31 @@ def test_a_refusal_by_fault_has_the_platforms_own_words() -> None:
 
     assert bench.run(story)[0] == "DAILY_QUERY_OVER_LIMIT"
     assert {fault["landed"] for fault in bench.amap.faults.report().values()} == {1}
+
+
+def test_whoever_asks_for_xml_gets_xml() -> None:
+    bench = Bench()
+
+    async def xml(path: str, **query: str) -> ET.Element:
+        reply = await bench.http.get(path, params={"key": KEY, "output": "XML", **query})
+        assert (reply.status_code, reply.headers["content-type"]) == (200, "application/xml;charset=UTF-8")
+        return ET.fromstring(reply.content)
+
+    async def story() -> list[ET.Element]:
+        return [
+            await xml(GEO, address="昆明市北京路928号"),
+            await xml(REGEO, location="102.722,25.045", extensions="all"),
+            await xml("/v3/place/text", keywords="a<b"),
+        ]
+
+    found, near, refused = bench.run(story)
+    assert (found.tag, found.findtext("count"), found.find("geocodes").attrib) == (
+        "response",
+        "1",
+        {"type": "list"},
+    )
+    assert found.findtext("geocodes/geocode/location") == "102.722000,25.045000"
+    assert found.find("geocodes/geocode/township").text is None
+    assert near.findtext("regeocode/addressComponent/streetNumber/number") == "928号"
+    assert [(each.tag, each.attrib) for each in near.find("regeocode")][-1] == ("aois", {"type": "list"})
+    assert (refused.findtext("status"), refused.findtext("infocode")) == ("0", "10002")

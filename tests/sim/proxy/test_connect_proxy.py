@@ -256,3 +256,38 @@ def test_a_strange_request_line_is_refused(ca: CertificateAuthority, line: bytes
         return answer
 
     assert run(ca, story, **{"a.test": app_saying("A")}).startswith(f"HTTP/1.1 {status} ".encode())
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        ("https://a.test/v3/x%7Cy?a=1&b=/2", b"/v3/x%7Cy", b"a=1&b=/2"),
+        ("https://a.test:443/", b"/", b""),
+        ("HTTPS://A.TEST?a=1/2", b"/", b"a=1/2"),
+        ("http://a.test", b"/", b""),
+    ],
+)
+def test_https_in_absolute_form_is_served_as_if_it_had_come_through_a_tunnel(
+    ca: CertificateAuthority, target: str, path: bytes, query: bytes
+) -> None:
+    """axios (npm) sends this to the proxy that ``HTTPS_PROXY`` names."""
+    seen: list[tuple[bytes, bytes]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((scope["raw_path"], scope["query_string"]))
+        await app_saying("A")(scope, receive, send)
+
+    async def story(proxy: ConnectProxy) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        writer.write(f"POST {target} HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello".encode())
+        async with asyncio.timeout(20):
+            answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        assert proxy.tunnels == {"a.test": 1}
+        return answer
+
+    answer = run(ca, story, **{"a.test": app})
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert f"{path.decode()} 5\r\n".encode() in answer
+    assert seen == [(path, query)]

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 from protocols.unionpay import MerchantCredentials, encode_form, open_notice, open_reply, trade_request
 from sim.kernel import WallKernel
@@ -116,3 +117,17 @@ async def _pay_on_the_wall_clock() -> None:
     assert open_reply(own, reply.content, now_s=kernel.unix_us // 1_000_000).code == "00"
     await asyncio.wait_for(told.wait(), 10)
     await kernel.close()
+
+
+def test_a_pfx_like_unionpays_own_gives_the_key_and_the_certificate_whose_serial_is_the_cert_id(
+    platform: PlatformMaterial, merchant: Merchant
+) -> None:
+    key, certificate, _ = pkcs12.load_key_and_certificates(merchant.pkcs12("000000"), b"000000")
+    assert key is not None
+    assert certificate is not None
+    own = merchant.credentials
+    assert key.private_numbers() == own.private_key.private_numbers()  # type: ignore[union-attr]
+    assert str(certificate.serial_number) == own.cert_id
+    certificate.verify_directly_issued_by(platform.middle.certificate)
+    with pytest.raises(ValueError, match="certificate is not known"):
+        Merchant(merchant.account, own).pkcs12("000000")

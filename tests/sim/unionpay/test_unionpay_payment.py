@@ -7,6 +7,7 @@ import urllib.parse
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 S = 1_000_000
 
@@ -242,3 +243,19 @@ def test_a_dawdler_needs_a_sane_delay(world: Any) -> None:
             assert refused.status_code == 400
 
     world.run(story())
+
+
+def test_a_client_that_starts_asks_for_the_key_that_card_fields_are_encrypted_with(world: Any) -> None:
+    asked = {"certType": "01", "channelType": "07"}
+    first, again = (
+        world.run(world.back(world.fields("95", "00", number, **asked)))
+        for number in ("20260921221320", "KEYS00002")
+    )
+    assert (first["respCode"], first["certType"]) == ("00", "01")
+    certificate = x509.load_pem_x509_certificate(first["encryptPubKeyCert"].encode())
+    assert certificate.public_key().key_size == 2048
+    certificate.verify_directly_issued_by(world.gateway.signer.material.middle.certificate)
+    assert first["encryptPubKeyCert"] != first["signPubKeyCert"]
+    assert again["encryptPubKeyCert"] == first["encryptPubKeyCert"]
+    refused = world.run(world.back(world.fields("95", "00", "KEYS00003", certType="02")))
+    assert (refused["respCode"], world.gateway.ledger.trades) == ("10", ())
