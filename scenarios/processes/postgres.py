@@ -256,10 +256,11 @@ class PostgresServer:
             self._process.wait(_STOP_S)
 
     def stop(self) -> None:
-        """Stop the server (fast shutdown) and remove what `start` made. Harmless when called again."""
+        """Stop the server and remove what `start` made, its data too. Harmless when called again."""
         process, self._process = self._process, None
         if process is not None and process.poll() is None:
-            process.send_signal(2)  # SIGINT: fast shutdown, open transactions are rolled back
+            # Immediate shutdown: any other first writes all of the data to the disk, for seconds, only to be removed.
+            process.send_signal(signal.SIGQUIT)
             try:
                 process.wait(_STOP_S)
             except subprocess.TimeoutExpired:

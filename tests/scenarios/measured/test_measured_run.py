@@ -22,7 +22,7 @@ from scenarios.world.keys import save_run_keys, wall_keys
 
 def scenario(**wall) -> Scenario:
     smoke = load("smoke").scenario.model_dump(mode="json")
-    wall = {"duration_s": 5, "payments_per_s": 4, "failover_trials": 2, "failover_load_per_s": 6, **wall}
+    wall = {"duration_s": 4, "payments_per_s": 5, "failover_trials": 2, "failover_load_per_s": 6, **wall}
     return Scenario.model_validate({**smoke, "wall": wall})
 
 
@@ -47,7 +47,8 @@ def nothing_left(monkeypatch):
 
 @pytest.mark.timeout(300)
 def test_a_short_run_is_whole_loses_nothing_and_leaves_nothing(tmp_path, nothing_left, monkeypatch):
-    monkeypatch.setattr("scenarios.measured.run._WARM_UP_S", 1)
+    for name, less in {"_WARM_UP_S": 1, "_PHONES": 20, "_LEAD_US": 500_000}.items():
+        monkeypatch.setattr(f"scenarios.measured.run.{name}", less)
     stages = []
     run = asyncio.run(
         measure(
