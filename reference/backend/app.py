@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 from reference.backend.api import admin_routes, notify_routes, phone_routes, site_routes
 from reference.backend.api.admin import health_routes
 from reference.backend.api.ahead import Application, LivePosts, SiteAhead
+from reference.backend.api.attendants import attendant_routes
 from reference.backend.api.cards import card_routes
 from reference.backend.api.common import document_refusals
 from reference.backend.api.invoices import invoice_routes
@@ -27,6 +28,8 @@ from reference.backend.api.refunds import refund_routes
 from reference.backend.api.shifts import shift_routes
 from reference.backend.api.tanks import tank_routes
 from reference.backend.api.voice import voice_routes
+from reference.backend.attendants.acts import ActLog
+from reference.backend.attendants.attendants import Attendants
 from reference.backend.channels.building import channels_of
 from reference.backend.commands import Commands
 from reference.backend.core import Core
@@ -171,6 +174,7 @@ def create_backend(
     core = Core(settings, database or open_database(settings), clock_us, ids, gateway or wechat, name)
     core.outbox = Outbox(core)
     core.stations = Stations(core)
+    core.attendants = Attendants(core)
     core.commands = Commands(core)
     core.sales = Sales(core)
     core.orders = Orders(core)
@@ -227,12 +231,14 @@ def _application(core: Core, sessions: Sessions) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.ahead = SiteAhead(core, sessions, posts)
+    app.acts = ActLog(core, sessions)
     install_error_handlers(app)
     # The routes themselves, not routers: a router that is included is searched twice for each request.
     for router in (
         site_routes(core, sessions, posts),
         tank_routes(core, sessions),
         shift_routes(core, sessions),
+        attendant_routes(core, sessions),
         voice_routes(core, sessions),
         phone_routes(core, sessions),
         invoice_routes(core, sessions),

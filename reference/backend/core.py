@@ -19,6 +19,7 @@ from reference.backend.store.database import Database, Transaction
 from reference.backend.store.schema import alarms, ledger
 
 if TYPE_CHECKING:
+    from reference.backend.attendants.attendants import Attendants
     from reference.backend.channels import Channels
     from reference.backend.commands import Commands
     from reference.backend.gateways.unionpay import UnionPayClient
@@ -58,6 +59,7 @@ class Core:
     """
 
     stations: Stations
+    attendants: Attendants
     commands: Commands
     sales: Sales
     orders: Orders

@@ -260,6 +260,7 @@ class SaleView(BaseModel):
     ended_us: int
     order_id: str | None
     tender: str | None
+    attendant: str | None
 
 
 class SaleList(BaseModel):

@@ -15,7 +15,7 @@ from reference.backend.core import Core
 from reference.backend.errors import ApiError
 from reference.backend.models import SalePost, Settlement
 from reference.backend.store.database import Transaction
-from reference.backend.store.schema import ledger, orders, sales
+from reference.backend.store.schema import handovers, ledger, orders, sales
 
 __all__ = ["Sales", "inconsistency", "receipt_of", "sale_fields"]
 
@@ -50,8 +50,17 @@ _FUELLING_AT = (
     )
     .limit(1)
 )
+# Where nobody has logged in at a pump, its sales are those of whoever took over the shift.
+_ON_SHIFT = (
+    select(handovers.c.attendant)
+    .where(handovers.c.station == sales.c.station, handovers.c.at_us < sales.c.ended_us)
+    .order_by(handovers.c.number.desc())
+    .limit(1)
+    .correlate(sales)
+    .scalar_subquery()
+)
 _IN_STATE = (
-    select(sales)
+    select(sales, _ON_SHIFT.label("on_shift"))
     .where(sales.c.station == bindparam("of_station"), sales.c.state == bindparam("wanted"))
     .order_by(sales.c.ended_us.desc(), sales.c.sale_id)
     .limit(500)
@@ -85,7 +94,8 @@ _FIELDS = (
 
 def sale_fields(row: Row[Any]) -> dict[str, Any]:
     """A sale as the API shows it."""
-    return {name: getattr(row, name) for name in _FIELDS}
+    attendant = row.attendant or getattr(row, "on_shift", None)
+    return {**{name: getattr(row, name) for name in _FIELDS}, "attendant": attendant}
 
 
 def receipt_of(
@@ -162,9 +172,9 @@ class Sales:
         known = await tx.first(_BY_KEY, key)
         if known is None:
             doubt = inconsistency(post)
-            tank, shift = await self.core.shifts.place(tx, station, post.nozzle, post.ended_us)
+            tank, shift, attendant = await self.core.shifts.place(tx, station, post.nozzle, post.ended_us)
             sale_id = self.core.ids.make("sale")
-            if await self._enter(tx, station, post, digest, sale_id, tank, shift):
+            if await self._enter(tx, station, post, digest, sale_id, tank, shift, attendant):
                 if doubt:
                     await self.core.alarm(tx, "sale_inconsistent", sale_id, doubt)
                     await self.set(tx, sale_id, "quarantined", None)
@@ -194,6 +204,7 @@ class Sales:
         sale_id: str,
         tank: int | None,
         shift: int | None = None,
+        attendant: str | None = None,
     ) -> bool:
         state = "payable" if post.amount_fen > 0 else "cleared"
         figures = {
@@ -211,6 +222,7 @@ class Sales:
                 "digest": digest,
                 "tank": tank,
                 "shift": shift,
+                "attendant": attendant,
                 "flags": msgspec.json.encode(post.flags).decode() if post.flags else None,
                 "updated_us": self.core.clock_us(),
                 **figures,
@@ -309,15 +321,19 @@ class Sales:
         rows = await self.core.db.run(lambda tx: tx.rows(_IN_STATE, {"of_station": station, "wanted": state}))
         return [sale_fields(row) for row in rows]
 
-    async def settle(self, station: str, sale_id: str, body: Settlement) -> dict[str, Any]:
+    async def settle(
+        self, station: str, sale_id: str, body: Settlement, attendant: str = ""
+    ) -> dict[str, Any]:
         """A cashier takes the money. Repeating it with the same token changes nothing.
 
         Raises:
             ApiError: 404 unknown; 409 if an order owns the sale, it is settled already, or the amount is not the sale's.
         """
-        return await self.core.db.run(lambda tx: self._settle(tx, station, sale_id, body))
+        return await self.core.db.run(lambda tx: self._settle(tx, station, sale_id, body, attendant))
 
-    async def _settle(self, tx: Transaction, station: str, sale_id: str, body: Settlement) -> dict[str, Any]:
+    async def _settle(
+        self, tx: Transaction, station: str, sale_id: str, body: Settlement, attendant: str
+    ) -> dict[str, Any]:
         sale = await self.lock(tx, sale_id)
         if sale.station != station:
             raise ApiError(404, "unknown_sale", f"there is no sale {sale_id}", "sale_id")
@@ -352,7 +368,9 @@ class Sales:
             sequence=sale.sequence,
             sale_id=sale_id,
             amount_fen=body.amount_fen,
-            content=msgspec.json.encode({"tender": body.tender}).decode(),
+            content=msgspec.json.encode(
+                {"tender": body.tender, **({"by": attendant} if attendant else {})}
+            ).decode(),
         )
         if body.invoice is not None:
             await self.core.invoices.ask(tx, sale, order=None, title=body.invoice.model_dump())

@@ -79,9 +79,23 @@ class Sessions:
         if key is None or not hmac.compare_digest(_bearer(authorization).encode(), key.encode()):
             raise ApiError(401, "unauthorised", f"this key is not that of station {station}")
 
+    async def till(self, request: Request, station: str) -> tuple[str, str]:
+        """Who works at a till: ``("", "station")`` for the station's key, else (attendant, role). Raises `ApiError` 401."""
+        authorization = request.headers.get("authorization", "")
+        try:
+            self.check_station(station, authorization)
+        except ApiError:
+            _bearer(authorization)
+            return await self.core.attendants.member(station, authorization)
+        return "", "station"
+
     def admin(self, request: Request) -> None:
         """Check the operator's key. Raises `ApiError` 401."""
-        if not hmac.compare_digest(bearer(request).encode(), self.core.settings.admin_key.encode()):
+        self.check_admin(request.headers.get("authorization", ""))
+
+    def check_admin(self, authorization: str) -> None:
+        """Check the operator's key in the header of that name. Raises `ApiError` 401."""
+        if not hmac.compare_digest(_bearer(authorization).encode(), self.core.settings.admin_key.encode()):
             raise ApiError(401, "unauthorised", "this is not the admin key")
 
     def _remember(self, digest: str, openid: str, expires_us: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, insert, select, update
 
+from reference.backend.attendants.acts import note_act
 from reference.backend.core import Core
 from reference.backend.errors import ApiError
 from reference.backend.models import StationSetup
@@ -41,6 +42,19 @@ class Stations:
         async def work(tx: Transaction) -> None:
             if not await tx.insert_new(stations, {"station": station, "command_seq": 0, **head}):
                 await tx.execute(update(stations).where(stations.c.station == station).values(**head))
+            known = {
+                row.nozzle: row.price_fen_per_l for row in await tx.rows(_NOZZLES, {"of_station": station})
+            }
+            changed = [
+                f"{item.nozzle}: {known[item.nozzle]} to {item.price_fen_per_l}"
+                for item in setup.nozzles
+                if known.get(item.nozzle, item.price_fen_per_l) != item.price_fen_per_l
+            ]
+            if changed:
+                words = ", ".join(changed)
+                await note_act(
+                    self.core, tx, role="station", who="", station=station, action="prices", subject=words
+                )
             await tx.execute(delete(nozzles).where(nozzles.c.station == station))
             for item in setup.nozzles:
                 await tx.execute(insert(nozzles), {"station": station, **item.model_dump()})

@@ -9,10 +9,12 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from sqlalchemy import Row, Select, Table, select, text
 
 from reference.backend.api.common import AfterQuery, json_response, refusals, secured
+from reference.backend.attendants.schema import acts, duties
 from reference.backend.audit import audit
 from reference.backend.core import Core
 from reference.backend.errors import ApiError
 from reference.backend.invoices.schema import invoice_deliveries, invoice_uses, red_letters, tax_holds
+from reference.backend.members.schema import tender_parts
 from reference.backend.models import AdminPage, Correction, Health
 from reference.backend.refunds.schema import refund_requests
 from reference.backend.sessions import Sessions
@@ -39,6 +41,8 @@ _HIDDEN = frozenset(
 )
 # Tables without a running number are paged by position in a fixed order.
 _ORDERED = {
+    "acts": (acts, (acts.c.id,)),
+    "duties": (duties, (duties.c.id,)),
     "orders": (orders, (orders.c.created_us, orders.c.order_id)),
     "payments": (payments, (payments.c.created_us, payments.c.out_trade_no)),
     "invoices": (invoices, (invoices.c.requested_us, invoices.c.fapiao_apply_id)),
@@ -56,6 +60,7 @@ _ORDERED = {
     "alarms": (alarms, (alarms.c.id,)),
     "announcements": (announcements, (announcements.c.id,)),
     "stock-book": (stock_book, (stock_book.c.entry_id,)),
+    "tender-parts": (tender_parts, (tender_parts.c.out_trade_no, tender_parts.c.kind)),
     "shift-entries": (shift_entries, (shift_entries.c.entry_id,)),
     "tanks": (tanks, (tanks.c.station, tanks.c.tank)),
 }

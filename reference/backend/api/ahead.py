@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from reference.backend.api.common import body_of, check_size, json_response
+from reference.backend.attendants.acts import ActLog
 from reference.backend.core import Core
 from reference.backend.errors import refusal_of
 from reference.backend.live import LivePost
@@ -119,9 +120,11 @@ class Application(FastAPI):
     Attributes:
         ahead: answers some requests before any of the framework's machinery is set in motion; None leaves them to the
             routes.
+        acts: writes down privileged requests; None: nobody does.
     """
 
     ahead: SiteAhead | None = None
+    acts: ActLog | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -130,7 +133,10 @@ class Application(FastAPI):
             or scope["type"] != "http"
             or not await self.ahead.answers(scope, receive, send)
         ):
-            await super().__call__(scope, receive, send)
+            if self.acts is not None and self.acts.wants(scope):
+                await self.acts.answer(super().__call__, scope, receive, send)
+            else:
+                await super().__call__(scope, receive, send)
 
 
 def _header(scope: Scope, name: bytes) -> str:

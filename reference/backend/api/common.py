@@ -32,6 +32,7 @@ NoticeOk = {"code": "SUCCESS"}
 
 _WORDS = {
     401: "The bearer key is missing or wrong",
+    403: "This role may not do it",
     404: "There is no such thing",
     409: "It contradicts what is known",
     413: "The body is too large",

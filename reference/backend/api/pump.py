@@ -34,7 +34,7 @@ def pump_routes(core: Core, sessions: Sessions) -> APIRouter:
         request: Request, station: StationPath, sale_id: EntityId, body: Annotated[CodePayment, Body()]
     ) -> Response:
         """The attendant has scanned the payer's code. While the order is PAYING the payer types a password: look again."""
-        sessions.station(request, station)
+        await sessions.till(request, station)
         return json_response(await core.pump_codes.pay(station, sale_id, body))
 
     @api.get(
@@ -45,7 +45,7 @@ def pump_routes(core: Core, sessions: Sessions) -> APIRouter:
     )
     async def show(request: Request, station: StationPath, order_id: EntityId) -> Response:
         """An order of this station."""
-        sessions.station(request, station)
+        await sessions.till(request, station)
         return json_response(await core.pump_codes.show(station, order_id))
 
     @api.post(
@@ -56,7 +56,7 @@ def pump_routes(core: Core, sessions: Sessions) -> APIRouter:
     )
     async def cancel(request: Request, station: StationPath, order_id: EntityId) -> Response:
         """Give up a payment at the pump: reversed first. A 503 means that it is being reversed still."""
-        sessions.station(request, station)
+        await sessions.till(request, station)
         return json_response(await core.pump_codes.cancel(station, order_id))
 
     async def came_back() -> Response:

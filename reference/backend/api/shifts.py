@@ -18,6 +18,7 @@ from reference.backend.api.common import (
     secured,
 )
 from reference.backend.core import Core
+from reference.backend.errors import ApiError
 from reference.backend.models import AdminPage, SaleView
 from reference.backend.sessions import Sessions
 from reference.backend.shifts.views import (
@@ -67,7 +68,7 @@ def shift_routes(core: Core, sessions: Sessions) -> APIRouter:
     )
     async def ask(request: Request, station: StationPath, body: Annotated[Handover, Body()]) -> Any:
         """An attendant takes over: the site reads its pumps, and the shift is closed with what it read."""
-        sessions.station(request, station)
+        await sessions.till(request, station)
         await core.shifts.ask(station, body)
         return {"closes": body.closes}
 
@@ -81,7 +82,7 @@ def shift_routes(core: Core, sessions: Sessions) -> APIRouter:
         request: Request, station: StationPath, after: AfterQuery = 0, limit: _Limit = 50
     ) -> Response:
         """Closed shifts after a number, oldest first, and the open one."""
-        sessions.station(request, station)
+        await sessions.till(request, station)
         return json_response(await core.shifts.listed(station, after, limit))
 
     @api.get(
@@ -94,21 +95,25 @@ def shift_routes(core: Core, sessions: Sessions) -> APIRouter:
         request: Request, station: StationPath, shift: Annotated[int, Path(ge=1, le=2**31)]
     ) -> Response:
         """The report of a closed shift, and the dated corrections to it."""
-        sessions.station(request, station)
+        await sessions.till(request, station)
         return json_response(await core.shifts.one(station, shift))
 
     @api.post(
         f"{station_path}/sales/{{sale_id}}/return",
         response_model=SaleView,
-        responses=refusals(401, 404, 409, 422, 503),
+        responses=refusals(401, 403, 404, 409, 422, 503),
         openapi_extra=secured(),
     )
     async def give_back(
         request: Request, station: StationPath, sale_id: EntityId, body: Annotated[TestMark, Body()]
     ) -> Any:
-        """An unpaid sale was a test delivery, and its fuel is in the tank again."""
-        sessions.station(request, station)
-        return await core.proving.mark(station, sale_id, body)
+        """An unpaid sale was a test delivery, and its fuel is in the tank again. It takes a sale out of the books: no attendant may."""
+        who, role = await sessions.till(request, station)
+        if role == "attendant":
+            raise ApiError(
+                403, "not_allowed", "an attendant may not take a sale out of the books: ask a manager"
+            )
+        return await core.proving.mark(station, sale_id, body, who=who, role=role)
 
     @api.get(
         "/v1/admin/shifts",

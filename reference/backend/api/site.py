@@ -91,7 +91,7 @@ def site_routes(core: Core, sessions: Sessions, posts: LivePosts) -> APIRouter:
         state: Literal["payable", "locked", "cleared", "test", "quarantined"] = "payable",
     ) -> Any:
         """Up to 500 sales in a state, newest first."""
-        sessions.station(request, station)
+        await sessions.till(request, station)
         return {"sales": await core.sales.in_state(station, state)}
 
     @api.post(
@@ -104,8 +104,8 @@ def site_routes(core: Core, sessions: Sessions, posts: LivePosts) -> APIRouter:
         request: Request, station: StationPath, sale_id: EntityId, body: Annotated[Settlement, Body()]
     ) -> Any:
         """The cashier has taken the money."""
-        sessions.station(request, station)
-        return await core.sales.settle(station, sale_id, body)
+        attendant, _ = await sessions.till(request, station)
+        return await core.sales.settle(station, sale_id, body, attendant)
 
     @api.get(
         "/commands",

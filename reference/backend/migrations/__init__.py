@@ -7,5 +7,5 @@ from __future__ import annotations
 
 __all__ = ["HEAD"]
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest revision; a store that has it is left alone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 # Their tables are part of the schema.
+import reference.backend.attendants.schema
 import reference.backend.invoices.schema
 import reference.backend.members.card_schema
 import reference.backend.members.schema

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row, bindparam, select, update
 
+from reference.backend.attendants.acts import note_act
 from reference.backend.core import Core
 from reference.backend.errors import ApiError
 from reference.backend.sales import sale_fields
@@ -50,8 +51,10 @@ class Proving:
     def __init__(self, core: Core) -> None:
         self.core = core
 
-    async def mark(self, station: str, sale_id: str, body: TestMark) -> dict[str, Any]:
-        """An attendant says that a sale was a test delivery. Repeating it with the same token changes nothing.
+    async def mark(
+        self, station: str, sale_id: str, body: TestMark, *, who: str = "", role: str = "station"
+    ) -> dict[str, Any]:
+        """Somebody says that a sale was a test delivery. Repeating it with the same token changes nothing.
 
         Raises:
             ApiError: 404 unknown; 409 if somebody pays for it or has paid.
@@ -69,6 +72,9 @@ class Proving:
                 raise ApiError(409, "sale_locked", "a phone is paying for this sale")
             if sale.state != "payable":
                 raise ApiError(409, "already_settled", "this sale is settled")
+            await note_act(
+                self.core, tx, role=role, who=who, station=station, action="return", subject=sale_id
+            )
             return sale_fields(await self._return(tx, sale, body.client_token))
 
         return await self.core.db.run(work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import bindparam, func, or_, select, text, update
 
+from reference.backend.attendants.schema import duties
 from reference.backend.store.schema import (
     handovers,
     ledger,
@@ -43,8 +44,20 @@ COVERS = (
     .where(handovers.c.station == bindparam("of_station"), handovers.c.at_us >= bindparam("ended"))
     .scalar_subquery()
 )
+ON_DUTY = (
+    select(duties.c.attendant)
+    .where(
+        duties.c.station == stations.c.station,
+        or_(duties.c.fuelling_point == 0, duties.c.fuelling_point == nozzles.c.fuelling_point),
+        duties.c.from_us <= bindparam("ended"),
+    )
+    .order_by(duties.c.from_us.desc(), duties.c.id.desc())
+    .limit(1)
+    .correlate(stations, nozzles)
+    .scalar_subquery()
+)
 PLACE = (
-    select(stations.c.station, nozzles.c.tank, COVERS.label("closer"))
+    select(stations.c.station, nozzles.c.tank, COVERS.label("closer"), ON_DUTY.label("attendant"))
     .outerjoin(nozzles, (nozzles.c.station == stations.c.station) & (nozzles.c.nozzle == bindparam("number")))
     .where(stations.c.station == bindparam("of_station"))
 )

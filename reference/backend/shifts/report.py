@@ -114,6 +114,7 @@ def report_of(
         "tests_ml": sum(sale.volume_ml for sale in sales if sale.state == "test"),
         "nozzles": _nozzles(opened, closed, sales, late),
         "grades": _grades(sales),
+        "attendants": _attendants(opened.attendant, sold),
         "tenders": [{"tender": t, "sales": tenders[t], "amount_fen": by_tender[t]} for t in sorted(tenders)],
         "taken": _taken(taken),
         "cash_expected_fen": cash_fen,
@@ -123,6 +124,17 @@ def report_of(
         "odd": _odd(sales, tender_of)[:_ODD_MOST],
         "tanks": _tanks(opened, closed, sales, received),
     }
+
+
+def _attendants(on_shift: str, sold: Sequence[Any]) -> list[dict[str, Any]]:
+    """Sales by whoever had logged in at the pump, else by whoever had the shift."""
+    counts: Counter[str] = Counter()
+    sums: Counter[str] = Counter()
+    for sale in sold:
+        who = sale.attendant or on_shift
+        counts[who] += 1
+        sums[who] += sale.amount_fen
+    return [{"attendant": who, "sales": counts[who], "amount_fen": sums[who]} for who in sorted(counts)]
 
 
 def _tender(row: Any) -> str:

@@ -25,6 +25,8 @@ __all__ = ["Shifts"]
 
 _AHEAD_US = 600_000_000
 _HIDDEN = frozenset({"entry_key", "station", "shift", "instance"})
+_NOT_TOLD_ONCE: dict[str, Any] = {"attendants": []}
+"""What reports of earlier versions do not have."""
 
 
 class Shifts:
@@ -37,8 +39,11 @@ class Shifts:
 
     async def place(
         self, tx: Transaction, station: str, nozzle: int, ended_us: int
-    ) -> tuple[int | None, int | None]:
-        """The tank that a nozzle draws from now, and the closed shift in which a delivery ended (None: the open one).
+    ) -> tuple[int | None, int | None, str | None]:
+        """Where a delivery belongs: (tank, shift, attendant).
+
+        The tank that its nozzle draws from now, the closed shift in which it ended (None: the open one), and who had logged in at its
+        pump then (None: nobody).
 
         Raises:
             ApiError: 404 for the station.
@@ -46,7 +51,7 @@ class Shifts:
         row = await tx.first(q.PLACE, {"of_station": station, "number": nozzle, "ended": ended_us})
         if row is None:
             raise ApiError(404, "unknown_station", f"there is no station {station}", "station")
-        return row.tank, None if row.closer is None else row.closer - 1
+        return row.tank, None if row.closer is None else row.closer - 1, row.attendant
 
     async def late(self, tx: Transaction, sale: Any) -> None:
         """A delivery became known after its shift was closed: a dated entry, once."""
@@ -291,6 +296,7 @@ class Shifts:
         names = [column.name for column in shift_entries.columns if column.name not in _HIDDEN]
         return {
             "station": row.station,
+            **_NOT_TOLD_ONCE,
             **msgspec.json.decode(row.report),
             "corrections": [{name: getattr(entry, name) for name in names} for entry in entries],
         }

@@ -125,6 +125,14 @@ class ShiftTender(BaseModel):
     amount_fen: int
 
 
+class ShiftAttendant(BaseModel):
+    """Sales of whoever had logged in at the pump; those of pumps at which nobody had are the shift's own attendant's."""
+
+    attendant: str
+    sales: int
+    amount_fen: int
+
+
 class MoneyTaken(BaseModel):
     """Money taken during the shift, less what was given back, whenever the fuel was delivered."""
 
@@ -188,6 +196,7 @@ class ShiftView(BaseModel):
     tests_ml: int
     nozzles: list[ShiftNozzle]
     grades: list[ShiftGrade]
+    attendants: list[ShiftAttendant]
     tenders: list[ShiftTender]
     taken: list[MoneyTaken]
     cash_expected_fen: int

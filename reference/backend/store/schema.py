@@ -137,6 +137,8 @@ sales = Table(
     # The price set of its unit price, and since when the pump showed it; null if the site did not tell.
     integer("price_set", null=True),
     integer("price_since_us", null=True),
+    # Who had logged in at its pump; null: nobody, so it is the shift's own.
+    varchar("attendant", 16, null=True),
     UniqueConstraint("station", "nozzle", "sequence"),
     Index("ix_sales_state", "station", "state", "nozzle"),
     Index("ix_sales_shift", "station", "shift"),

@@ -282,8 +282,8 @@ def test_a_sale_that_slips_in_beside_the_handover_is_found_at_the_next(play_sqli
         await pumps.hand_over(2)
         place = w.core.shifts.place
 
-        async def before_the_handover(*_arguments: Any) -> tuple[int, None]:
-            return 1, None  # what a transaction saw that began before the handover was written
+        async def before_the_handover(*_arguments: Any) -> tuple[int, None, None]:
+            return 1, None, None  # what a transaction saw that began before the handover was written
 
         w.core.shifts.place = before_the_handover
         await w.site("POST", "/sales", kept, status=201)
