@@ -53,7 +53,8 @@ _CHECKS = (
         "Money authorised = captured + reversed + refunded",
         "For each payment, what was authorised is either kept, reversed before capture or refunded after it; nothing "
         "is left over. The gateway's own ledger must tell the same for each out_trade_no, and each order what its payments "
-        "tell. What is kept for a sale equals its amount: no more (billed twice) and, once paid, no less.",
+        "tell. What is kept for a sale, points, coupons and balance included, equals its amount: no more (billed twice) and, once "
+        "paid, no less.",
     ),
     CheckInfo(
         "money.reconciled",
@@ -64,6 +65,21 @@ _CHECKS = (
         "scenario planted (a row missing, foreign, off by a fen, in the next day's bill) are all found and no others. At the "
         "end gateway and ledger hold the same for each number. Where the backend does not reconcile, NOT_APPLICABLE.",
         {"within_us": 3_600_000_000},
+    ),
+    CheckInfo(
+        "money.tender-adds-up",
+        "MUST",
+        "Points, coupon, balance and channel make exactly the sum",
+        "Of each order that was paid in part with points, a coupon or balance, the parts and what the gateway took make what it "
+        "came to; each part stands in the ledger, and is free again when its payment was given up. No driver spends more than "
+        "was given, and no coupon pays for an order that is too small for it. Where nobody holds any, NOT_APPLICABLE.",
+    ),
+    CheckInfo(
+        "money.debits-agreed",
+        "MUST",
+        "Each debit by contract was agreed to and asked for",
+        "Each debit in the gateway's ledger is of a payer who had signed before, within the contract's limit, for an order whose phone "
+        "asked for it, for exactly its sum, and no order is debited twice. Where nobody has signed, NOT_APPLICABLE.",
     ),
     CheckInfo(
         "sale.exactly-once",
@@ -78,7 +94,8 @@ _CHECKS = (
         "MUST",
         "At most one valid invoice a sale, for its exact amount",
         "A sale has no invoice or one valid blue invoice. A further one is allowed only after a red one has "
-        "cancelled the one before. The invoice's amount equals what was paid for the sale, and invoice numbers are unique.",
+        "cancelled the one before. The invoice's amount equals what was paid for the sale in money (points and coupons are none), "
+        "and invoice numbers are unique.",
     ),
     CheckInfo(
         "order.concluded",
@@ -86,7 +103,7 @@ _CHECKS = (
         "Every order comes to its end, and is never closed and charged",
         "An order ends as paid (when it was fuelled first), completed, refunded, cancelled or closed; none rests half done "
         "longer than the limit after its last change and the last fault. Of a cancelled or closed order no money is kept, "
-        "never is more refunded than was paid, and each buyer whose phone wanted an invoice has an application for it.",
+        "never is more refunded than was paid, and each buyer who paid money and wanted an invoice has an application for it.",
         {"rest_us": 3_600_000_000},
     ),
     CheckInfo(

@@ -6,6 +6,7 @@ from scenarios.model import Demand, Scenario, StepTime
 from sim.people import (
     DemandProfile,
     FillProfile,
+    MemberProfile,
     PatienceProfile,
     Position,
     StepProfile,
@@ -48,6 +49,7 @@ def demand_profile(
         kiosk_mix={str(way): weight for way, weight in demand.kiosk_mix.items()},
         invoice_share=demand.invoices.wanted_share,
         organisation_share=demand.invoices.organisation_share,
+        members=None if demand.members is None else MemberProfile(**demand.members.model_dump()),
         prepay_share=demand.prepay.amount_share,
         undelivered_share=demand.prepay.undelivered_share,
         patience=PatienceProfile(

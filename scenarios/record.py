@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from scenarios.member_record import MemberRecord
 from scenarios.reconciliation_record import ReconciliationRecord
 from scenarios.shift_record import HandoverWitness, MoneyEntry, ReturnedFuel, ShiftReport
 from scenarios.verdicts import Clock
@@ -128,6 +129,8 @@ class LedgerSale:
     end_total_amount_fen: int | None = None
     ended_us: int | None = None
     """When the delivery ended, by the site's clock; None: not told."""
+    discount_fen: int = 0
+    """Of ``paid_fen``, what was paid with points and coupons: no money, and on no invoice."""
 
     @property
     def key(self) -> SaleKey:
@@ -357,6 +360,8 @@ class RunRecord:
     money: tuple[MoneyEntry, ...] = ()
     """Of a run with handovers; so are the two before."""
     returned: tuple[ReturnedFuel, ...] = ()
+    members: MemberRecord | None = None
+    """Of a scenario whose drivers hold something at the station, or have signed a contract."""
     reconciliation: ReconciliationRecord | None = None
     """Of a backend that reconciles."""
     voice: VoiceRecord | None = None

@@ -16,6 +16,7 @@ __all__ = [
     "Fills",
     "Invoices",
     "KioskSteps",
+    "Members",
     "Patience",
     "PhoneSteps",
     "Prepay",
@@ -85,6 +86,30 @@ class Invoices(Part):
     wanted_share: Share
     organisation_share: Share
     """Of those who want one, how many name a company and its taxpayer number."""
+
+
+class Members(Part):
+    """Who of those that pay on the phone is a member with something to spend; it goes towards what they owe for their fuel.
+
+    Nobody spends it on an order that is paid first, or that is debited by contract. Points and balance are drawn evenly from 1
+    to the figure here.
+    """
+
+    points_share: Share = 0.0
+    points: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    """One is worth a fen."""
+    coupon_share: Share = 0.0
+    coupon_fen: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    coupon_from_fen: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    """The least order that the coupon is good for."""
+    balance_share: Share = 0.0
+    balance_fen: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Members:
+        if not (self.points_share or self.coupon_share or self.balance_share):
+            raise ValueError("members need one of points_share, coupon_share and balance_share above 0")
+        return self
 
 
 class Patience(Part):
@@ -157,10 +182,12 @@ class Demand(Part):
     """Share of the drivers who pay on the phone."""
     phone_mix: dict[Literal["order_first", "scan_after"], _Weight]
     """Mini-program order before fuelling, or the code at the pump scanned afterwards."""
-    phone_channels: dict[Literal["wechatpay", "unionpay-qr", "unionpay-jump"], _Weight] = Field(
-        default={"wechatpay": 1.0}
-    )
-    """Of those, how: in WeChat's cashier, by a UnionPay code that their page shows, in UnionPay's mini-program."""
+    phone_channels: dict[
+        Literal["wechatpay", "unionpay-qr", "unionpay-jump", "wechatpay-contract"], _Weight
+    ] = Field(default={"wechatpay": 1.0})
+    """Of those, how: in WeChat's cashier, by a UnionPay code that their page shows, in UnionPay's mini-program, or debited by the
+    contract that they have signed. A debit needs an order before fuelling: others who chose it pay in WeChat's cashier."""
+    members: Members | None = None
     kiosk_mix: dict[Literal["card", "cash", "fuel_card", "wechatpay-code", "unionpay-code"], _Weight]
     """Inside: the last two let the attendant scan the code on their phone."""
     prepay: Prepay

@@ -168,6 +168,9 @@ class Scenario(Part):
                 ("wall",),
                 f"drivers pay over {others}, which the world of a measurement does not have; leave out the wall part",
             )
+        if self.wall is not None and self.demand.members is not None:
+            problem = "some drivers are members, which the world of a measurement does not know; leave out the wall part"
+            yield ("wall",), problem
         slugs = [check.check for check in self.checks]
         for number, slug in enumerate(slugs):
             if slug in slugs[:number]:

@@ -32,6 +32,11 @@ def _contradictions(order: Order) -> Iterable[str]:
         yield f"order {order.order_id} is {order.state} without money"
 
 
+def _money_fen(order: Order, discounts: Mapping[str, int]) -> int:
+    """What is kept of an order in money: what points and coupons paid is on no invoice."""
+    return max(0, order.paid_fen - order.refunded_fen - discounts.get(order.sale_id or "", 0))
+
+
 def concluded(record: RunRecord, limits: Mapping[str, int]) -> CheckResult:
     """No order rests half done longer than the limit; closed is not charged; who wanted an invoice has one."""
     slug = "order.concluded"
@@ -42,6 +47,7 @@ def concluded(record: RunRecord, limits: Mapping[str, int]) -> CheckResult:
         (f.healed_us for f in record.faults if f.healed_us is not None and not f.spoils_a_bill), default=0
     )
     invoiced = {invoice.sale_id for invoice in record.invoices}
+    discounts = {sale.sale_id: sale.discount_fen for sale in record.ledger if sale.discount_fen}
     problems: list[str] = []
     early = wanted = 0
     for order in record.orders:
@@ -54,7 +60,7 @@ def concluded(record: RunRecord, limits: Mapping[str, int]) -> CheckResult:
                 problems.append(
                     f"order {order.order_id} is {order.state} for {rested_us / 1e6:.0f} s, limit {limit_us / 1e6:g} s"
                 )
-        elif order.wants_invoice and order.paid_fen > order.refunded_fen:
+        elif order.wants_invoice and _money_fen(order, discounts):
             wanted += 1
             # The application is written with the payment, so not even a fault excuses it.
             if order.sale_id not in invoiced:

@@ -81,10 +81,11 @@ def one_original(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
         by_sale[receipt.sale_id].append(receipt)
     known = {sale.sale_id for sale in record.ledger}
     problems = []
-    copies = 0
+    copies = judged = 0
     for sale_id, receipts in by_sale.items():
         if sale_id not in known and not any(receipt.complete for receipt in receipts):
             continue  # cut off before it said whose it was
+        judged += 1
         originals = sum(not receipt.copy for receipt in receipts)
         if originals > 1:
             problems.append(f"sale {sale_id} has {originals} originals")
@@ -92,10 +93,10 @@ def one_original(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
         copies += len(marks)
         if 0 not in marks and any(later <= before for before, later in pairwise(marks)):
             problems.append(f"sale {sale_id}: its copies are marked {', '.join(map(str, marks))}")
-    if not by_sale:
-        return nothing_seen(slug, record, "nothing was printed")
-    good = f"{len(by_sale):,} sales on paper, one original each at most, {copies} marked copies"
-    return answer(slug, record, problems, good, {"sales": len(by_sale), "copies": copies})
+    if not judged:
+        return nothing_seen(slug, record, "nothing was printed that says whose it is")
+    good = f"{judged:,} sales on paper, one original each at most, {copies} marked copies"
+    return answer(slug, record, problems, good, {"sales": judged, "copies": copies})
 
 
 def each_printed(record: RunRecord, limits: Mapping[str, int]) -> CheckResult:

@@ -75,11 +75,11 @@ def _sale_invoices(sale_id: str, invoices: list[Invoice], due_fen: int | None) -
         if invoice.number is None:
             yield f"an issued invoice of sale {sale_id} has no number"
         if invoice.amount_fen != due_fen:
-            yield f"invoice {invoice.number} is for {invoice.amount_fen} fen, sale {sale_id} was paid {due_fen} fen"
+            yield f"invoice {invoice.number} is for {invoice.amount_fen} fen, sale {sale_id} was paid {due_fen} fen in money"
 
 
 def one_invoice(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
-    """At most one valid invoice a sale, numbers unique, amount equal to what was paid."""
+    """At most one valid invoice a sale, numbers unique, amount equal to what was paid in money: points and coupons are none."""
     slug = "invoice.one-per-sale"
     issued = [invoice for invoice in record.invoices if invoice.state == "issued"]
     if not issued:
@@ -87,7 +87,9 @@ def one_invoice(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
     by_sale: defaultdict[str, list[Invoice]] = defaultdict(list)
     for invoice in record.invoices:
         by_sale[invoice.sale_id].append(invoice)
-    paid = {sale.sale_id: sale.paid_fen for sale in record.ledger if sale.corrects is None}
+    paid = {
+        sale.sale_id: sale.paid_fen - sale.discount_fen for sale in record.ledger if sale.corrects is None
+    }
     problems = [
         p for sale_id in by_sale for p in _sale_invoices(sale_id, by_sale[sale_id], paid.get(sale_id))
     ]

@@ -23,6 +23,7 @@ from scenarios.record import (
     TankWitness,
 )
 from scenarios.timings import invoice_wishes, live_observations, phone_latencies
+from scenarios.world.members import member_record
 from scenarios.world.metered import metered
 from scenarios.world.receipt_harvest import printed_receipts
 from scenarios.world.reconciliation_harvest import reconciliation_record
@@ -38,6 +39,7 @@ __all__ = ["harvest"]
 Row = Mapping[str, Any]
 
 _TAKEN: Final = frozenset({"SUCCESS", "REFUND"})
+_NO_MONEY: Final = frozenset({"points", "coupon"})
 _OPEN: Final = frozenset({"NEW", "PREPAID", "OPEN", "UNKNOWN", "PAYING", "NOTPAY"})
 
 
@@ -113,6 +115,7 @@ def harvest(world: VirtualWorld) -> RunRecord:
         shifts=staff.shifts,
         money=staff.money,
         returned=staff.returned,
+        members=member_record(world, tables),
         reconciliation=reconciliation_record(world, tables),
         voice=voice_record(world, tables),
         live=tuple(live_observations(world.witness.cars, station)),
@@ -147,12 +150,17 @@ def _ledger(
     """The ledger's sales, each with what its payment, settlement and refund rows say of it."""
     order_sale = {row["order_id"]: row["sale_id"] for row in tables["orders"]}
     paid: defaultdict[str, int] = defaultdict(int)
+    discount: defaultdict[str, int] = defaultdict(int)
     settled: dict[str, int] = {}
     for row in tables["ledger"]:
         sale_id = row["sale_id"] or order_sale.get(row["order_id"] or "")
         if sale_id is None or row["kind"] not in {"payment", "settlement", "refund"}:
             continue
-        paid[sale_id] += -row["amount_fen"] if row["kind"] == "refund" else row["amount_fen"]
+        amount_fen = -row["amount_fen"] if row["kind"] == "refund" else row["amount_fen"]
+        paid[sale_id] += amount_fen
+        # The keys of parts of a mixed tender end with the part.
+        if row["entry_key"].count("/") > 1 and _content(row).get("tender") in _NO_MONEY:
+            discount[sale_id] += amount_fen
         settled[sale_id] = max(settled.get(sale_id, 0), row["recorded_us"] - epoch_us)
     sales = []
     for row in tables["ledger"]:
@@ -182,6 +190,7 @@ def _ledger(
                 end_total_volume_ml=content.get("end_total_volume_ml"),
                 end_total_amount_fen=content.get("end_total_amount_fen"),
                 ended_us=None if content.get("ended_us") is None else content["ended_us"] - epoch_us,
+                discount_fen=discount[row["sale_id"]],
             )
         )
     return tuple(sales)

@@ -14,6 +14,7 @@ from scenarios.world.keys import unionpay_keys
 from scenarios.world.translate import latency_profile, scaled
 from sim.kernel import Kernel
 from sim.latency import LatencyProfile
+from sim.people import BY_CONTRACT
 from sim.unionpay import GatewayProfile, Trade, TradeState, UnionPayGateway
 
 __all__ = [
@@ -39,6 +40,8 @@ def channel_settings(scenario: Scenario) -> dict[str, Any]:
     more: dict[str, Any] = {"channels": tuple(sorted({"wechatpay", *used}))}
     if uses_unionpay(scenario):
         more["unionpay_acquirer_url"] = f"https://{UNIONPAY_ACQUIRER}/v1/jump"
+    if BY_CONTRACT in used:
+        more["contract_plan_id"] = _CONTRACT_PLAN
     return more
 
 
@@ -83,6 +86,9 @@ def unionpay_transactions(gateway: UnionPayGateway) -> tuple[GatewayTransaction,
         if trade.txn_type == _CONSUME
     )
 
+
+_CONTRACT_PLAN: Final = 1_001
+"""The plan of debits that the merchant has agreed with WeChat Pay; any number does."""
 
 _CONSUME: Final = "01"
 _BACK: Final = frozenset({"04", "31"})

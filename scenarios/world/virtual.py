@@ -18,6 +18,7 @@ from scenarios.model.hosts import UNIONPAY, UNIONPAY_ACQUIRER, UNIONPAY_PAYER
 from scenarios.world.equipment import Equipment, build_equipment
 from scenarios.world.faults import FaultPlan, plan_faults
 from scenarios.world.keys import RunKeys
+from scenarios.world.members import build_desk
 from scenarios.world.services import SimulatedServices, build_services
 from scenarios.world.staff import Staff
 from scenarios.world.station_events import schedule_station_events
@@ -151,6 +152,7 @@ class VirtualWorld:
             network.set_latency("phone", host, phone)
             network.set_latency("balancer", host, none)
             network.set_latency("oracle", host, none)
+            network.set_latency("operator", host, near)
             network.set_latency(name, GATEWAY_HOST, gateway)
             network.set_latency(name, _PLATFORM_HOST, gateway)
         network.set_latency("gateway", _CALLBACK_HOST, gateway)
@@ -257,6 +259,7 @@ class VirtualWorld:
             kiosk = [self.network.client("kiosk", host) for host in hosts]
             key = self._secret("station")
             till = Kiosk(self.kernel, kiosk, station_key=key, station=station.id, payers=payers)
+        self.desk = build_desk(scenario=self.scenario, network=self.network, admin_key=self.keys.admin_key)
         return Crowd(
             self.kernel,
             floor,
@@ -267,6 +270,7 @@ class VirtualWorld:
                 [self.network.client("phone", host) for host in hosts],
                 payers,
                 station.id,
+                desk=self.desk,
             ),
             till=till,
             start_hour_us=start_of_day_us(self.scenario),

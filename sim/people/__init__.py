@@ -9,6 +9,7 @@ from sim.people.crowd import Crowd
 from sim.people.floor import Position, StationFloor, Ticket
 from sim.people.hand import DispenserHand
 from sim.people.kiosk import Kiosk
+from sim.people.members import BY_CONTRACT, MembersDesk, Wallet
 from sim.people.names import Identity, identity, social_credit_code
 from sim.people.payers import PAY_CODES, Payers
 from sim.people.phone import PhoneApp
@@ -19,6 +20,7 @@ from sim.people.ports import Delivered, Phone, PumpHand, Till, World
 from sim.people.profile import (
     DemandProfile,
     FillProfile,
+    MemberProfile,
     PatienceProfile,
     PeopleError,
     StepProfile,
@@ -27,6 +29,7 @@ from sim.people.profile import (
 from sim.people.sse import ServerSentEvent, SseError, SseReader
 
 __all__ = [
+    "BY_CONTRACT",
     "PAY_CODES",
     "ApiClient",
     "ApiError",
@@ -39,6 +42,8 @@ __all__ = [
     "FillProfile",
     "Identity",
     "Kiosk",
+    "MemberProfile",
+    "MembersDesk",
     "PatienceProfile",
     "PayBy",
     "Payers",
@@ -61,6 +66,7 @@ __all__ = [
     "Ticket",
     "Till",
     "Unreachable",
+    "Wallet",
     "World",
     "arrivals",
     "draw_car",

@@ -63,6 +63,15 @@ class Payers:
         shown = await self._post(self._unionpay, f"/payers/{openid}/code", {})
         return None if shown is None else str(shown["qr_no"])
 
+    async def sign(self, openid: str, contract: Mapping[str, Any]) -> bool:
+        """Sign a contract for debits on WeChat's page; ``contract`` is what the backend told the phone of it."""
+        wish = {
+            "plan_id": contract["plan_id"],
+            "out_contract_code": contract["contract_code"],
+            "limit_fen": contract["limit_fen"],
+        }
+        return await self._act(self._wechat, f"/payers/{openid}/contracts", wish)
+
     async def _act(self, app: HttpClient | None, path: str, body: dict[str, Any]) -> bool:
         return await self._post(app, path, body) is not None
 

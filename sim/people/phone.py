@@ -3,13 +3,14 @@
 What it sees goes into the trace as ``phone.*`` events of the entity ``car/<number>``; latencies are computed from them:
 
 ====================  ================================================================================================
-``phone.order``       an order was accepted: order_id, nozzle, state
+``phone.order``       an order was accepted: order_id, nozzle, state, ``auto_pay`` if it is to be debited
 ``phone.live``        a live amount was shown: nozzle, volume_ml, amount_fen, ``age_us``
 ``phone.state``       the order changed its state: state, volume_ml, amount_fen
 ``phone.pay_tapped``  the driver taps "pay" (intended start)
 ``phone.sheet``       the payment sheet is up
 ``phone.confirmed``   the payer has confirmed; what came between is human time
 ``phone.paid``        PAID is on the screen
+``phone.parts``       points, coupon and balance that the driver puts towards the bill
 ``phone.invoice``     the invoice's state on the screen: requested, issuing, issued, failed
 ``phone.trouble``     something did not work; ``what`` says it
 ====================  ================================================================================================
@@ -19,12 +20,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 
 from sim.kernel import Kernel
 from sim.people.api import ApiClient, ApiError, Unreachable
+from sim.people.members import BY_CONTRACT, MembersDesk, parts_towards, sign_contract
 from sim.people.names import Identity
 from sim.people.payers import Payers
 from sim.people.plan import CarPlan
@@ -52,6 +55,7 @@ class PhoneApp:
         payers: the drivers' payment apps.
         plan, who: the driver.
         station: station id.
+        desk: gives members what they hold; None where nobody is one.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class PhoneApp:
         plan: CarPlan,
         who: Identity,
         station: str,
+        desk: MembersDesk | None = None,
     ) -> None:
         self._kernel = kernel
         self._api = api
@@ -74,6 +79,9 @@ class PhoneApp:
         self._changed = asyncio.Event()
         self._tries = 0
         self._paid_order = ""
+        self._desk = desk if plan.wallet is not None else None
+        self._by_contract: bool | None = None if plan.channel == BY_CONTRACT else False
+        self._channel = "wechatpay" if plan.channel == BY_CONTRACT else plan.channel
         self.order: dict[str, Any] = {}
 
     def tell(self, kind: str, **fields: Any) -> None:
@@ -84,6 +92,11 @@ class PhoneApp:
     def state(self) -> str:
         """State of the order as the phone shows it."""
         return str(self.order.get("state", ""))
+
+    @property
+    def pays_by_itself(self) -> bool:
+        """Whether the order is debited by contract when the pump has finished."""
+        return bool(self._by_contract)
 
     async def sign_in(self) -> None:
         """Log in with a js_code of the mini-program platform."""
@@ -105,15 +118,18 @@ class PhoneApp:
     async def place_order(self, nozzle: int, *, prepaid: bool) -> None:
         """Order at a nozzle: before fuelling it asks for authorisation, after fuelling it binds the unpaid sale."""
         await self.sign_in()
+        await self._prepare()
         # Prices and live state of the station: the screen on which the driver picks the nozzle.
         await self._api.call("GET", f"/v1/stations/{self._station}")
         self._tries += 1
         plan = self._plan
         before = plan.pay_by == "order_first"
+        more = {"auto_pay": True} if self._by_contract else {}
         order = await self._api.call(
             "POST",
             "/v1/orders",
             json={
+                **more,
                 "client_token": f"car-{plan.number}-{self._tries}-{self._who.openid[:8]}",
                 "station": self._station,
                 "nozzle": nozzle,
@@ -124,9 +140,19 @@ class PhoneApp:
             },
         )
         self._show(order)
-        self.tell("order", order_id=order["order_id"], nozzle=nozzle, state=order["state"])
+        self.tell("order", order_id=order["order_id"], nozzle=nozzle, state=order["state"], **more)
         await self.stop_watching()
         self._watcher = self._kernel.loop.create_task(self._watch(), name=f"{self._entity} phone")
+
+    async def _prepare(self) -> None:
+        """What a member has seen to long before this visit. Without it the driver pays like any other."""
+        try:
+            if self._by_contract is None:
+                self._by_contract = await sign_contract(self._api, self._payers, self._who.openid)
+            if self._desk is not None and self._plan.wallet is not None:
+                await self._desk.give(self._who.openid, self._plan.wallet)
+        except (ApiError, Unreachable) as error:
+            self.tell("trouble", what=f"membership: {error}")
 
     def _invoice(self) -> dict[str, Any] | None:
         match self._plan.invoice:
@@ -163,17 +189,20 @@ class PhoneApp:
 
     async def wait_until(self, states: frozenset[str], within_us: int) -> bool:
         """Wait until the order is in one of the states, on the screen; polls now and then beside the stream."""
+        await self._wait(lambda: self.state in states, within_us)
+        return self.state in states
+
+    async def _wait(self, is_over: Callable[[], bool], within_us: int) -> None:
         deadline_us = self._kernel.now_us + within_us
-        while self.state not in states:
+        while not is_over():
             left_us = deadline_us - self._kernel.now_us
             if left_us <= 0 or self.state in DEAD:
-                return False
+                return
             self._changed.clear()
             try:
                 await asyncio.wait_for(self._changed.wait(), min(left_us, 5_000_000) / 1e6)
             except TimeoutError:
                 await self.refresh()
-        return True
 
     async def refresh(self) -> None:
         """Fetch the order (the driver pulls the screen down)."""
@@ -184,12 +213,22 @@ class PhoneApp:
 
     async def pay(self, *, within_us: int = 180_000_000) -> bool:
         """Tap, confirm, and wait for PAID on the screen. The phone's own "ok" proves nothing, so it is not believed here either."""
+        if self._by_contract:
+            if await self._is_debited(within_us):
+                return True
+            self._by_contract = False
         order_id = self.order["order_id"]
+        wish: dict[str, Any] = {"channel": self._channel}
+        if self._desk is not None:
+            parts = await parts_towards(self._api, self.order["payable_fen"])
+            if parts is not None:
+                wish["parts"] = parts
+                self.tell("parts", order_id=order_id, **parts)
         self.tell("pay_tapped", order_id=order_id)
         try:
-            sheet = await self._api.call(
-                "POST", f"/v1/orders/{order_id}/pay", json={"channel": self._plan.channel}
-            )
+            sheet = await self._api.call("POST", f"/v1/orders/{order_id}/pay", json=wish)
+            if sheet.get("out_trade_no") is None:
+                return await self.wait_until(PAID, within_us)  # the parts have paid it
             self.tell("sheet", order_id=order_id, out_trade_no=sheet["out_trade_no"])
             await asyncio.sleep(self._plan.phone_pay_us / 1e6)
             self.tell("confirmed", order_id=order_id)
@@ -206,6 +245,19 @@ class PhoneApp:
         if not paid:
             self.tell("trouble", what=f"pay: still {self.state}")
         return paid
+
+    async def _is_debited(self, within_us: int) -> bool:
+        """Nobody taps: the debit comes by itself, or the phone says that it did not work."""
+        order_id = self.order["order_id"]
+
+        def is_over() -> bool:
+            return self.state in PAID or (self.state == "PAYABLE" and "notice" in self.order)
+
+        await self._wait(is_over, within_us)
+        if self.state in PAID:
+            return True
+        self.tell("trouble", what=f"debit of {order_id}: {self.order.get('notice', self.state)}")
+        return False
 
     def _background(self, coro: Any, what: str) -> None:
         async def run() -> None:

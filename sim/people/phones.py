@@ -10,6 +10,7 @@ from simpy.events import Event
 
 from sim.kernel import Kernel
 from sim.people.api import ApiClient, ApiError, HttpClient, Unreachable
+from sim.people.members import MembersDesk
 from sim.people.names import Identity
 from sim.people.payers import Payers
 from sim.people.phone import DEAD, PAID, PhoneApp
@@ -40,6 +41,7 @@ class Phones:
         station: station id.
         ready_us: how long a driver waits for an order to be ready (authorised, or pre-paid and settled).
         linger_us: how long a phone goes on listening after its car has gone (for the invoice).
+        desk: gives members what they hold; None where nobody is one.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Phones:
         *,
         ready_us: int = 60_000_000,
         linger_us: int = 600_000_000,
+        desk: MembersDesk | None = None,
     ) -> None:
         self._kernel = kernel
         self._clients = tuple(clients)
@@ -58,6 +61,7 @@ class Phones:
         self._station = station
         self._ready_us = ready_us
         self._linger_us = linger_us
+        self._desk = desk
         self._apps: dict[int, PhoneApp] = {}
 
     def _app(self, plan: CarPlan, who: Identity) -> PhoneApp:
@@ -65,7 +69,7 @@ class Phones:
         if app is None:
             api = ApiClient(self._clients, first=plan.number)
             app = self._apps[plan.number] = PhoneApp(
-                self._kernel, api, self._payers, plan, who, self._station
+                self._kernel, api, self._payers, plan, who, self._station, self._desk
             )
         return app
 
@@ -137,7 +141,8 @@ class Phones:
         try:
             if plan.pay_by == "scan_after" and not await self._bind(app, nozzle, delivered):
                 return False
-            if not await app.wait_until(_PAYABLE, _SALE_US):
+            payable = _PAYABLE | PAID if app.pays_by_itself else _PAYABLE
+            if not await app.wait_until(payable, _SALE_US):
                 app.tell("trouble", what=f"pay: never payable, still {app.state}")
                 return False
         except (ApiError, Unreachable) as error:

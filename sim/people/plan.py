@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from sim.people.profile import DemandProfile, FillProfile
+from sim.people.members import BY_CONTRACT, Wallet
+from sim.people.profile import DemandProfile, FillProfile, MemberProfile
 
 __all__ = ["CarPlan", "PayBy", "draw_car", "truncated_normal_ml"]
 
@@ -49,6 +50,8 @@ class CarPlan:
     phone_pay_us: int
     channel: str = "wechatpay"
     """How the phone pays, by the backend's name."""
+    wallet: Wallet | None = None
+    """What this driver holds at the station and puts towards the bill."""
 
     @property
     def on_phone(self) -> bool:
@@ -91,6 +94,20 @@ def _renege_us(profile: DemandProfile, rng: random.Random) -> int | None:
     return profile.patience.renege_after_us + round(minutes * _MINUTE_US)
 
 
+def _wallet(members: MemberProfile, rng: random.Random) -> Wallet | None:
+    # Each draw is made whatever the others give, so that one share moves nobody else's.
+    points, balance_fen = rng.randint(1, members.points), rng.randint(1, members.balance_fen)
+    coins = [rng.random() for _ in range(3)]
+    has_coupon = coins[1] < members.coupon_share
+    wallet = Wallet(
+        points=points if coins[0] < members.points_share else 0,
+        coupon_fen=members.coupon_fen if has_coupon else 0,
+        coupon_from_fen=members.coupon_from_fen if has_coupon else 0,
+        balance_fen=balance_fen if coins[2] < members.balance_share else 0,
+    )
+    return wallet or None
+
+
 def draw_car(profile: DemandProfile, seed: str, number: int) -> CarPlan:
     """Draw the plan of car ``number``; the same car for the same seed, whatever else happens in the run."""
 
@@ -124,6 +141,12 @@ def draw_car(profile: DemandProfile, seed: str, number: int) -> CarPlan:
     wish = stream("invoice")
     if wish.random() < profile.invoice_share:
         invoice = "organisation" if wish.random() < profile.organisation_share else "individual"
+    channel = _choose(profile.phone_channels, stream("channel")) if by_phone else ""
+    if channel == BY_CONTRACT and (way != "order_first" or prepaid):
+        channel = "wechatpay"  # a debit needs an order that runs into it
+    wallet = None
+    if profile.members is not None and by_phone and not prepaid and channel != BY_CONTRACT:
+        wallet = _wallet(profile.members, stream("wallet"))
     cashier_us = steps.cashier.draw(stream("cashier"))
     if invoice is not None:
         cashier_us += steps.cashier_invoice.draw(stream("cashier-invoice"))
@@ -147,5 +170,6 @@ def draw_car(profile: DemandProfile, seed: str, number: int) -> CarPlan:
         walk_back_us=steps.walk_back.draw(stream("walk-back")),
         cashier_us=cashier_us,
         phone_pay_us=steps.phone_pay.draw(stream("phone-pay")),
-        channel=_choose(profile.phone_channels, stream("channel")) if by_phone else "",
+        channel=channel,
+        wallet=wallet,
     )

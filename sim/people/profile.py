@@ -7,7 +7,15 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-__all__ = ["DemandProfile", "FillProfile", "PatienceProfile", "PeopleError", "StepProfile", "Steps"]
+__all__ = [
+    "DemandProfile",
+    "FillProfile",
+    "MemberProfile",
+    "PatienceProfile",
+    "PeopleError",
+    "StepProfile",
+    "Steps",
+]
 
 HOUR_US = 3_600_000_000
 
@@ -70,6 +78,22 @@ class Steps:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemberProfile:
+    """Shares of the drivers who pay on the phone that hold points, a coupon, balance; and how much of it.
+
+    Points and balance are drawn evenly from 1 to the figure here.
+    """
+
+    points_share: float = 0.0
+    points: int = 1
+    coupon_share: float = 0.0
+    coupon_fen: int = 1
+    coupon_from_fen: int = 0
+    balance_share: float = 0.0
+    balance_fen: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DemandProfile:
     """Who comes, when and for what.
 
@@ -83,6 +107,7 @@ class DemandProfile:
             many cars are full before the sum is reached.
         max_cars: no more arrivals than this, or None.
         rushes: cars beside these: instant of the first, how many, and how long until the last, microseconds.
+        members: who holds points, coupons and balance; None: nobody.
     """
 
     arrivals_per_hour: float
@@ -101,6 +126,7 @@ class DemandProfile:
     undelivered_share: float = 0.0
     max_cars: int | None = None
     rushes: tuple[tuple[int, int, int], ...] = ()
+    members: MemberProfile | None = None
 
     def __post_init__(self) -> None:
         if len(self.hourly_shape) != 24 or min(self.hourly_shape) < 0 or not any(self.hourly_shape):

@@ -165,10 +165,10 @@ def good_record() -> RunRecord:
 
 GOOD = good_record()
 NOT_JUDGED = {"latency.payment-human"}
-BILLS = {"money.reconciled"}
-"""Of backends that reconcile: judged in `test_reconciliation_oracle`."""
+BILLS = {"money.reconciled", "money.tender-adds-up", "money.debits-agreed"}
+"""Of backends that reconcile and drivers that are members: `test_reconciliation_oracle`, `test_member_oracles`."""
 OPTIONAL = NOT_JUDGED | BILLS | {"faults.landed", "replications.safe", "harness.idle-polls"}
-"""What a run may do without: faults, bills, further seeds, a twin. Absent is NOT_APPLICABLE, never PASS."""
+"""What a run may do without: faults, bills, members, further seeds, a twin. Absent is NOT_APPLICABLE, never PASS."""
 ELSEWHERE = {"receipt.each-printed", "receipt.one-original"}
 """Judged in `test_receipt_oracles`: here most sales have no receipt."""
 VOICE = {"voice.exactly-once", "voice.in-time", "voice.error-rate"}
