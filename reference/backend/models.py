@@ -261,6 +261,7 @@ class SaleView(BaseModel):
     order_id: str | None
     tender: str | None
     attendant: str | None
+    drive_off: bool = False
 
 
 class SaleList(BaseModel):

@@ -20,7 +20,7 @@ from reference.backend.store.schema import handovers, ledger, orders, sales
 __all__ = ["Sales", "inconsistency", "receipt_of", "sale_fields"]
 
 _STEP_ML: Final = 10
-
+_OWED: Final = frozenset({"payable", "locked"})
 _BY_KEY = select(sales).where(
     sales.c.station == bindparam("of_station"),
     sales.c.nozzle == bindparam("number"),
@@ -94,8 +94,8 @@ _FIELDS = (
 
 def sale_fields(row: Row[Any]) -> dict[str, Any]:
     """A sale as the API shows it."""
-    attendant = row.attendant or getattr(row, "on_shift", None)
-    return {**{name: getattr(row, name) for name in _FIELDS}, "attendant": attendant}
+    who = row.attendant or getattr(row, "on_shift", None)
+    return {name: getattr(row, name) for name in _FIELDS} | {"attendant": who}
 
 
 def receipt_of(
@@ -207,12 +207,9 @@ class Sales:
         attendant: str | None = None,
     ) -> bool:
         state = "payable" if post.amount_fen > 0 else "cleared"
-        figures = {
-            name: None if value is msgspec.UNSET else value
-            for name in post.__struct_fields__
-            if name not in {"order_id", "flags"}
-            for value in (getattr(post, name),)
-        }
+        told = {name: getattr(post, name) for name in post.__struct_fields__}
+        figures = {name: None if value is msgspec.UNSET else value for name, value in told.items()}
+        del figures["order_id"], figures["flags"]
         is_new = await tx.insert_new(
             sales,
             {
@@ -248,8 +245,7 @@ class Sales:
         """Give the new sale to the order it was authorised for, if there is one; the sale's state after that."""
         order_id = post.order_id
         if order_id is None and post.amount_fen > 0:
-            # A site that forgot whose fill it was (or sold by its policy): the phone that was shown this fuel flowing is the
-            # buyer. Without this the order would hold the nozzle for a sale that never comes.
+            # A site that forgot whose fill it was (or sold by its policy): the phone that was shown this fuel is the buyer.
             values = {"of_station": station, "number": post.nozzle, "ended_us": post.ended_us}
             shown = await tx.first(_FUELLING_AT, values)
             order_id = None if shown is None else str(shown.order_id)
@@ -278,10 +274,8 @@ class Sales:
 
     async def set(self, tx: Transaction, sale_id: str, state: str, order_id: str | None) -> None:
         """Change who owns a sale (the caller holds its lock)."""
-        await tx.execute(
-            _SET,
-            {"wanted": sale_id, "new_state": state, "owner": order_id, "now_us": self.core.clock_us()},
-        )
+        now_us = self.core.clock_us()
+        await tx.execute(_SET, {"wanted": sale_id, "new_state": state, "owner": order_id, "now_us": now_us})
 
     async def release(self, sale_id: str, reason: str) -> dict[str, Any]:
         """An operator has looked at a quarantined sale: it counts as the pump told it, and its order or the cashier goes on.
@@ -319,7 +313,10 @@ class Sales:
     async def in_state(self, station: str, state: str) -> list[dict[str, Any]]:
         """Up to 500 sales of a station in a state, newest first."""
         rows = await self.core.db.run(lambda tx: tx.rows(_IN_STATE, {"of_station": station, "wanted": state}))
-        return [sale_fields(row) for row in rows]
+        gone_us = self.core.clock_us() - self.core.settings.drive_off_s * 1_000_000
+        return [
+            sale_fields(row) | {"drive_off": row.state in _OWED and row.ended_us <= gone_us} for row in rows
+        ]
 
     async def settle(
         self, station: str, sale_id: str, body: Settlement, attendant: str = ""

@@ -59,6 +59,7 @@ class BackendSettings(BaseModel):
         query_schedule_s: waits before each query of an unanswered payment; the last one repeats. The first is at most
             60 s, as the platform's advice for a missing notice is (WeChat Pay, payment-notice page).
         order_ttl_s: an order that nobody pays is closed after this, and its sale is free for the cashier.
+        drive_off_s: a sale that is unpaid for so long is a drive-off: flagged, told at the handover, and owed for ever.
         bind_window_s: a scanned code finds a finished, unpaid sale that is at most this old.
         refund_schedule_s: waits before each query of an accepted refund, counted from its sending.
         reconcile_at_s: when the gateway's bills of the day before are fetched and compared, in seconds after midnight
@@ -106,6 +107,7 @@ class BackendSettings(BaseModel):
     session_ttl_s: Annotated[int, Field(ge=60)] = 7 * 86_400
     query_schedule_s: Annotated[tuple[int, ...], Field(min_length=1)] = (15, 15, 30, 60, 180, 600, 1800)
     order_ttl_s: Annotated[int, Field(ge=30)] = 900
+    drive_off_s: Annotated[int, Field(ge=60)] = 1800
     bind_window_s: Annotated[int, Field(ge=60)] = 1800
     refund_schedule_s: Annotated[tuple[int, ...], Field(min_length=1)] = (60, 60, 180, 600, 1800)
     reconcile_at_s: Annotated[int, Field(ge=0, lt=86_400)] | None = None

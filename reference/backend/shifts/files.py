@@ -16,6 +16,8 @@ from reference.backend.store.schema import sales
 
 __all__ = ["boundary_of", "rebuilt", "report_as_of", "with_changes"]
 
+NEVER_US = 2**62
+"""Of reports that knew no drive-offs."""
 _DAY_US = 86_400_000_000
 """A phone that pays ahead fuels within minutes; its payment is found a day before its shift began, too."""
 
@@ -33,7 +35,12 @@ def boundary_of(row: Row[Any]) -> Boundary:
 
 
 async def report_as_of(
-    tx: Transaction, station: str, opened: Boundary, closed: Boundary, since: frozenset[str]
+    tx: Transaction,
+    station: str,
+    opened: Boundary,
+    closed: Boundary,
+    since: frozenset[str],
+    drive_off_us: int,
 ) -> dict[str, Any]:
     """The report as of the handover: what stands in ``since`` (keys of entries) was not known then."""
     keys = {"of_station": station, "of_shift": opened.number}
@@ -50,7 +57,7 @@ async def report_as_of(
         if row.entry_key not in since:
             received[row.grp] += row.volume_ml
     late = await tx.rows(q.LATE, keys)
-    return report_of(opened, closed, mine, late, money, received)
+    return report_of(opened, closed, mine, late, money, received, drive_off_us)
 
 
 async def rebuilt(tx: Transaction, row: Row[Any]) -> str:
@@ -59,9 +66,11 @@ async def rebuilt(tx: Transaction, row: Row[Any]) -> str:
     assert before is not None  # noqa: S101 - a report is filed only for a shift that was opened
     entries = await tx.rows(q.ENTRIES, {"of_station": row.station, "of_shift": row.number - 1})
     since = frozenset(entry.entry_key for entry in entries)
-    report = await report_as_of(tx, row.station, boundary_of(before), boundary_of(row), since)
-    # One that was filed before reports told so much is compared in what it tells.
     filed = msgspec.json.decode(row.report)
+    # With the rule that counted then, which may be another today.
+    rule_us = filed.get("drive_off_after_us", NEVER_US)
+    report = await report_as_of(tx, row.station, boundary_of(before), boundary_of(row), since, rule_us)
+    # One that was filed before reports told so much is compared in what it tells.
     return msgspec.json.encode({name: value for name, value in report.items() if name in filed}).decode()
 
 

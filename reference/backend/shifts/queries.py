@@ -35,6 +35,7 @@ __all__ = [
     "REPORTS",
     "SALES",
     "STATION",
+    "UNPAID",
 ]
 
 STATION = select(stations.c.station).where(stations.c.station == bindparam("of_station"))
@@ -93,6 +94,18 @@ OPEN = (
     select(sales)
     .where(sales.c.station == bindparam("of_station"), sales.c.shift.is_(None))
     .order_by(sales.c.nozzle, sales.c.sequence)
+)
+UNPAID = (
+    select(sales)
+    .where(
+        sales.c.station == bindparam("of_station"),
+        or_(sales.c.state == "payable", sales.c.state == "locked"),
+        sales.c.amount_fen > 0,
+        sales.c.ended_us > bindparam("from_us"),
+        sales.c.ended_us <= bindparam("until_us"),
+    )
+    .order_by(sales.c.ended_us, sales.c.sale_id)
+    .limit(200)
 )
 PUT = update(sales).where(sales.c.sale_id == bindparam("wanted")).values(shift=bindparam("into"))
 PUT_ALL = (

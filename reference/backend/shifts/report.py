@@ -22,6 +22,7 @@ _TELLING = frozenset(
     {"offline", "recovered", "reconstructed", "adopted", "no_total", "total_behind", "total_backwards"}
 )
 UNPAID = "unpaid"
+DRIVE_OFF = "drive_off"
 
 
 class NozzleMark(msgspec.Struct, frozen=True):
@@ -80,6 +81,7 @@ def report_of(
     late: Sequence[Any],
     money: Sequence[Any],
     received: Mapping[int, int],
+    drive_off_us: int,
 ) -> dict[str, Any]:
     """The report of the shift between two handovers.
 
@@ -90,8 +92,12 @@ def report_of(
         late: what became known late of the shifts before: their readings did not contain it, those of this one do.
         money: ledger rows of payments, settlements and refunds up to its end, those of an earlier day left out.
         received: what tankers brought, ml by group of tanks.
+        drive_off_us: what was unpaid for so long when it was closed is a drive-off.
     """
     tender_of = paid_by(money)
+    gone = [
+        sale for sale in sales if _unpaid(sale, tender_of) and closed.at_us - sale.ended_us >= drive_off_us
+    ]
     sold = [sale for sale in sales if sale.state != "test"]
     taken = [row for row in money if row.recorded_us > opened.at_us]
     cash_fen = sum(row.amount_fen for row in taken if _tender(row) == "cash")
@@ -121,7 +127,10 @@ def report_of(
         "cash_counted_fen": counted_fen,
         "cash_difference_fen": None if counted_fen is None else counted_fen - cash_fen,
         "electronic_fen": sum(_signed(row) for row in taken if _tender(row) != "cash"),
-        "odd": _odd(sales, tender_of)[:_ODD_MOST],
+        "drive_off_after_us": drive_off_us,
+        "drive_offs": len(gone),
+        "drive_off_fen": sum(sale.amount_fen for sale in gone),
+        "odd": _odd(sales, tender_of, frozenset(sale.sale_id for sale in gone))[:_ODD_MOST],
         "tanks": _tanks(opened, closed, sales, received),
     }
 
@@ -250,15 +259,22 @@ def _grades(sales: Sequence[Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _odd(sales: Sequence[Any], tender_of: Mapping[str, str]) -> list[dict[str, Any]]:
-    """What a person should look at: tests, unpaid, reconstructed and off-line sales."""
+def _unpaid(sale: Any, tender_of: Mapping[str, str]) -> bool:
+    """Fuel that nobody has paid for."""
+    if sale.state == "test" or not sale.amount_fen:
+        return False
+    return not (sale.sale_id in tender_of or (sale.order_id or "") in tender_of)
+
+
+def _odd(sales: Sequence[Any], tender_of: Mapping[str, str], gone: frozenset[str]) -> list[dict[str, Any]]:
+    """What a person should look at: tests, unpaid sales, drive-offs among them, reconstructed and off-line ones."""
     rows = []
     for sale in sales:
         why = [flag for flag in msgspec.json.decode(sale.flags or "[]") if flag in _TELLING]
         if sale.state == "test":
             why.append("test")
-        elif sale.amount_fen and not (sale.sale_id in tender_of or (sale.order_id or "") in tender_of):
-            why.append(UNPAID)
+        elif _unpaid(sale, tender_of):
+            why += [UNPAID, DRIVE_OFF] if sale.sale_id in gone else [UNPAID]
         if why:
             rows.append(
                 {

@@ -25,7 +25,12 @@ __all__ = ["Shifts"]
 
 _AHEAD_US = 600_000_000
 _HIDDEN = frozenset({"entry_key", "station", "shift", "instance"})
-_NOT_TOLD_ONCE: dict[str, Any] = {"attendants": []}
+_NOT_TOLD_ONCE: dict[str, Any] = {
+    "attendants": [],
+    "drive_off_after_us": 0,
+    "drive_offs": 0,
+    "drive_off_fen": 0,
+}
 """What reports of earlier versions do not have."""
 
 
@@ -181,8 +186,10 @@ class Shifts:
         late = await self._close_sales(tx, station, closed, last)
         report = None
         if last is not None:
-            report = await report_as_of(tx, station, boundary_of(last), closed, frozenset())
+            rule_us = self.core.settings.drive_off_s * 1_000_000
+            report = await report_as_of(tx, station, boundary_of(last), closed, frozenset(), rule_us)
             await self._alarm(tx, station, report)
+            await self._drive_offs(tx, station, last.at_us - rule_us, post.at_us - rule_us)
         await tx.insert(
             handovers,
             {
@@ -250,6 +257,13 @@ class Shifts:
         if report["cash_difference_fen"]:
             words = f"{report['cash_difference_fen']} fen more in the drawer than were taken"
             await self.core.alarm(tx, "shift_cash", subject, words)
+
+    async def _drive_offs(self, tx: Transaction, station: str, from_us: int, until_us: int) -> None:
+        """Tell of each sale that has become a drive-off since the handover before, whichever shift it was sold in."""
+        keys = {"of_station": station, "from_us": from_us, "until_us": until_us}
+        for sale in await tx.rows(q.UNPAID, keys):
+            words = f"nozzle {sale.nozzle}: {sale.amount_fen} fen are unpaid since {sale.ended_us}"
+            await self.core.alarm(tx, "drive_off", sale.sale_id, words)
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 

@@ -203,6 +203,9 @@ class ShiftView(BaseModel):
     cash_counted_fen: int | None
     cash_difference_fen: int | None
     electronic_fen: int
+    drive_off_after_us: int
+    drive_offs: int
+    drive_off_fen: int
     odd: list[OddSale]
     tanks: list[ShiftTank]
     corrections: list[ShiftCorrection]

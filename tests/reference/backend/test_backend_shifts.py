@@ -88,7 +88,7 @@ def test_a_shift_adds_up_by_nozzle_grade_and_tender(play):
         await pumps.sell(2, 5_000, flags=["reconstructed"])
         await settle(w, cash["sale_id"], 9_600)
         await settle(w, card["sale_id"], 20_000, "card")
-        w.now_us += HOUR
+        w.now_us += HOUR // 3
         await pumps.hand_over(2, cash=9_500)
         shown = await report(w, 1)
         assert shown["attendant"] == "A1"
