@@ -37,7 +37,8 @@ class VirtualKernel(Kernel):
     def __init__(self, seed: str | int, *, epoch_us: int, trace: Trace | None = None) -> None:
         super().__init__(seed, epoch_us=epoch_us, trace=trace)
         self.env = simpy.Environment(initial_time=0)
-        self.loop: GuestLoop = GuestLoop(self.env)
+        self._guest = GuestLoop(self.env)
+        self.loop = self._guest
         self._next_collection_us = _GC_PERIOD_US
         self._collections = 0
         self._frozen = False
@@ -49,7 +50,7 @@ class VirtualKernel(Kernel):
 
     def real_io(self) -> AbstractContextManager[None]:
         """``with kernel.real_io():`` around an await on a real socket: virtual time stands still until it is done."""
-        return self.loop.real_io()
+        return self._guest.real_io()
 
     def run(self, until_us: int | None = None) -> None:
         """Run to an instant, or until nothing is left to happen.
@@ -62,7 +63,7 @@ class VirtualKernel(Kernel):
         collecting = gc.isenabled()
         gc.disable()
         try:
-            with self.loop.running():
+            with self._guest.running():
                 # Without an end there is nothing to measure collections by, and such runs are short.
                 while until_us is not None and self._next_collection_us < until_us:
                     self._run_to(self._next_collection_us)
@@ -95,16 +96,16 @@ class VirtualKernel(Kernel):
         if self.loop.is_closed():
             return
         self.trace.enabled = False
-        with self.loop.running():
+        with self._guest.running():
             for coro in (self._cancel_tasks(), self._cancel_strays(), self.loop.shutdown_asyncgens()):
                 task = self.loop.create_task(coro)
-                self.loop.pump()
+                self._guest.pump()
                 limit = 1000
                 while not task.done() and limit and self.env.peek() != simpy.core.Infinity:
                     self.env.step()
                     limit -= 1
                 task.cancel()
-                self.loop.pump()
+                self._guest.pump()
         self.loop.close()
         if self._frozen:
             gc.unfreeze()

@@ -60,7 +60,7 @@ _PHASES = {
 }
 
 
-class DartDriver(PolledLine[FuellingPointLogic]):
+class DartDriver(PolledLine[FuellingPointLogic, ControllerSide]):
     """One DART line.
 
     Args:
@@ -75,8 +75,6 @@ class DartDriver(PolledLine[FuellingPointLogic]):
     Raises:
         ConfigError: too many addresses for the period.
     """
-
-    _wire: ControllerSide
 
     def __init__(
         self, config: LineConfig, *, timing: LineTiming | None = None, quirks: Quirks | None = None

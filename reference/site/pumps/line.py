@@ -18,9 +18,10 @@ from reference.site.pumps.witness import Witness
 __all__ = ["PolledLine"]
 
 Logic = TypeVar("Logic", bound=FuellingPointLogic)
+Wire = TypeVar("Wire", bound=Machine)
 
 
-class PolledLine(PumpDriver, Generic[Logic]):
+class PolledLine(PumpDriver, Generic[Logic, Wire]):
     """A `PumpDriver` that speaks to one address after the other, each in its own slot.
 
     Within a slot exchanges follow each other only while something happens (news arrived, a command was sent), and
@@ -64,7 +65,7 @@ class PolledLine(PumpDriver, Generic[Logic]):
 
     # -- what a protocol provides -------------------------------------------------------------------------------
 
-    _wire: Machine
+    _wire: Wire
     """The controller side of the protocol."""
     _worst_us: int
     """Worst-case time of one exchange, with the acknowledgement that follows it."""

@@ -197,7 +197,7 @@ class _ModbusPoint(FuellingPointLogic):
         self.witnesses[logical] = witness
 
 
-class ModbusDriver(PolledLine[_ModbusPoint]):
+class ModbusDriver(PolledLine[_ModbusPoint, ModbusClient]):
     """One Modbus line or connection, TCP or RTU.
 
     Args:
@@ -206,8 +206,6 @@ class ModbusDriver(PolledLine[_ModbusPoint]):
     Raises:
         ConfigError: the exchanges do not fit into the period.
     """
-
-    _wire: ModbusClient
 
     def __init__(self, config: LineConfig) -> None:
         super().__init__(config, _ModbusPoint)

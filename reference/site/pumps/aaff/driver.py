@@ -84,7 +84,7 @@ _CALLING: Final = 4
 _NOZZLE_OUT: Final = frozenset({1, 4, 6, 7, 8, 9})
 
 
-class AaFfDriver(PolledLine[AaFfPoint]):
+class AaFfDriver(PolledLine[AaFfPoint, MasterSide]):
     """One AA FF line.
 
     Args:
@@ -102,8 +102,6 @@ class AaFfDriver(PolledLine[AaFfPoint]):
     Raises:
         ConfigError: too many guns for the period.
     """
-
-    _wire: MasterSide
 
     def __init__(
         self,

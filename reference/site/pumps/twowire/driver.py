@@ -63,7 +63,7 @@ _NOZZLE_OUT = frozenset({Status.CALL, Status.BUSY, Status.STOPPED})
 _NOZZLE_IN = frozenset({Status.IDLE, Status.END_PEOT, Status.END_FEOT})
 
 
-class TwoWireDriver(PolledLine[TwoWirePoint]):
+class TwoWireDriver(PolledLine[TwoWirePoint, ControllerSide]):
     """One Two-Wire line.
 
     Args:
@@ -78,8 +78,6 @@ class TwoWireDriver(PolledLine[TwoWirePoint]):
     Raises:
         ConfigError: too many pumps for the period.
     """
-
-    _wire: ControllerSide
 
     def __init__(
         self, config: LineConfig, *, timing: LineTiming | None = None, scale: Scale | None = None
