@@ -8,7 +8,7 @@ from scenarios.loader import LIBRARY, ScenarioError, load, parse
 from scenarios.model.hosts import http_routes
 from scenarios.world.faults import _routes
 from scenarios.world.keys import run_keys
-from scenarios.world.virtual import VirtualWorld
+from scenarios.world.virtual import VirtualWorld, WorldOptions
 
 SMOKE = (LIBRARY / "smoke.yaml").read_text(encoding="utf-8")
 FAULT = "faults:\n  - {{target: http, client: {client}, host: {host}, kind: reply_lost, at_s: 1, for_s: 2}}\n"
@@ -57,7 +57,7 @@ def test_every_way_that_the_swarm_draws_may_stand_in_a_file():
 
 def test_a_run_goes_no_other_ways():
     scenario = load("smoke").scenario
-    world = VirtualWorld(scenario, 1, keys=run_keys())
+    world = VirtualWorld(scenario, 1, keys=run_keys(), options=WorldOptions(skip_idle_polls=True))
     gone: set[tuple[str, str]] = set()
 
     def listen(event) -> None:

@@ -1,4 +1,7 @@
-"""The processes that run more hours end with the harness, however it ends."""
+"""The processes that run more hours end with the harness, however it ends.
+
+The farm and the swarm have their processes from one pool, so one of them shows it by default.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,9 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("harness", [FARM, SWARM], ids=["farm", "swarm"])
+@pytest.mark.parametrize(
+    "harness", [pytest.param(FARM, id="farm"), pytest.param(SWARM, id="swarm", marks=pytest.mark.slow)]
+)
 def test_kill_9_of_the_harness_takes_the_workers_along(tmp_path: Path, harness: str) -> None:
     program = tmp_path / "harness.py"
     program.write_text(harness, encoding="utf-8")
