@@ -16,6 +16,7 @@ from rich.text import Text
 from forecourt.console import err, out
 from forecourt.guard import BadInput, stops_by
 from scenarios.world.device import DeviceOnWire
+from scenarios.world.serving import host_port
 from sim.wires import is_tcp, write_pcapng
 
 __all__ = ["attend", "pcapng_beside"]
@@ -46,10 +47,12 @@ async def _run(device: DeviceOnWire, capture: Path | None) -> None:
         await device.start()
     except OSError as error:
         place = device.place
-        where = place.path if place.kind == "serial" else f"{place.host}:{place.port}"
-        said = os.strerror(error.errno) if error.errno else str(error)
+        where = place.path if place.kind == "serial" else host_port(place.host, place.port)
+        # The number of a name that is not known is of another kind than the system's.
+        number = error.errno or 0
+        said = os.strerror(number) if number > 0 else (error.strerror or str(error)).partition(" (while ")[0]
         # The control API's port and that of datagrams name themselves; of the wire's port asyncio speaks in other words.
-        named = error.strerror if re.match(r"(UDP )?[\d.]+:\d+: ", error.strerror or "") else None
+        named = error.strerror if re.match(r"(UDP )?[\[\]\w.:]+:\d+: ", error.strerror or "") else None
         raise BadInput(named or f"{where}: {said}") from error
     stop = asyncio.create_task(asked_to_stop.wait())
     lives = asyncio.create_task(device.wait())

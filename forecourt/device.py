@@ -106,9 +106,9 @@ def dispenser(
         raise BadInput(f"--protocol {protocol!r}: there are {', '.join(_PROTOCOLS)}")
     if rtu and protocol != "modbus":
         raise BadInput("--rtu is for --protocol modbus")
-    if protocol == "ifsf" and place.kind != "tcp":
+    if protocol == "ifsf" and (place.kind, place.host) != ("tcp", "127.0.0.1"):
         raise BadInput(
-            "--protocol ifsf is a network node: --tcp 127.0.0.1:3486, with the port of its heartbeats"
+            "--protocol ifsf is a network node on the loopback network: --tcp 127.0.0.1:3486, with the port of its heartbeats"
         )
     modbus_tcp = protocol == "modbus" and place.kind == "tcp" and not rtu
     own = register_map == "own"
@@ -329,8 +329,8 @@ def _place(tcp: str | None, *, pty: bool, serial: Path | None) -> WirePlace:
         return WirePlace("serial", path=serial)
     host, colon, port = (tcp or "127.0.0.1:0").rpartition(":")
     if not colon or not host or not port.isdecimal() or int(port) > 65_535:
-        raise BadInput(f"--tcp {tcp!r}: expected HOST:PORT, for example 127.0.0.1:5001")
-    return WirePlace("tcp", host, int(port))
+        raise BadInput(f"--tcp {tcp!r}: expected HOST:PORT, for example 127.0.0.1:5001 or [::1]:5001")
+    return WirePlace("tcp", host.removeprefix("[").removesuffix("]"), int(port))
 
 
 def _address(text: str | None) -> int | None:

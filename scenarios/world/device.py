@@ -19,7 +19,7 @@ from scenarios.world.equipment import Cabinet, Equipment, build_equipment
 from scenarios.world.gauge_control import StandingGauge, gauge_control
 from scenarios.world.lone_dispenser import LINE
 from scenarios.world.meter_control import StandingMeter, meter_control
-from scenarios.world.serving import HttpServer, open_port
+from scenarios.world.serving import HttpServer, host_port, open_port
 from sim.dispenser import Dispenser, ModbusDispenser
 from sim.gauge import GaugePort
 from sim.kernel import WallKernel
@@ -274,7 +274,7 @@ class DeviceOnWire:
             )
         self._stack.push_async_callback(server.aclose)
         self.lines[LINE] = server
-        self.where = f"{self.place.host}:{server.port}"
+        self.where = host_port(self.place.host, server.port)
 
     async def _start_printer(self) -> None:
         assert self.printer is not None  # noqa: S101 - the caller has looked
@@ -291,13 +291,15 @@ class DeviceOnWire:
             self.printer, self.place.host, self.place.port, self._now_us, capture=self.wire
         )
         self._stack.push_async_callback(server.aclose)
-        self.where = f"{self.place.host}:{server.port}"
+        self.where = host_port(self.place.host, server.port)
         if self._udp_port is not None:
             host, port = self.place.host, self._udp_port
             try:
                 board = await serve_printer_udp(server, host, port, self._now_us)
             except OSError as error:
-                raise OSError(error.errno, f"UDP {host}:{port}: {os.strerror(error.errno or 0)}") from None
+                raise OSError(
+                    error.errno, f"UDP {host_port(host, port)}: {os.strerror(error.errno or 0)}"
+                ) from None
             self._stack.push_async_callback(board.aclose)
             self.where += f", UDP {board.port}"
 
@@ -315,7 +317,7 @@ class DeviceOnWire:
             capture=self.wire,
         )
         self._stack.push_async_callback(server.aclose)
-        self.where = f"{self.place.host}:{server.port}"
+        self.where = host_port(self.place.host, server.port)
 
     async def _start_meter(self, meter: StandingMeter) -> None:
         if self.place.kind != "tcp":
@@ -330,7 +332,7 @@ class DeviceOnWire:
             capture=self.wire,
         )
         self._stack.push_async_callback(server.aclose)
-        self.where = f"{self.place.host}:{server.port}"
+        self.where = host_port(self.place.host, server.port)
 
     async def _start_serial(self, machine: Any, *, parity: str) -> None:
         host: PtyHost | SerialHost

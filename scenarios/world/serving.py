@@ -10,10 +10,17 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
-__all__ = ["HttpServer", "open_port"]
+from sim.proxy import PlatformProtocol
+
+__all__ = ["HttpServer", "host_port", "open_port"]
 
 _GRACE_S = 2
 _BACKLOG = 2048
+
+
+def host_port(host: str, port: int) -> str:
+    """An address as it is written: ``127.0.0.1:5001``, ``[::1]:5001``."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def open_port(host: str, port: int) -> socket.socket:
@@ -23,9 +30,11 @@ def open_port(host: str, port: int) -> socket.socket:
         OSError: the port is in use or not allowed; the message names host and port.
     """
     try:
-        listener = socket.create_server((host, port), backlog=_BACKLOG)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise OSError(error.errno, f"{host}:{port}: {error.strerror}") from None
+        said = str(error.strerror).partition(" (while ")[0]  # which address it was stands here already
+        raise OSError(error.errno, f"{host_port(host, port)}: {said}") from None
     # Connections inherit it. asyncio sets it only where it makes the listener itself, and without it the body of each
     # reply waits behind its head for an acknowledgement, 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -58,11 +67,12 @@ class HttpServer:
 
     def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]
-        self.url = f"http://{host}:{port}"
+        self.url = f"http://{host_port(host, port)}"
         self._listener = listener
         self._server = _Server(
             uvicorn.Config(
                 app,
+                http=PlatformProtocol,
                 log_level="warning",
                 access_log=False,
                 lifespan="off",

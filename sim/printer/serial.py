@@ -12,13 +12,12 @@ import asyncio
 import contextlib
 import os
 import termios
-import tty
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from sim.printer.device import Printer
-from sim.wires import Capture, Pace, StreamHost
+from sim.wires import Capture, Pace, PtyPair, StreamHost
 
 __all__ = ["PrinterPty"]
 
@@ -57,7 +56,8 @@ class PrinterPty:
         self._loop = asyncio.get_running_loop()
         self._pace = Pace(baud, 10)
         self._stream = StreamHost(printer, clock, name=name, pace=self._pace, capture=capture)
-        self._fd = self._peer_fd = -1
+        self._fd = -1
+        self._pty: PtyPair | None = None
         self._waiting = bytearray()
         self._line_since_us = 0
         self._line_bytes = 0
@@ -70,11 +70,8 @@ class PrinterPty:
         Raises:
             OSError: the system has no pty to give.
         """
-        self._fd, self._peer_fd = os.openpty()
-        # Our own handle on the peer's side stays open: a peer may come and go without a hang-up on this side.
-        tty.setraw(self._peer_fd)
-        os.set_blocking(self._fd, False)
-        self.path = Path(os.ttyname(self._peer_fd))
+        self._pty = PtyPair()
+        self._fd, self.path = self._pty.fd, self._pty.path
         self._stream.attach_writer(self)
         self._printer.on_flow = self._flow
         self._listen()
@@ -85,9 +82,8 @@ class PrinterPty:
         self._printer.on_flow = None
         self._stream.stop()
         self.abort()
-        if self._peer_fd >= 0:
-            os.close(self._peer_fd)
-            self._peer_fd = -1
+        if self._pty is not None:
+            self._pty.close()
 
     # -- from the peer ----------------------------------------------------------------------------------------------
 
@@ -119,6 +115,7 @@ class PrinterPty:
 
     def _take(self) -> None:
         self._timer = None
+        assert self._pty is not None  # noqa: S101 - `start` has made it
         window = self._printer.receive_window
         if self._peer_obeys_xoff():
             room = self._printer.profile.receive_buffer_bytes - self._printer.buffered_bytes
@@ -129,7 +126,7 @@ class PrinterPty:
         data = b""
         if due > 0:
             try:
-                data = os.read(self._fd, min(due, window))
+                data = self._pty.read(min(due, window))
             except BlockingIOError:
                 self._listen()  # the line is idle
                 return
@@ -146,7 +143,8 @@ class PrinterPty:
         profile = self._printer.profile
         if profile.interface != "serial" or profile.handshake != "xonxoff":
             return False
-        return bool(termios.tcgetattr(self._peer_fd)[0] & termios.IXON)
+        assert self._pty is not None  # noqa: S101 - `start` has made it
+        return bool(termios.tcgetattr(self._pty.peer_fd)[0] & termios.IXON)
 
     # -- to the peer: what `StreamHost` writes to -------------------------------------------------------------------
 
@@ -174,7 +172,8 @@ class PrinterPty:
         if self._fd >= 0:
             self._rest()
             self._loop.remove_writer(self._fd)
-            os.close(self._fd)
+            assert self._pty is not None  # noqa: S101 - the descriptor is its own
+            self._pty.close_ours()
             self._fd = -1
             self._stream.connection_lost(None)
 

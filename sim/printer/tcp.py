@@ -62,7 +62,8 @@ class PrinterServer:
             await self._server.wait_closed()
 
     async def _listen(self, host: str, port: int) -> None:
-        listening = socket.create_server((host, port))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.create_server((host, port), family=family)
         # The board's memory is small: without this the operating system would take megabytes on its behalf.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.printer.profile.interface_buffer_bytes)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.printer.profile.reply_buffer_bytes)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import tty
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +18,7 @@ from protocols.sansio import Machine
 from sim.wires.capture import Capture
 from sim.wires.faults import WireFaults
 from sim.wires.host import Clock, Pace, StreamHost
+from sim.wires.pty_pair import PtyPair
 
 __all__ = ["PtyHost", "SerialHost"]
 
@@ -29,13 +29,14 @@ _READ_BYTES: Final = 4096
 class _PtyWriter:
     """Writes to the master side of a pty; what the kernel does not take at once waits for room."""
 
-    def __init__(self, fd: int, host: StreamHost) -> None:
+    def __init__(self, pty: PtyPair, host: StreamHost) -> None:
         self._loop = asyncio.get_running_loop()
-        self._fd = fd
+        self._pty = pty
+        self._fd = pty.fd
         self._host = host
         self._waiting = bytearray()
         self._is_open = True
-        self._loop.add_reader(fd, self._readable)
+        self._loop.add_reader(self._fd, self._readable)
 
     def write(self, data: bytes) -> None:
         if self._is_open:
@@ -47,7 +48,7 @@ class _PtyWriter:
             self._is_open = False
             self._loop.remove_reader(self._fd)
             self._loop.remove_writer(self._fd)
-            os.close(self._fd)
+            self._pty.close_ours()
             self._host.connection_lost(None)
 
     def close(self) -> None:
@@ -65,7 +66,7 @@ class _PtyWriter:
 
     def _readable(self) -> None:
         try:
-            data = os.read(self._fd, _READ_BYTES)
+            data = self._pty.read(_READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -107,7 +108,7 @@ class PtyHost:
         pace = Pace(baud, bits_per_char)
         self.stream = StreamHost(machine, clock, name=name, pace=pace, faults=faults, capture=capture)
         self.path = Path()
-        self._peer_fd = -1
+        self._pty: PtyPair | None = None
 
     async def start(self) -> Path:
         """Open the pty; returns the path for the peer.
@@ -115,20 +116,16 @@ class PtyHost:
         Raises:
             OSError: the system has no pty to give.
         """
-        fd, self._peer_fd = os.openpty()
-        # Our own handle on the peer's side stays open: a peer may come and go without a hang-up on this side.
-        tty.setraw(self._peer_fd)
-        os.set_blocking(fd, False)
-        self.path = Path(os.ttyname(self._peer_fd))
-        self.stream.attach_writer(_PtyWriter(fd, self.stream))
+        self._pty = PtyPair()
+        self.path = self._pty.path
+        self.stream.attach_writer(_PtyWriter(self._pty, self.stream))
         return self.path
 
     async def aclose(self) -> None:
         """Close the pty."""
         self.stream.stop()
-        if self._peer_fd >= 0:
-            os.close(self._peer_fd)
-            self._peer_fd = -1
+        if self._pty is not None:
+            self._pty.close()
 
 
 class SerialHost:

@@ -165,6 +165,8 @@ def test_python_escpos_prints_on_a_printer_that_runs_out_of_paper(tmp_path):
         (["dispenser", "--grades", "92,92"], "--grades: 92 is there twice"),
         (["dispenser", "--serial", "/dev/no-such-port"], "/dev/no-such-port"),
         (["dispenser", "--rtu"], "--rtu is for --protocol modbus"),
+        (["dispenser", "--protocol", "ifsf", "--tcp", "[::1]:0"], "network node on the loopback network"),
+        (["gauge", "--tcp", "no-such-host.invalid:0"], "no-such-host.invalid:0: "),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(tmp_path, monkeypatch, arguments, told):
@@ -173,6 +175,7 @@ def test_what_cannot_be_is_told_in_one_line(tmp_path, monkeypatch, arguments, to
     assert (result.exit_code, result.stdout) == (2, "")
     assert told in result.stderr
     assert "Traceback" not in result.stderr
+    assert "Unknown error" not in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -186,4 +189,16 @@ def test_a_port_in_use_is_told(tmp_path):
             with begin(*arguments, cwd=tmp_path) as process:
                 _, err = process.communicate(timeout=60)
             assert process.returncode == 2
-            assert f"127.0.0.1:{port}" in err
+            assert f"127.0.0.1:{port}: Address already in use" in " ".join(err.split())
+            assert "while attempting" not in err
+
+
+@pytest.mark.parametrize("kind", ["printer", "gauge"])
+def test_a_device_listens_on_ipv6_and_says_so(tmp_path, kind: str):
+    with device(kind, "--tcp", "[::1]:0", cwd=tmp_path) as (where, _control):
+        host, _, port = where.rpartition(":")
+        assert host == "[::1]"
+        asked, told = (b"\x10\x04\x01", b"\x12\x16") if kind == "printer" else (b"\x01i20101", b"\x01")
+        with socket.create_connection(("::1", int(port)), timeout=20) as line:
+            line.sendall(asked)
+            assert line.recv(1) in told
