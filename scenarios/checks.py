@@ -197,6 +197,14 @@ _CHECKS = (
         "invoice, no receipt. The litres that came back into the tanks stand in the stock book as returned.",
     ),
     CheckInfo(
+        "sale.drive-off-flagged",
+        "MUST",
+        "A driver who leaves without paying leaves an unpaid sale that is told at the handover",
+        "Each delivery whose driver drove off stands in the ledger with its litres and its amount, unpaid and never deleted. The "
+        "report of the shift it was sold in lists it as unpaid, and as a drive-off if it was unpaid for the backend's own limit when "
+        "the shift was closed; nothing that was paid by then is called one.",
+    ),
+    CheckInfo(
         "voice.exactly-once",
         "MUST",
         "Each verified payment is said aloud once, with its amount and nozzle",

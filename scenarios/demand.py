@@ -50,6 +50,7 @@ def demand_profile(
         invoice_share=demand.invoices.wanted_share,
         organisation_share=demand.invoices.organisation_share,
         members=None if demand.members is None else MemberProfile(**demand.members.model_dump()),
+        drive_off_share=demand.drive_off_share,
         prepay_share=demand.prepay.amount_share,
         undelivered_share=demand.prepay.undelivered_share,
         patience=PatienceProfile(

@@ -92,3 +92,9 @@ class ShiftReport:
     cash_counted_fen: int | None = None
     cash_difference_fen: int | None = None
     entries: tuple[ShiftEntry, ...] = ()
+    odd: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What a person should look at: why, by sale."""
+    drive_off_after_us: int = 0
+    """How long a sale is unpaid before the report calls it a drive-off."""
+    drive_offs: int = 0
+    drive_off_fen: int = 0

@@ -190,6 +190,8 @@ class Demand(Part):
     members: Members | None = None
     kiosk_mix: dict[Literal["card", "cash", "fuel_card", "wechatpay-code", "unionpay-code"], _Weight]
     """Inside: the last two let the attendant scan the code on their phone."""
+    drive_off_share: Share = 0.0
+    """Of the drivers who have not paid ahead and have no contract, how many leave with the fuel without paying."""
     prepay: Prepay
     invoices: Invoices
     patience: Patience

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from scenarios.checks import REGISTRY, UnknownCheckError, suggest
 from scenarios.oracles import (
     conservation,
+    drive_offs,
     latency,
     liveness,
     members,
@@ -47,6 +48,7 @@ ORACLES: Mapping[str, Oracle] = MappingProxyType(
         "shift.sales-add-up": shifts.sales_add_up,
         "shift.litres-agree": shifts.litres_agree,
         "test.not-sold": shifts.not_sold,
+        "sale.drive-off-flagged": drive_offs.flagged,
         "voice.exactly-once": voice.exactly_once,
         "voice.in-time": voice.in_time,
         "voice.error-rate": voice.error_rate,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from scenarios.record import (
     BookedDelivery,
+    Delivery,
     GatewayTransaction,
     Invoice,
     JournalSale,
@@ -22,13 +24,14 @@ from scenarios.record import (
     TankerWitness,
     TankWitness,
 )
-from scenarios.timings import invoice_wishes, live_observations, phone_latencies
+from scenarios.timings import CarLog, invoice_wishes, live_observations, phone_latencies
 from scenarios.world.members import member_record
 from scenarios.world.metered import metered
 from scenarios.world.receipt_harvest import printed_receipts
 from scenarios.world.reconciliation_harvest import reconciliation_record
 from scenarios.world.shift_harvest import staff_record
 from scenarios.world.tanks import tank_witnesses
+from scenarios.world.taxation import issued_invoices
 from scenarios.world.unionpay import unionpay_transactions
 from scenarios.world.virtual import VirtualWorld
 from scenarios.world.voice import voice_record
@@ -62,7 +65,9 @@ def harvest(world: VirtualWorld) -> RunRecord:
     return RunRecord(
         clock="virtual",
         ended_us=world.ended_us,
-        deliveries=metered(world.scenario.station.id, world.equipment.points.values()),
+        deliveries=_with_drive_offs(
+            metered(world.scenario.station.id, world.equipment.points.values()), world.witness.cars
+        ),
         journal=tuple(
             JournalSale(
                 station=station,
@@ -131,6 +136,15 @@ def harvest(world: VirtualWorld) -> RunRecord:
             "invoice_issued": latencies.invoice_issued,
             "live_amount": latencies.live_amount,
         },
+    )
+
+
+def _with_drive_offs(deliveries: Iterable[Delivery], cars: CarLog) -> tuple[Delivery, ...]:
+    """The deliveries, those of drivers who drove off marked."""
+    gone = {(car.nozzle, car.sequence) for car in cars.cars.values() if car.outcome == "drove_off"}
+    return tuple(
+        replace(one, unpaid_by_intent=True) if (one.nozzle, one.sequence) in gone else one
+        for one in deliveries
     )
 
 
@@ -236,24 +250,26 @@ def _invoices(world: VirtualWorld, rows: Iterable[Row]) -> tuple[Invoice, ...]:
     ours = {row["fapiao_apply_id"]: row for row in rows}
     found = []
     issued_at_platform: set[str] = set()
-    for (_, apply_id), application in world.services.tax.applications.items():
+    sales: dict[str, str] = {}
+    for issued in issued_invoices(world):
+        apply_id = issued.serial
         row = ours.get(apply_id)
-        for fapiao in application.fapiaos.values():
-            if not fapiao.number:
-                continue
-            issued_at_platform.add(apply_id)
-            known_issued = row is not None and row["issued_us"] is not None
-            found.append(
-                Invoice(
-                    sale_id=row["sale_id"] if row is not None else f"unknown application {apply_id}",
-                    colour="blue",
-                    state="issued",
-                    amount_fen=fapiao.net_fen + fapiao.tax_fen,
-                    number=fapiao.number,
-                    requested_us=(row["requested_us"] - epoch_us) if row is not None else 0,
-                    issued_us=(row["issued_us"] - epoch_us) if row is not None and known_issued else None,
-                )
+        issued_at_platform.add(apply_id)
+        known_issued = row is not None and row["issued_us"] is not None
+        sale_id = row["sale_id"] if row is not None else f"unknown application {apply_id}"
+        sale_id = sales.setdefault(issued.number, sales.get(issued.cancels or "", sale_id))
+        found.append(
+            Invoice(
+                sale_id=sale_id,
+                colour="blue" if issued.cancels is None else "red",
+                state="issued",
+                amount_fen=issued.amount_fen,
+                number=issued.number,
+                requested_us=(row["requested_us"] - epoch_us) if row is not None else 0,
+                issued_us=(row["issued_us"] - epoch_us) if row is not None and known_issued else None,
+                cancels=issued.cancels,
             )
+        )
     for apply_id, row in ours.items():
         if apply_id not in issued_at_platform:
             found.append(

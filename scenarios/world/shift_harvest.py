@@ -84,6 +84,10 @@ def _report(row: Mapping[str, Any], epoch_us: int) -> ShiftReport:
         cash_expected_fen=row["cash_expected_fen"],
         cash_counted_fen=row["cash_counted_fen"],
         cash_difference_fen=row["cash_difference_fen"],
+        odd={one["sale_id"]: tuple(one["why"]) for one in row["odd"]},
+        drive_off_after_us=row["drive_off_after_us"],
+        drive_offs=row["drive_offs"],
+        drive_off_fen=row["drive_off_fen"],
         entries=tuple(
             ShiftEntry(
                 kind=entry["kind"],

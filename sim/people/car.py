@@ -19,7 +19,7 @@ Trace events have the entity ``car/<number>``:
 ``car.till``        a cashier turns to this driver
 ``car.till_done``   the cashier has booked it: ``ok``
 ``car.pay_ended``   paid and back at the car: ``ok``
-``car.left``        out of the position: ``outcome`` paid, unpaid, refused or empty
+``car.left``        out of the position: ``outcome`` paid, unpaid, drove_off, refused or empty
 ==================  ==================================================================================================
 """
 
@@ -80,7 +80,7 @@ class Car:
         self._world.trace.emit(f"car.{kind}", self._entity, **fields)
 
     def run(self) -> _Walk:
-        """The whole visit; returns its outcome: balked, reneged, paid, unpaid, refused or empty."""
+        """The whole visit; returns its outcome: balked, reneged, paid, unpaid, drove_off, refused or empty."""
         plan, floor, env = self.plan, self._floor, self._world.env
         self._tell(
             "arrived",
@@ -145,6 +145,8 @@ class Car:
             # Nothing to do for the driver; the phone follows what becomes of the order.
             self._phone.pay(plan, self.who, nozzle, delivered)
             return "paid"
+        if plan.drives_off:
+            return "drove_off"
         paid = plan.on_phone and (yield from self._pay_on_phone(nozzle, delivered))
         for _ in range(_TURNS_AT_THE_TILL):
             if not paid:

@@ -50,6 +50,8 @@ class CarPlan:
     phone_pay_us: int
     channel: str = "wechatpay"
     """How the phone pays, by the backend's name."""
+    drives_off: bool = False
+    """Leaves with the fuel without paying."""
     wallet: Wallet | None = None
     """What this driver holds at the station and puts towards the bill."""
 
@@ -147,6 +149,9 @@ def draw_car(profile: DemandProfile, seed: str, number: int) -> CarPlan:
     wallet = None
     if profile.members is not None and by_phone and not prepaid and channel != BY_CONTRACT:
         wallet = _wallet(profile.members, stream("wallet"))
+    # Drawn only where somebody does: what everybody else draws stays as it is either way.
+    honest = prepaid or channel == BY_CONTRACT or not profile.drive_off_share
+    drives_off = not honest and stream("drives-off").random() < profile.drive_off_share
     cashier_us = steps.cashier.draw(stream("cashier"))
     if invoice is not None:
         cashier_us += steps.cashier_invoice.draw(stream("cashier-invoice"))
@@ -171,5 +176,6 @@ def draw_car(profile: DemandProfile, seed: str, number: int) -> CarPlan:
         cashier_us=cashier_us,
         phone_pay_us=steps.phone_pay.draw(stream("phone-pay")),
         channel=channel,
+        drives_off=drives_off,
         wallet=wallet,
     )

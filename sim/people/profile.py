@@ -103,6 +103,7 @@ class DemandProfile:
         grade_mix, phone_mix, kiosk_mix, phone_channels: relative weights; the last by the backend's name of the channel.
         adoption: share that pays on the phone.
         invoice_share: share that wants a fapiao; organisation_share: of those, how many name a company.
+        drive_off_share: of those who have neither paid ahead nor a contract, how many leave without paying.
         prepay_share: of phone orders for a round sum, how many are paid first; undelivered_share: of those, how
             many cars are full before the sum is reached.
         max_cars: no more arrivals than this, or None.
@@ -122,6 +123,7 @@ class DemandProfile:
     patience: PatienceProfile
     steps: Steps
     phone_channels: Mapping[str, float] = field(default_factory=lambda: {"wechatpay": 1.0})
+    drive_off_share: float = 0.0
     prepay_share: float = 0.0
     undelivered_share: float = 0.0
     max_cars: int | None = None
