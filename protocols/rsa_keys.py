@@ -17,6 +17,7 @@ __all__ = [
     "MIN_RSA_BITS",
     "check_certificate",
     "check_rsa_key",
+    "legacy_pkcs12",
     "load_certificates",
     "load_private_key",
     "pack_pkcs12",
@@ -114,17 +115,20 @@ def private_pem(key: RSAPrivateKey) -> str:
     ).decode("ascii")
 
 
-def pack_pkcs12(key: RSAPrivateKey, certificate: x509.Certificate, password: str) -> bytes:
-    """Key and certificate in one file, as platforms hand them to merchants (``.pfx``, ``.p12``).
+def legacy_pkcs12(password: str) -> serialization.KeySerializationEncryption:
+    """How a PKCS #12 file is sealed that every reader opens: triple DES and SHA-1, as platforms seal theirs.
 
-    Triple DES and SHA-1, as the platforms' own files have it: readers in Go, Java and JavaScript know nothing newer. Good enough for
-    a key that is made for a test.
+    Readers in Go, Java and JavaScript know nothing newer. Good enough for what is made for a test.
     """
-    method = (
+    return (
         serialization.PrivateFormat.PKCS12.encryption_builder()
         .kdf_rounds(2048)
         .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
         .hmac_hash(hashes.SHA1())  # noqa: S303 - the format of the platforms' files; nothing is protected by it
         .build(password.encode())
     )
-    return pkcs12.serialize_key_and_certificates(b"merchant", key, certificate, None, method)
+
+
+def pack_pkcs12(key: RSAPrivateKey, certificate: x509.Certificate, password: str) -> bytes:
+    """Key and certificate in one file, as platforms hand them to merchants (``.pfx``, ``.p12``), sealed as `legacy_pkcs12` says."""
+    return pkcs12.serialize_key_and_certificates(b"merchant", key, certificate, None, legacy_pkcs12(password))

@@ -21,6 +21,7 @@ import uvicorn
 from reference.backend.app import Backend, create_backend
 from reference.backend.settings import BackendSettings, SettingsError
 from reference.backend.store.database import StoreUnavailableError
+from reference.http_server import PlainProtocol
 from reference.masked_log import log_masked
 
 __all__ = ["main"]
@@ -53,6 +54,7 @@ async def _serve(settings: BackendSettings, listener: socket.socket) -> int:
         return 3
     config = uvicorn.Config(
         backend.app,
+        http=PlainProtocol,
         log_config=None,
         log_level="warning",
         access_log=False,

@@ -22,6 +22,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
+from reference.http_server import PlainProtocol
 from reference.masked_log import log_masked
 from reference.vault.app import create_vault
 from reference.vault.keys import VaultKeyError
@@ -94,6 +95,7 @@ def _serve(settings: VaultSettings, app: FastAPI) -> int:
         return 2
     config = uvicorn.Config(
         app,
+        http=PlainProtocol,
         log_config=None,
         access_log=False,
         lifespan="off",

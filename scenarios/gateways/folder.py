@@ -4,13 +4,35 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
 
-__all__ = ["FolderError", "GatewayFolder", "environment", "export_lines"]
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import pkcs12
+
+from protocols.rsa_keys import legacy_pkcs12
+
+__all__ = [
+    "PHP_FILE",
+    "TRUST_STORE_FILE",
+    "FolderError",
+    "GatewayFolder",
+    "environment",
+    "export_lines",
+    "php_settings",
+    "trust_store",
+]
+
+TRUST_STORE_FILE: Final = "truststore.p12"
+TRUST_STORE_PASSWORD: Final = "changeit"  # noqa: S105 - the one that Java itself ships its store with; nothing in it is secret
+PHP_FILE: Final = "php.ini"
+_QUOTABLE: Final = re.compile(r"""[^"'$\\:\r\n]+""")
 
 
 class FolderError(Exception):
@@ -68,16 +90,34 @@ class GatewayFolder:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
+def trust_store(certificate_pem: str) -> bytes:
+    """The authority as a Java machine takes it, PKCS #12 in the old algorithms that every one of them reads."""
+    certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
+    method = legacy_pkcs12(TRUST_STORE_PASSWORD)
+    return pkcs12.serialize_java_truststore([pkcs12.PKCS12Certificate(certificate, b"forecourt")], method)
+
+
+def php_settings(authority: Path) -> str:
+    """An ini file for PHP, whose curl and streams are told of an authority in no other way."""
+    return f'curl.cainfo="{authority}"\nopenssl.cafile="{authority}"\n'
+
+
 def environment(proxy_url: str, authority: Path) -> dict[str, str]:
     """The variables that send a client's HTTPS and HTTP through the proxy and make it trust the test authority.
 
     ``REQUESTS_CA_BUNDLE`` is Requests', ``SSL_CERT_FILE`` OpenSSL's (httpx, urllib) and Go's, ``CURL_CA_BUNDLE`` curl's,
     ``NODE_EXTRA_CA_CERTS`` Node's, which takes ``HTTPS_PROXY`` from the environment only when told to (from 22.21 and 24 on).
+    PHP takes the proxy from ``HTTPS_PROXY`` and the authority from the ini file beside it, Java both from ``JAVA_TOOL_OPTIONS``; neither
+    file format can hold every path, and where it cannot, its variable is left out.
     Where both spellings are set, most libraries believe the small letters, so a shell that has them already gets them anew.
+
+    Args:
+        proxy_url: of the proxy.
+        authority: its certificate; `TRUST_STORE_FILE` and `PHP_FILE` are beside it.
     """
     bundle = str(authority)
     local = "127.0.0.1,localhost"
-    return {
+    variables = {
         "HTTPS_PROXY": proxy_url,
         "https_proxy": proxy_url,
         "HTTP_PROXY": proxy_url,
@@ -90,6 +130,25 @@ def environment(proxy_url: str, authority: Path) -> dict[str, str]:
         "NODE_EXTRA_CA_CERTS": bundle,
         "NODE_USE_ENV_PROXY": "1",
     }
+    folder = authority.parent
+    if _QUOTABLE.fullmatch(str(folder)):
+        # The empty place before the colon is the folder that PHP was built with.
+        variables["PHP_INI_SCAN_DIR"] = f":{folder}"
+        variables["JAVA_TOOL_OPTIONS"] = _java_options(proxy_url, folder / TRUST_STORE_FILE)
+    return variables
+
+
+def _java_options(proxy_url: str, store: Path) -> str:
+    proxy = urlsplit(proxy_url)
+    settings = {
+        "https.proxyHost": proxy.hostname,
+        "https.proxyPort": proxy.port,
+        "http.proxyHost": proxy.hostname,
+        "http.proxyPort": proxy.port,
+        "javax.net.ssl.trustStore": f'"{store}"',
+        "javax.net.ssl.trustStorePassword": TRUST_STORE_PASSWORD,
+    }
+    return " ".join(f"-D{name}={value}" for name, value in settings.items())
 
 
 def export_lines(variables: Mapping[str, str]) -> list[str]:

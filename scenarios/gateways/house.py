@@ -15,7 +15,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from scenarios.gateways.context import GatewayContext, HostedService, WeChatTrust
-from scenarios.gateways.folder import GatewayFolder, environment, export_lines
+from scenarios.gateways.folder import (
+    PHP_FILE,
+    TRUST_STORE_FILE,
+    GatewayFolder,
+    environment,
+    export_lines,
+    php_settings,
+    trust_store,
+)
 from scenarios.gateways.services import SERVICES, Build
 from scenarios.world.serving import HttpServer, open_port
 from sim.kernel import WallKernel
@@ -138,6 +146,8 @@ class GatewayHouse:
 
     def _write(self, proxy: ConnectProxy) -> None:
         authority = self.folder.write(_AUTHORITY_FILE, proxy.ca.certificate_pem)
+        self.folder.write(TRUST_STORE_FILE, trust_store(proxy.ca.certificate_pem))
+        self.folder.write(PHP_FILE, php_settings(authority))
         self.variables = environment(self.proxy_url, authority)
         self.folder.write(ENV_FILE, "".join(f"{line}\n" for line in export_lines(self.variables)))
         for service in self.services:

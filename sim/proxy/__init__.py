@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sim.proxy.authority import CertificateAuthority, make_ca
+from sim.proxy.http import PlatformProtocol
 from sim.proxy.proxy import ConnectProxy, ProxyError
 
-__all__ = ["CertificateAuthority", "ConnectProxy", "ProxyError", "make_ca"]
+__all__ = ["CertificateAuthority", "ConnectProxy", "PlatformProtocol", "ProxyError", "make_ca"]

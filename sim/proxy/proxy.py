@@ -22,6 +22,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from sim.proxy.authority import CertificateAuthority
+from sim.proxy.http import PlatformProtocol
 
 __all__ = ["ConnectProxy", "ProxyError"]
 
@@ -179,6 +180,7 @@ class ConnectProxy:
             route.address = listener.getsockname()
             config = uvicorn.Config(
                 route.target,
+                http=PlatformProtocol,
                 log_config=None,
                 access_log=False,
                 interface="asgi3",  # its guess takes a bound method for an old two-call application

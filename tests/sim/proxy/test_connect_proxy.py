@@ -201,7 +201,7 @@ def test_the_body_of_a_reply_does_not_wait_behind_its_head(ca: CertificateAuthor
     seen: list[bool] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        transport = send.__self__.transport
+        transport = send.__self__.transport  # the head of this very reply goes through it
         sock = transport.get_extra_info("socket")
         seen.append(bool(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
         await app_saying("n")(scope, receive, send)
@@ -291,3 +291,54 @@ def test_https_in_absolute_form_is_served_as_if_it_had_come_through_a_tunnel(
     assert answer.startswith(b"HTTP/1.1 200")
     assert f"{path.decode()} 5\r\n".encode() in answer
     assert seen == [(path, query)]
+
+
+def test_headers_are_spelled_as_the_platforms_spell_them(ca: CertificateAuthority) -> None:
+    """WeChat Pay's own Java client knows them in no other spelling."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        names = (b"wechatpay-timestamp", b"request-id", b"x-content-type-options", b"Odd-NAME")
+        headers = [(name, b"a-b") for name in names]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send(
+            {"type": "http.response.body", "body": b"http/1.1 body: as-it-is\r\n\r\n", "more_body": True}
+        )
+        await send({"type": "http.response.body", "body": b"a: b\r\n\r\n"})
+
+    async def story(proxy: ConnectProxy) -> bytes:
+        reader, writer = await asyncio.open_connection(*proxy.address_of("a.test"))
+        request = b"POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 0\r\n"
+        writer.write(request + b"\r\n" + request + b"Connection: close\r\n\r\n")
+        async with asyncio.timeout(20):
+            answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+    first, second = run(ca, story, **{"a.test": app}).split(b"HTTP/1.1 200 OK\r\n")[1:]
+    names = b"Wechatpay-Timestamp: a-b\r\nRequest-ID: a-b\r\nX-Content-Type-Options: a-b\r\nOdd-Name: a-b\r\n"
+    assert first.startswith(names)
+    assert second.startswith(names + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert first.count(b"http/1.1 body: as-it-is") == second.count(b"a: b") == 1
+
+
+def test_a_clients_offer_of_another_protocol_costs_it_neither_body_nor_reply(
+    ca: CertificateAuthority,
+) -> None:
+    """Java's own client makes it with each request over plain HTTP."""
+
+    async def story(proxy: ConnectProxy) -> bytes:
+        reader, writer = await asyncio.open_connection(*proxy.address_of("a.test"))
+        writer.write(
+            "POST /昆明 HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings, close\r\nHTTP2-Settings: AAE\r\n"
+            "Host: a.test\r\nUpgrade: h2c\r\nContent-Length: 5\r\n\r\nhello".encode()
+        )
+        async with asyncio.timeout(20):
+            answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+    answer = run(ca, story, **{"a.test": app_saying("A")})
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"A a.test /%E6%98%86%E6%98%8E 5\r\n" in answer
