@@ -15,16 +15,21 @@ from forecourt.folders import claimed_folder
 
 def start(*arguments: str, cwd: Path, **more) -> subprocess.Popen[str]:
     environment = {**os.environ, "COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "forecourt", *arguments],
-        cwd=cwd,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **more,
-    )
+    # Whoever runs these tests under `nohup` ignores SIGHUP, and a child would inherit that.
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "forecourt", *arguments],
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **more,
+        )
+    finally:
+        signal.signal(signal.SIGHUP, inherited)
 
 
 def read_until(process: subprocess.Popen[str], words: str) -> str:
