@@ -11,7 +11,8 @@ from reference.backend.core import Core
 from reference.backend.errors import ApiError
 from reference.backend.models import StationSetup
 from reference.backend.store.database import Transaction
-from reference.backend.store.schema import nozzles, stations, tanks
+from reference.backend.store.schema import nozzles, stations
+from reference.backend.tanks.schema import tanks
 
 __all__ = ["Stations"]
 

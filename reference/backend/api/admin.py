@@ -29,9 +29,8 @@ from reference.backend.store.schema import (
     refunds,
     sales,
     shift_entries,
-    stock_book,
-    tanks,
 )
+from reference.backend.tanks.schema import stock_book, tanks
 from reference.backend.voice.schema import announcements
 
 __all__ = ["admin_routes"]

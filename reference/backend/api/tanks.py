@@ -18,7 +18,7 @@ from reference.backend.api.common import (
 )
 from reference.backend.core import Core
 from reference.backend.sessions import Sessions
-from reference.backend.tanks.tanks import TanksPost
+from reference.backend.tanks.posts import TanksPost
 from reference.backend.tanks.views import ReadingAccepted, StockBook, StockView
 
 __all__ = ["tank_routes"]

@@ -11,6 +11,7 @@ import reference.backend.members.card_schema
 import reference.backend.members.schema
 import reference.backend.reconciliation.schema
 import reference.backend.refunds.schema
+import reference.backend.tanks.schema
 import reference.backend.voice.schema  # noqa: F401
 from reference.backend.store.schema import metadata
 

@@ -18,8 +18,9 @@ from reference.backend.errors import ApiError
 from reference.backend.sales import sale_fields
 from reference.backend.shifts.views import TestMark
 from reference.backend.store.database import Transaction
-from reference.backend.store.schema import sales, stations, stock_book, tank_accounts, tanks
+from reference.backend.store.schema import sales, stations
 from reference.backend.tanks.account import Account, give_back
+from reference.backend.tanks.schema import stock_book, tank_accounts, tanks
 
 __all__ = ["TEST", "Proving"]
 

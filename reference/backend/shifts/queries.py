@@ -12,9 +12,8 @@ from reference.backend.store.schema import (
     sales,
     shift_entries,
     stations,
-    stock_book,
-    tank_readings,
 )
+from reference.backend.tanks.schema import stock_book, tank_readings
 
 __all__ = [
     "CLOSER",

@@ -7,32 +7,27 @@ to whichever instance, has one effect. The stock book is append-only like the le
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 from sqlalchemy import Row, bindparam, func, insert, select, update
 
 from reference.backend.core import Core
 from reference.backend.errors import ApiError
-from reference.backend.live import Count
 from reference.backend.outbox import Task
-from reference.backend.private_numbers import CleanStruct
 from reference.backend.store.database import Transaction
-from reference.backend.store.schema import sales, stations, stock_book, tank_accounts, tank_readings, tanks
+from reference.backend.store.schema import sales, stations
 from reference.backend.tanks.account import Account, Booked, GroupReading, advance
+from reference.backend.tanks.alarms import active_alarms, words_of
+from reference.backend.tanks.posts import TankPost, TanksPost
+from reference.backend.tanks.schema import stock_book, tank_accounts, tank_readings, tanks
 
-__all__ = ["WATCH", "TankPost", "Tanks", "TanksPost"]
+__all__ = ["WATCH", "Tanks"]
 
 WATCH = "tank.watch"
 _AHEAD_US = 600_000_000
 """A site's clock may be wrong by some minutes; a reading from further ahead would shut out all that come after it."""
-
-_ALARM_GOES_PER_MILLE = 10
-_WATER_GOES_PER_MILLE = 900
-_GAUGE_TELLS = frozenset({3, 4, 5, 7, 10, 12})
-"""Alarms of the gauge (function 205) that are judged here from the figures: water, overfill, low, high, maximum."""
 
 _LOCK = select(stations.c.station).where(stations.c.station == bindparam("of_station")).with_for_update()
 _READING = select(tank_readings.c.digest).where(
@@ -87,43 +82,6 @@ _SOLD = (
     .group_by(sales.c.tank)
     .order_by(sales.c.tank)
 )
-
-_Tank = Annotated[int, Meta(ge=1, le=9999)]
-_Grade = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+_-]{1,16}$")]
-_Ml = Annotated[int, Meta(ge=0, le=1_000_000_000)]
-_Um = Annotated[int, Meta(ge=0, le=100_000_000)]
-
-
-class TankPost(CleanStruct, forbid_unknown_fields=True):
-    """One tank as its gauge told it; null where it told nothing.
-
-    ``drawn_ml`` is what its nozzles have drawn since the site began to count, running deliveries included, at the moment of
-    the reading; ``series`` names the nozzles that were counted; ``certain`` is false while one of them cannot be asked.
-    ``group`` is the same for tanks that a siphon joins.
-    """
-
-    tank: _Tank
-    grade: _Grade
-    group: _Tank
-    capacity_ml: Annotated[int, Meta(ge=1, le=1_000_000_000)]
-    pumpable_ml: _Ml
-    water_limit_um: _Um
-    volume_ml: _Ml | None
-    corrected_ml: _Ml | None
-    height_um: _Um | None
-    water_um: _Um | None
-    temperature_mdeg: Annotated[int, Meta(ge=-100_000, le=200_000)] | None
-    alarms: Annotated[list[Annotated[int, Meta(ge=1, le=99)]], Meta(max_length=99)]
-    drawn_ml: Count
-    series: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,32}$")]
-    certain: bool = True
-
-
-class TanksPost(CleanStruct, forbid_unknown_fields=True):
-    """One round of readings of a station's gauge. ``at_us`` is the site's Unix time of the reading."""
-
-    at_us: Count
-    tanks: Annotated[list[TankPost], Meta(min_length=1, max_length=64)]
 
 
 class Tanks:
@@ -187,9 +145,9 @@ class Tanks:
     ) -> None:
         """The tank as it is shown from now on."""
         was = set(msgspec.json.decode(row.active)) if row is not None else set()
-        active = self._judge(tank, was)
+        active = active_alarms(tank, was, self.core.settings)
         for kind in sorted(active - was):
-            await self.core.alarm(tx, kind, f"{station}/{tank.tank}", _words(kind, tank))
+            await self.core.alarm(tx, kind, f"{station}/{tank.tank}", words_of(kind, tank))
         shown: dict[str, Any] = {
             "grade": tank.grade,
             "grp": tank.group,
@@ -214,32 +172,6 @@ class Tanks:
         else:
             new = {f"new_{name}": value for name, value in shown.items()}
             await tx.execute(_SET_TANK, {"of_station": station, "of_tank": tank.tank, **new})
-
-    def _judge(self, tank: TankPost, was: set[str]) -> set[str]:
-        """The alarms that are active with this reading; those of figures that it does not have stay as they were."""
-        slack_ml = tank.capacity_ml * _ALARM_GOES_PER_MILLE // 1_000
-        settings = self.core.settings
-        active = {f"tank_gauge_{number:02d}" for number in tank.alarms if number not in _GAUGE_TELLS}
-        if tank.volume_ml is None:
-            active |= {"tank_unreadable"} | (was & {"tank_low", "tank_high", "tank_overfill"})
-        else:
-            for kind, share in (
-                ("tank_high", settings.tank_high_percent),
-                ("tank_overfill", settings.tank_overfill_percent),
-            ):
-                limit_ml = tank.capacity_ml * share // 100 - (slack_ml if kind in was else 0)
-                if tank.volume_ml >= limit_ml:
-                    active.add(kind)
-            if tank.volume_ml <= tank.pumpable_ml + (slack_ml if "tank_low" in was else 0):
-                active.add("tank_low")
-        if tank.water_um is None:
-            return active | (was & {"tank_water"})
-        stays_um = (
-            tank.water_limit_um * _WATER_GOES_PER_MILLE // 1_000
-            if "tank_water" in was
-            else tank.water_limit_um
-        )
-        return active | {"tank_water"} if tank.water_um >= stays_um else active
 
     # --- accounts ---------------------------------------------------------------------------------------------------
 
@@ -460,16 +392,3 @@ def _account_view(row: Row[Any]) -> dict[str, Any]:
         "delivery_since_us": None if account.delivery is None else account.delivery.start_us,
         "days": [msgspec.to_builtins(day) for day in account.days],
     }
-
-
-def _words(kind: str, tank: TankPost) -> str:
-    """What a person reads."""
-    share = 0 if tank.volume_ml is None else 100 * tank.volume_ml // tank.capacity_ml
-    words: Mapping[str, str] = {
-        "tank_low": f"{tank.volume_ml} ml are left, below what can be pumped ({tank.pumpable_ml} ml)",
-        "tank_high": f"filled to {share} %",
-        "tank_overfill": f"filled to {share} %: stop the tanker",
-        "tank_water": f"{(tank.water_um or 0) // 1_000} mm of water: nothing is sold from it",
-        "tank_unreadable": "the gauge gives no volume",
-    }
-    return words.get(kind, f"the gauge raises its alarm {kind[-2:]}")
