@@ -24,24 +24,35 @@ UNIONPAY_PAYER: Final = "unionpay-payer.sim"
 """UnionPay, where somebody pays over it."""
 
 
+TAX_HOSTS: Final = {
+    "wechat": (),
+    "nuonuo": ("sdk.nuonuo.com", "open.nuonuo.com"),
+    "baiwang": ("openapi.baiwang.com",),
+}
+"""Hosts of the tax platforms; WeChat's is behind the gateway's own."""
+
+
 def http_routes(
-    instances: int, *, speakers: bool = False, unionpay: bool = False
+    instances: int, *, speakers: bool = False, unionpay: bool = False, tax: str = "wechat"
 ) -> dict[str, tuple[str, ...]]:
     """Clients by name, each with the hosts that it calls, for so many backend instances.
 
-    ``speakers``: whether the backends call the loudspeaker maker's platform; ``unionpay``: whether somebody pays over it.
+    ``speakers``: whether the backends call the loudspeaker maker's platform; ``unionpay``: whether somebody pays over it; ``tax``:
+    over which platform invoices go.
     """
     names = [f"backend-{chr(ord('a') + number)}" for number in range(instances)]
     backends = tuple(f"{name}.station" for name in names)
     called = (GATEWAY, PLATFORM, *((SPEAKERS,) if speakers else ()))
     if unionpay:
         called = (*called, UNIONPAY, UNIONPAY_ACQUIRER)
+    called = (*called, *TAX_HOSTS[tax])
     return {
         "site": backends,
         "kiosk": backends,
         "phone": (*backends, PAYER, *((UNIONPAY_PAYER,) if unionpay else ())),
         "gateway": (CALLBACKS,),
         **({"unionpay": (CALLBACKS,)} if unionpay else {}),
+        **({"nuonuo": (CALLBACKS,)} if tax == "nuonuo" else {}),
         "balancer": backends,
         **dict.fromkeys(names, called),
     }

@@ -171,6 +171,9 @@ class Scenario(Part):
         if self.wall is not None and self.demand.members is not None:
             problem = "some drivers are members, which the world of a measurement does not know; leave out the wall part"
             yield ("wall",), problem
+        if self.wall is not None and self.services.tax_platform != "wechat":
+            problem = f"invoices go over {self.services.tax_platform}, which the world of a measurement does not have"
+            yield ("wall",), f"{problem}; leave out the wall part"
         slugs = [check.check for check in self.checks]
         for number, slug in enumerate(slugs):
             if slug in slugs[:number]:
@@ -248,7 +251,9 @@ class Scenario(Part):
         box = self.services.loudspeaker
         unionpay = any(name.startswith("unionpay") for name in self.demand.channels())
         speakers = box is not None and not box.is_mqtt
-        routes = http_routes(self.backend.instances, speakers=speakers, unionpay=unionpay)
+        routes = http_routes(
+            self.backend.instances, speakers=speakers, unionpay=unionpay, tax=self.services.tax_platform
+        )
         hosts = sorted({host for called in routes.values() for host in called})
         if fault.client not in routes:
             there = f"{suggest(fault.client, routes)} (there are: {', '.join(routes)})"

@@ -53,6 +53,8 @@ class Services(Part):
     backend_processing: Latency
     """What one request costs the backend in virtual time; on the wall clock it is measured instead."""
     network: NetworkLegs
+    tax_platform: Literal["wechat", "nuonuo", "baiwang"] = "wechat"
+    """Over which platform the station's invoices go; behind each is the same tax bureau."""
     loudspeaker: Loudspeaker | None = None
     """Says each verified payment on the forecourt."""
 

@@ -23,6 +23,7 @@ from scenarios.world.services import SimulatedServices, build_services
 from scenarios.world.staff import Staff
 from scenarios.world.station_events import schedule_station_events
 from scenarios.world.tanks import build_gauge
+from scenarios.world.taxation import build_tax_house, tax_settings
 from scenarios.world.translate import latency_profile, site_config
 from scenarios.world.unionpay import (
     build_unionpay,
@@ -124,6 +125,8 @@ class VirtualWorld:
         self.equipment: Equipment = build_equipment(scenario.station)
         self.gauge = build_gauge(self.kernel, scenario, self.equipment.tanks, self.equipment.settle)
         self.services: SimulatedServices = self._build_services()
+        bureau = self.services.tax.bureau
+        self.tax_house = build_tax_house(scenario, bureau, self.network, secret=self._secret("tax"))
         self.voice = build_voice(self.kernel, scenario, self.plan, self.network)
         self.instances = [self._build_instance(chr(ord("a") + i)) for i in range(scenario.backend.instances)]
         self.site = self._build_site()
@@ -213,6 +216,7 @@ class VirtualWorld:
             notify_url=f"https://{_CALLBACK_HOST}",
             reconcile_at_s=self.scenario.backend.reconcile_at_s,
             loudspeakers={} if self.voice is None else {self.scenario.station.id: self.voice.settings},
+            **tax_settings(self.tax_house),
             **channel_settings(self.scenario),
         ).with_merchant(self.keys.merchant.credentials)
         if self.unionpay is not None:
@@ -347,12 +351,7 @@ class VirtualWorld:
         await self.site.start()
 
     def read_admin(self, table: str, *, field: str = "rows", **params: str) -> list[dict[str, Any]]:
-        """All rows of a table of the backend's admin API, read over HTTP as anyone's oracle would.
-
-        Args:
-            table: the path below ``/v1/admin``.
-            field: where its pages have their rows.
-            params: what else is asked.
+        """All rows (``field`` of each page) of a table of the backend's admin API, read over HTTP as anyone's oracle would.
 
         Raises:
             KernelError: no instance answered.

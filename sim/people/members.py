@@ -5,6 +5,7 @@ What a member holds was given beforehand; a `MembersDesk` does that as the stati
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -58,14 +59,14 @@ class MembersDesk:
         if openid in self._sure:
             return
         self.given[openid] = wallet
-        token = f"wallet-{openid}"[:64]
+        token = f"welcome-{hashlib.sha256(openid.encode()).hexdigest()[:24]}"
         if wallet.points or wallet.balance_fen:
             grant: dict[str, Any] = {"client_token": token, "openid": openid, "reason": "welcome"}
             grant |= {"points": wallet.points, "balance_fen": wallet.balance_fen}
             await self._api.call("POST", "/v1/admin/grants", json=grant)
         if wallet.coupon_fen:
             coupon = {
-                "coupon_id": token[:40],
+                "coupon_id": token,
                 "openid": openid,
                 "worth_fen": wallet.coupon_fen,
                 "min_fen": wallet.coupon_from_fen,
