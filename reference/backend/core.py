@@ -15,6 +15,7 @@ from reference.backend.identifiers import Identifiers
 from reference.backend.live import LiveBoard
 from reference.backend.payments.trade_number import TradeNumbers
 from reference.backend.settings import BackendSettings
+from reference.backend.site_clocks import SiteClocks
 from reference.backend.store.database import Database, Transaction
 from reference.backend.store.schema import alarms, ledger
 
@@ -104,6 +105,7 @@ class Core:
         self.instance = instance
         self.unionpay: UnionPayClient | None = None
         self.live = LiveBoard(db.hub, clock_us)
+        self.site_clocks = SiteClocks(clock_us)
         self.numbers = TradeNumbers(settings.service_secret.encode(), clock_us, ids.bits)
         self.stopping = False
 

@@ -16,6 +16,9 @@ _FLOWING = frozenset({"FUELLING", "SUSPENDED_FUELLING"})
 _NOT_DELIVERING = frozenset({"IDLE", "CALLING", "CLOSED", "INOPERATIVE"})
 """A nozzle in one of these shows nothing of a delivery: back in its boot it reads 0 while the sale is on its way."""
 
+_LATE_MOST_US = 5_000_000
+"""A site gives a report up after 4 s: none comes later than this."""
+
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 NozzleNumber = Annotated[int, Meta(ge=1, le=9999)]
 StateName = Annotated[str, Meta(pattern=r"^[A-Za-z_]{1,32}$")]
@@ -91,7 +94,7 @@ class LiveBoard:
         for item in post.nozzles:
             topic = f"live/{station}/{item.nozzle}"
             old = self._readings.get(topic)
-            if old is not None and old.at_us > post.at_us:
+            if old is not None and old.at_us > post.at_us and _overtaken(old, post.at_us, now_us):
                 continue
             new = LiveReading(item.nozzle, item.state, item.volume_ml, item.amount_fen, post.at_us, now_us)
             self._readings[topic] = new
@@ -112,5 +115,10 @@ class LiveBoard:
             else LiveReading(*payload)._replace(heard_us=self._clock_us())
         )
         old = self._readings.get(topic)
-        if old is None or old.at_us <= reading.at_us:
+        if old is None or old.at_us <= reading.at_us or not _overtaken(old, reading.at_us, reading.heard_us):
             self._readings[topic] = reading
+
+
+def _overtaken(newer: LiveReading, at_us: int, now_us: int) -> bool:
+    """Whether a report with an earlier time is an old one that came late; else the site's clock was set back meanwhile."""
+    return newer.at_us - at_us <= _LATE_MOST_US and now_us - newer.heard_us <= _LATE_MOST_US

@@ -211,7 +211,8 @@ class ClientResult(StrictModel):
 class SalePost(CleanStruct, forbid_unknown_fields=True):
     """A finished delivery as the site captured it. Times are Unix µs; totals are the meter's, after the delivery.
 
-    ``price_set`` names the set that its unit price belongs to, ``price_since_us`` when the pump began to show it.
+    ``price_set`` names the set that its unit price belongs to, ``price_since_us`` when the pump began to show it; ``pump_ended_us``
+    is the end by the pump's own clock.
     """
 
     nozzle: NozzleNumber
@@ -232,6 +233,7 @@ class SalePost(CleanStruct, forbid_unknown_fields=True):
     # Left out of what is stored and compared if a site does not tell them: a sale is the same before and after its update.
     price_set: Count | msgspec.UnsetType = msgspec.UNSET
     price_since_us: Count | msgspec.UnsetType = msgspec.UNSET
+    pump_ended_us: Count | msgspec.UnsetType = msgspec.UNSET
 
 
 class SaleAccepted(BaseModel):

@@ -181,6 +181,9 @@ class Sales:
                     state = "quarantined"
                 else:
                     state = await self._own(tx, station, post, sale_id)
+                if "clock_skew" in post.flags:
+                    words = f"{station}: the clock of fuelling point {post.fuelling_point} is wrong"
+                    await self.core.alarm(tx, "clock_skew", sale_id, words)
                 if shift:
                     await self.core.shifts.late(tx, await self.lock(tx, sale_id))
                 return True, sale_id, state
@@ -209,7 +212,7 @@ class Sales:
         state = "payable" if post.amount_fen > 0 else "cleared"
         told = {name: getattr(post, name) for name in post.__struct_fields__}
         figures = {name: None if value is msgspec.UNSET else value for name, value in told.items()}
-        del figures["order_id"], figures["flags"]
+        del figures["order_id"], figures["flags"], figures["pump_ended_us"]
         is_new = await tx.insert_new(
             sales,
             {

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
@@ -41,6 +41,9 @@ from reference.site.uplink import Uplink
 __all__ = ["SiteController"]
 
 log = logging.getLogger(__name__)
+
+SKEW_MOST_US: Final = 2_000_000
+"""A pump's clock that is further off is told."""
 
 
 class SiteController(AuthorisationDesk):
@@ -256,7 +259,8 @@ class SiteController(AuthorisationDesk):
             end_total_volume_ml=event.end_total_volume_ml,
             end_total_amount_fen=event.end_total_amount_fen,
             order_id=order_id,
-            flags=event.flags,
+            flags=self._clock_flags(event),
+            pump_ended_us=event.pump_ended_us,
             price_set=None if shown is None else shown.price_set,
             price_since_us=None if shown is None else shown.since_us,
         )
@@ -273,6 +277,16 @@ class SiteController(AuthorisationDesk):
         self.uplink.live_changed()
         for listener in self.on_sale:
             listener(stored[0])
+
+    def _clock_flags(self, event: SaleCaptured) -> tuple[str, ...]:
+        """The sale's flags, and one more if the pump's clock is wrong; a person is told."""
+        if abs(event.skew_us) <= SKEW_MOST_US:
+            return event.flags
+        ahead = "ahead of" if event.skew_us > 0 else "behind"
+        self.alarm(
+            f"the clock of fuelling point {event.fuelling_point} is {abs(event.skew_us) / 1e6:.0f} s {ahead} ours"
+        )
+        return (*event.flags, "clock_skew")
 
     def _on_price(self, event: PriceSet) -> None:
         try:

@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS sales (
     volume_ml INTEGER NOT NULL, amount_fen INTEGER NOT NULL, price_fen_per_l INTEGER NOT NULL,
     started_us INTEGER NOT NULL, ended_us INTEGER NOT NULL,
     end_total_volume_ml INTEGER NOT NULL, end_total_amount_fen INTEGER NOT NULL,
-    order_id TEXT, flags TEXT NOT NULL, price_set INTEGER, price_since_us INTEGER, UNIQUE (nozzle, sequence)
+    order_id TEXT, flags TEXT NOT NULL, price_set INTEGER, price_since_us INTEGER,
+    pump_ended_us INTEGER, UNIQUE (nozzle, sequence)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS sales_by_order ON sales (order_id) WHERE order_id IS NOT NULL;
 CREATE TRIGGER IF NOT EXISTS sales_are_never_changed BEFORE UPDATE ON sales
@@ -55,9 +56,10 @@ CREATE TABLE IF NOT EXISTS pointers (name TEXT PRIMARY KEY, value INTEGER NOT NU
 """
 _SALE_COLUMNS = (
     "id, nozzle, sequence, fuelling_point, grade, volume_ml, amount_fen, price_fen_per_l, started_us, ended_us,"
-    " end_total_volume_ml, end_total_amount_fen, order_id, price_set, price_since_us, flags"
+    " end_total_volume_ml, end_total_amount_fen, order_id, flags, price_set, price_since_us,"
+    " pump_ended_us"
 )
-_ADDED = {"sales": {"price_set": "INTEGER", "price_since_us": "INTEGER"}}
+_ADDED = {"sales": {"price_set": "INTEGER", "price_since_us": "INTEGER", "pump_ended_us": "INTEGER"}}
 """Columns that files of earlier versions lack."""
 _OLDEST_FIRST = f"SELECT {_SALE_COLUMNS} FROM sales WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - constants
 
@@ -70,7 +72,8 @@ class JournalError(Exception):
 class Sale:
     """One captured delivery. `sequence` counts per nozzle without gaps, from 1; times are unix µs.
 
-    ``price_set`` and ``price_since_us`` name the price set of the unit price and when the pump began to show it; None when unknown.
+    ``price_set`` and ``price_since_us`` name the price set of the unit price and when the pump began to show it, ``pump_ended_us``
+    when it ended by the pump's own clock; each None when unknown.
     """
 
     nozzle: int
@@ -89,10 +92,15 @@ class Sale:
     sale_id: int = 0
     price_set: int | None = None
     price_since_us: int | None = None
+    pump_ended_us: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The body of the upload: the same bytes at every retry."""
-        price = {"price_set": self.price_set, "price_since_us": self.price_since_us}
+        told = {
+            "price_set": self.price_set,
+            "price_since_us": self.price_since_us,
+            "pump_ended_us": self.pump_ended_us,
+        }
         return {
             "nozzle": self.nozzle,
             "sequence": self.sequence,
@@ -107,7 +115,8 @@ class Sale:
             "end_total_amount_fen": self.end_total_amount_fen,
             "order_id": self.order_id,
             "flags": list(self.flags),
-            **(price if self.price_set is not None else {}),
+            # What is not known is left out: a sale of before these fields has the same bytes as then.
+            **{name: value for name, value in told.items() if value is not None},
         }
 
 
@@ -214,12 +223,12 @@ class Journal:
                 cursor = db.execute(
                     "INSERT INTO sales (nozzle, sequence, fuelling_point, grade, volume_ml, amount_fen,"
                     " price_fen_per_l, started_us, ended_us, end_total_volume_ml, end_total_amount_fen, order_id,"
-                    " price_set, price_since_us, flags) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                    " price_set, price_since_us, pump_ended_us, flags) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                     (
                         sale.nozzle, sequence, sale.fuelling_point, sale.grade, sale.volume_ml, sale.amount_fen,
                         sale.price_fen_per_l, sale.started_us, sale.ended_us, sale.end_total_volume_ml,
                         sale.end_total_amount_fen, sale.order_id, sale.price_set, sale.price_since_us,
-                        json.dumps(sale.flags),
+                        sale.pump_ended_us, json.dumps(sale.flags),
                     ),
                 )  # fmt: skip
                 self._put_witness(db, sale.nozzle, sequence, witness)
@@ -375,7 +384,7 @@ class Journal:
 
     def _sales(self, query: str, *arguments: int) -> list[Sale]:
         return [
-            Sale(*(*row[1:13], tuple(json.loads(row[15])), row[0], row[13], row[14]))
+            Sale(*(*row[1:13], tuple(json.loads(row[13])), row[0], *row[14:]))
             for row in self.rows(query, *arguments)
         ]
 

@@ -70,7 +70,13 @@ class LivePosts:
             await send(dict(_EMPTY))
 
     async def _take(self, station: str, body: bytes) -> None:
-        started = self._core.live.update(station, _LIVE.decode(body))
+        post = _LIVE.decode(body)
+        started = self._core.live.update(station, post)
+        skew_us = self._core.site_clocks.heard(station, post.at_us)
+        if skew_us:
+            ahead = "ahead of" if skew_us > 0 else "behind"
+            words = f"the site's clock is {abs(skew_us) / 1e6:.1f} s {ahead} ours"
+            await self._core.alarm_alone("clock_skew", station, words)
         if started:
             await self._core.orders.fuel_started(station, started)
 

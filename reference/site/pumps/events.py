@@ -131,6 +131,8 @@ class SaleCaptured:
     ``total_behind``/``total_backwards``/``no_total`` (the totaliser disagrees), ``amount_computed``.
     ``witness`` is what the next delivery of this nozzle is measured against; store it together with the sale.
     ``more`` says that another sale of this nozzle, found at the same time, follows at once.
+    ``pump_ended_us`` is when it ended by the pump's own clock (Unix µs), if it told; ``skew_us`` how far at least that clock is
+    ahead of ours (behind, if negative), where we saw the delivery end ourselves.
     """
 
     fuelling_point: int
@@ -146,6 +148,8 @@ class SaleCaptured:
     witness: Witness
     at_us: int
     more: bool = False
+    pump_ended_us: int | None = None
+    skew_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)

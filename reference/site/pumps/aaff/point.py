@@ -149,6 +149,7 @@ class AaFfPoint(AaFfSales):
     def on_live(self, live: LiveRecord, now_us: int) -> None:
         """Fuel flows."""
         self._sale_waits = False
+        self.live_us = now_us
         self._totals = None if self.up else self._totals
         self.on_nozzle_out(LOGICAL, now_us)
         self.on_phase(Phase.FILLING, now_us)

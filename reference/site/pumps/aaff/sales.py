@@ -51,6 +51,8 @@ class AaFfSales(FuellingPointLogic):
             number, nozzles, prices_fen_per_l, missed_polls_offline=missed_polls_offline, emit=emit
         )
         self.clock_us: Callable[[], int] | None = None
+        self.live_us: int | None = None
+        self._told_us: tuple[int | None, int] = (None, 0)
         self.ack: int | None = None
         self.fetch: int | None = None
         self.totals_asks = 0
@@ -165,10 +167,14 @@ class AaFfSales(FuellingPointLogic):
         price = record.price_units
         judgement = judge(before, now, filling, seen=False, patient=False, price_fen_per_l=price)
         ended_us = self._ended_us(record, now_us)
+        self._told_us = self._pump_clock(record, now_us, seen=self.delivery_open and not more)
         started_us = self.started_us
         if not self.delivery_open or more:
             started_us = ended_us - duration_us(record)
-        return self._hand(judgement, price, flags, (started_us, ended_us, now_us), more=more)
+        try:
+            return self._hand(judgement, price, flags, (started_us, ended_us, now_us), more=more)
+        finally:
+            self._told_us = (None, 0)
 
     def _hand(
         self,
@@ -233,6 +239,8 @@ class AaFfSales(FuellingPointLogic):
                 witness=witness,
                 at_us=now_us,
                 more=more,
+                pump_ended_us=self._told_us[0],
+                skew_us=self._told_us[1],
             )
         )
         self.witnesses[LOGICAL] = witness
@@ -292,3 +300,15 @@ class AaFfSales(FuellingPointLogic):
             return now_us
         age_us = self.clock_us() - ended_us
         return now_us - age_us if 0 <= age_us <= AGE_MOST_US else now_us
+
+    def _pump_clock(self, record: SaleRecord, now_us: int, *, seen: bool) -> tuple[int | None, int]:
+        """When the sale ended by the gun's clock, and how far that clock is off at least.
+
+        A delivery that ran under our eyes ended between the last poll that saw fuel flow and now; records tell whole seconds.
+        """
+        told_us = decode_time(record.ended)
+        if told_us is None or self.clock_us is None or not seen or self.live_us is None:
+            return told_us, 0
+        unix_us = self.clock_us()
+        earliest_us = unix_us - (now_us - self.live_us) - 1_000_000
+        return told_us, told_us - unix_us if told_us > unix_us else min(0, told_us - earliest_us)
