@@ -18,7 +18,7 @@ from reference.backend.api.admin import health_routes
 from reference.backend.api.ahead import Application, LivePosts, SiteAhead
 from reference.backend.api.attendants import attendant_routes
 from reference.backend.api.cards import card_routes
-from reference.backend.api.common import document_refusals
+from reference.backend.api.common import document_openness, document_refusals
 from reference.backend.api.invoices import invoice_routes
 from reference.backend.api.members import member_routes
 from reference.backend.api.pump import pump_routes
@@ -258,6 +258,9 @@ def _application(core: Core, sessions: Sessions) -> FastAPI:
     def openapi() -> dict[str, Any]:
         document = plain()
         document_refusals(document)
+        document_openness(document)
+        document["servers"] = [{"url": "/"}]
+        document["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
         schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
         schemes["bearer"] = {"type": "http", "scheme": "bearer"}
         return document

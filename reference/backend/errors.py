@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from protocols.cards import mask_private
 from reference.backend.store.database import StoreUnavailableError
 
 __all__ = ["ApiError", "ErrorBody", "install_error_handlers", "refusal", "refusal_of"]
+
+
+_HEADERS: Final = {
+    # Without it Java's own clients take a 401 for a broken reply (RFC 9110 15.5.2 asks for it).
+    401: {"WWW-Authenticate": "Bearer"},
+    503: {"Retry-After": "1"},
+}
 
 
 class ErrorBody(BaseModel):
@@ -54,8 +63,7 @@ def refusal(
 def refusal_of(error: Exception) -> Response | None:
     """The refusal that an error of the service's own means; None for any other."""
     if isinstance(error, ApiError):
-        headers = {"Retry-After": "1"} if error.status == 503 else None
-        return refusal(error.status, error.code, error.message, error.field, headers)
+        return refusal(error.status, error.code, error.message, error.field, _HEADERS.get(error.status))
     if isinstance(error, StoreUnavailableError):
         return refusal(503, "store_unavailable", str(error), headers={"Retry-After": "1"})
     if isinstance(error, msgspec.DecodeError):  # a ValidationError is one, too
@@ -80,14 +88,15 @@ def install_error_handlers(app: FastAPI) -> None:
         return refusal(422, "invalid", str(first["msg"]), field or None)
 
     async def http(request: Request, error: Exception) -> Response:
-        del request
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
         if (
             error.status_code == 400
         ):  # FastAPI's word for a body that is not even text; one refusal for all bad bodies
             return refusal(422, "invalid", "the body is not JSON")
         words = {404: "not_found", 405: "method_not_allowed", 401: "unauthorised"}
-        headers = dict(error.headers) if error.headers else None
+        headers = dict(error.headers) if error.headers else _HEADERS.get(error.status_code)
+        if error.status_code == 405:
+            headers = {"Allow": ", ".join(_methods_of(request))}
         code = words.get(error.status_code, "refused")
         return refusal(error.status_code, code, str(error.detail), headers=headers)
 
@@ -101,6 +110,15 @@ def install_error_handlers(app: FastAPI) -> None:
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """What a path takes (RFC 9110 15.5.6): each method has a route of its own here, and the framework names those of the first alone."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return sorted(found)
 
 
 def _field_of(message: str) -> str | None:

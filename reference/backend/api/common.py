@@ -16,6 +16,7 @@ __all__ = [
     "StationPath",
     "body_of",
     "check_size",
+    "document_openness",
     "document_refusals",
     "json_response",
     "raw_body",
@@ -50,6 +51,16 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     application takes to build, and `reference.backend.errors.refusal` writes them all.
     """
     return {status: {"description": _WORDS[status], "content": _REFUSED} for status in statuses}
+
+
+def document_openness(document: dict[str, Any]) -> None:
+    """Say of each operation of an OpenAPI document that wants no key that it wants none, in place.
+
+    An operation that is silent about it reads as one that was forgotten (linters say so).
+    """
+    for operations in document.get("paths", {}).values():
+        for operation in operations.values():
+            operation.setdefault("security", [])
 
 
 def document_refusals(document: dict[str, Any]) -> None:

@@ -161,6 +161,8 @@ def _hints(api: APIRouter, core: Core) -> None:
         except ValueError:
             raise ApiError(422, "invalid", "the body is not a form") from None
         number = fields.get("orderno", [""])[0]
+        if not number:
+            raise ApiError(422, "invalid", "the push names no order", "orderno")
         if number.isascii() and number.isalnum():
             await core.invoices.hinted(number)
         return json_response({"status": "0000", "message": "同步成功"})

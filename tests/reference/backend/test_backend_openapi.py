@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import warnings
 from collections import defaultdict
 
@@ -19,8 +20,6 @@ KEYS = {"site": "station-key-of-km01", "admin": "admin-key-for-tests"}
 
 
 def test_the_document_has_every_route_of_the_contract():
-    import json
-
     paths = json.loads(_openapi())["paths"]
     wanted = """
     post /v1/sessions; put /v1/stations/{station}; get /v1/stations/{station}; post /v1/stations/{station}/nozzles/live;
@@ -143,5 +142,35 @@ def test_a_body_that_is_not_even_text_is_refused_as_the_document_says(play_sqlit
                 assert str(response.status_code) in operation["responses"], (path, response.text)
                 assert 400 <= response.status_code < 500
                 assert set(response.json()) == {"code", "message", "field"}, path
+
+    play_sqlite(scene)
+
+
+def test_the_document_says_which_operations_want_no_key_and_where_the_service_is():
+    document = json.loads(_openapi())
+    free = {
+        f"{method} {path}"
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if operation["security"] == []
+    }
+    assert {"post /v1/sessions", "get /healthz", "post /v1/notify/wechatpay"} <= free
+    assert not any(" /v1/admin/" in operation or " /v1/orders" in operation for operation in free)
+    assert document["servers"] == [{"url": "/"}]
+
+
+def test_what_is_refused_is_told_as_http_asks_for_it(play_sqlite):
+    async def scene(w):
+        for method, path, allowed in (
+            ("OPTIONS", "/v1/me/contract", "DELETE, GET, POST"),
+            ("PATCH", "/v1/stations/KM01", "GET, PUT"),
+            ("POST", "/healthz", "GET"),
+        ):
+            reply = await w.clients[0].request(method, path)
+            assert (reply.status_code, reply.headers["allow"]) == (405, allowed), path
+            assert reply.json()["code"] == "method_not_allowed"
+        reply = await w.clients[0].get("/v1/me")
+        assert (reply.status_code, reply.headers["www-authenticate"]) == (401, "Bearer")
+        assert (await w.clients[0].post("/v1/notify/nuonuo")).status_code == 422
 
     play_sqlite(scene)
