@@ -249,10 +249,13 @@ def match_funds(
     found = [_unreadable(bad) for bad in bill.bad]
     matcher = _Matcher(lambda subject, number: by_number.get((subject, number)), days, expected)
     by_number: dict[Key, Ours] = {}
+    undone = {row.voucher for _, row in bill.rows if "退款" in row.kind and find("payment", row.voucher)}
     for line, row in bill.rows:
         subject = "refund" if "退款" in row.kind else "payment"
         ours = find(subject, row.business_no)
-        if subject == "payment" and row.is_income and ours is not None:
+        if subject == "payment" and ours is None and row.voucher in undone:
+            found.append(_undone(row, line, find("payment", row.voucher)))
+        elif subject == "payment" and row.is_income and ours is not None:
             by_number[ours.key] = ours
             told = _Theirs(line, subject, ours.number, row.business_no, row.amount_fen, "SUCCESS")
             found += matcher.row(told)
@@ -302,6 +305,17 @@ def _beside(row: FundRow, line: int, ours: Ours | None, find: Callable[[str, str
     number = row.business_no if ours is None or detail == "fee" else ours.number
     subject = "fund" if ours is None or detail == "fee" else ours.subject
     known_fen = ours.amount_fen if ours is not None and detail != "fee" else None
+    return Finding(kind, subject, number[:64], line, known_fen, row.amount_fen, detail)
+
+
+def _undone(row: FundRow, line: int, ours: Ours | None) -> Finding:
+    """What a pay code brought before it was reversed, and its fee: we never learnt the platform's number of it."""
+    assert ours is not None  # noqa: S101 - the caller has found it
+    kind, detail = "matched", "reversed"
+    if row.is_income and row.amount_fen != ours.amount_fen:
+        kind, detail = "amount_differs", f"{row.amount_fen} fen there, {ours.amount_fen} here"
+    subject, number = ("payment", ours.number) if row.is_income else ("fund", row.business_no)
+    known_fen = ours.amount_fen if row.is_income else None
     return Finding(kind, subject, number[:64], line, known_fen, row.amount_fen, detail)
 
 
