@@ -9,11 +9,13 @@ __all__ = ["CHINA", "decode_time", "encode_time"]
 
 CHINA: Final = timezone(timedelta(hours=8))
 """Clocks of these dispensers show Chinese civil time."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def encode_time(unix_us: int) -> bytes:
     """Unix time (µs) as YY MM DD hh mm ss, Chinese civil time, cut to the second."""
-    moment = datetime.fromtimestamp(unix_us // 1_000_000, tz=CHINA)
+    # By arithmetic: `fromtimestamp` asks the machine's calendar, which may count leap seconds (TZ=right/...).
+    moment = (_EPOCH + timedelta(seconds=unix_us // 1_000_000)).astimezone(CHINA)
     return bytes.fromhex(moment.strftime("%y%m%d%H%M%S"))
 
 
@@ -26,4 +28,4 @@ def decode_time(data: bytes) -> int | None:
         moment = datetime.strptime(f"20{digits}", "%Y%m%d%H%M%S").replace(tzinfo=CHINA)
     except ValueError:
         return None
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1) * 1_000_000
+    return (moment - _EPOCH) // timedelta(seconds=1) * 1_000_000

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 _CHINA: Final = timezone(timedelta(hours=8))
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _GRADES: Final = {"92": "92#汽油", "95": "95#汽油", "98": "98#汽油", "diesel": "0#柴油"}
 PAID_LABEL: Final = "实付(元)"
 _LONG_NUMBER: Final = re.compile(r"\d{11,}")
@@ -116,7 +117,7 @@ def _litres(ml: int) -> str:
 
 def receipt_sections(content: ReceiptContent) -> tuple[tuple[tuple[str, str], ...], ...]:
     """The rows of a receipt as (label, value): the delivery, the money, the payment. Every kind of printer prints these."""
-    when = datetime.fromtimestamp(content.ended_us // 1_000_000, UTC).astimezone(_CHINA)
+    when = (_EPOCH + timedelta(seconds=content.ended_us // 1_000_000)).astimezone(_CHINA)
     delivery = (
         ("站号", content.station),
         ("油枪", f"{content.nozzle}号枪"),

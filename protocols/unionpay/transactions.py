@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from typing import Final
 
@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 CHINA: Final = timezone(timedelta(hours=8))
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CLEARING_SHIFT: Final = timedelta(hours=1)
 
 
@@ -181,7 +182,7 @@ def echoed(fields: Mapping[str, str]) -> dict[str, str]:
 
 def txn_time(unix_s: int) -> str:
     """``yyyyMMddHHmmss`` in China time."""
-    return datetime.fromtimestamp(unix_s, CHINA).strftime("%Y%m%d%H%M%S")
+    return (_EPOCH + timedelta(seconds=unix_s)).astimezone(CHINA).strftime("%Y%m%d%H%M%S")
 
 
 def unix_s_of_txn_time(text: str) -> int | None:
@@ -194,4 +195,4 @@ def unix_s_of_txn_time(text: str) -> int | None:
 
 def clearing_date(unix_s: int) -> str:
     """The clearing day ``yyyyMMdd`` of an instant: a day runs from 23:00 to 23:00 China time."""
-    return (datetime.fromtimestamp(unix_s, CHINA) + _CLEARING_SHIFT).strftime("%Y%m%d")
+    return ((_EPOCH + timedelta(seconds=unix_s)).astimezone(CHINA) + _CLEARING_SHIFT).strftime("%Y%m%d")

@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 BEIJING: Final = dt.timezone(dt.timedelta(hours=8), "UTC+8")
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 _YUAN = re.compile(r"(-?)(\d{1,12})\.(\d{2})", re.ASCII)
 _FEE = re.compile(r"(-?)(\d{1,12})\.(\d{5})", re.ASCII)
@@ -181,7 +182,7 @@ def _read_time(text: str) -> int:
 
 
 def _write_time(unix_s: int) -> str:
-    return dt.datetime.fromtimestamp(unix_s, BEIJING).strftime(_TIME)
+    return (_EPOCH + dt.timedelta(seconds=unix_s)).astimezone(BEIJING).strftime(_TIME)
 
 
 _read_yuan = _number_reader(_YUAN, "an amount in yuan with two decimals")
@@ -294,4 +295,4 @@ def fund_totals(rows: Iterable[FundRow]) -> FundTotals:
 
 def bill_day(unix_us: int) -> dt.date:
     """The day in whose bill an instant (Unix microseconds) falls: Beijing time."""
-    return dt.datetime.fromtimestamp(unix_us // 1_000_000, BEIJING).date()
+    return (_EPOCH + dt.timedelta(microseconds=unix_us)).astimezone(BEIJING).date()

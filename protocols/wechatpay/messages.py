@@ -31,13 +31,14 @@ __all__ = [
 ]
 
 _CHINA = timezone(timedelta(hours=8))
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PaySign = dict[str, str]
 """The six fields of ``wx.requestPayment``; see `pay_sign`."""
 
 
 def rfc3339(unix_s: int) -> str:
     """Unix seconds as the platform writes them: ``2026-01-31T08:00:00+08:00``."""
-    return datetime.fromtimestamp(unix_s, _CHINA).isoformat()
+    return (_EPOCH + timedelta(seconds=unix_s)).astimezone(_CHINA).isoformat()
 
 
 def unix_s_of_rfc3339(text: str) -> int:
