@@ -59,6 +59,7 @@ from reference.backend.refunds.refunds import Refunds
 from reference.backend.sales import Sales
 from reference.backend.sessions import Sessions
 from reference.backend.settings import BackendSettings, SettingsError
+from reference.backend.shifts.days import BusinessDays
 from reference.backend.shifts.proving import Proving
 from reference.backend.shifts.shifts import Shifts
 from reference.backend.stations import Stations
@@ -197,6 +198,7 @@ def create_backend(
     core.cards = Cards(core, _vault(settings, transport, clock_us, ids))
     core.tanks = Tanks(core)
     core.shifts = Shifts(core)
+    core.days = BusinessDays(core)
     core.proving = Proving(core)
     publisher = voice
     if publisher is None and settings.mqtt_url is not None:

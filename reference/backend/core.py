@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from reference.backend.reconciliation.daily import Reconciliation
     from reference.backend.refunds.refunds import Refunds
     from reference.backend.sales import Sales
+    from reference.backend.shifts.days import BusinessDays
     from reference.backend.shifts.proving import Proving
     from reference.backend.shifts.shifts import Shifts
     from reference.backend.stations import Stations
@@ -85,6 +86,7 @@ class Core:
     cards: Cards
     tanks: Tanks
     shifts: Shifts
+    days: BusinessDays
     proving: Proving
     announcer: Announcer
 

@@ -7,8 +7,17 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    ValidationError,
+)
 
 from protocols.unionpay.keys import MerchantCredentials as UnionPayCredentials
 from protocols.wechatpay.trust import MerchantCredentials
@@ -31,6 +40,18 @@ ChannelName = Literal[
 
 _StationId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,16}$")]
 _Secret = Annotated[str, StringConstraints(min_length=8, max_length=256)]
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is no time zone of this machine") from error
+    return name
+
+
+TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_known_zone)]
+"""A name such as Asia/Shanghai."""
 
 
 class SettingsError(ValueError):
@@ -60,6 +81,8 @@ class BackendSettings(BaseModel):
             60 s, as the platform's advice for a missing notice is (WeChat Pay, payment-notice page).
         order_ttl_s: an order that nobody pays is closed after this, and its sale is free for the cashier.
         drive_off_s: a sale that is unpaid for so long is a drive-off: flagged, told at the handover, and owed for ever.
+        time_zone, time_zones: whose midnight ends a station's business day, for all and for single ones.
+        day_begins_s: a business day begins so many seconds after local midnight.
         bind_window_s: a scanned code finds a finished, unpaid sale that is at most this old.
         refund_schedule_s: waits before each query of an accepted refund, counted from its sending.
         reconcile_at_s: when the gateway's bills of the day before are fetched and compared, in seconds after midnight
@@ -108,6 +131,9 @@ class BackendSettings(BaseModel):
     query_schedule_s: Annotated[tuple[int, ...], Field(min_length=1)] = (15, 15, 30, 60, 180, 600, 1800)
     order_ttl_s: Annotated[int, Field(ge=30)] = 900
     drive_off_s: Annotated[int, Field(ge=60)] = 1800
+    time_zone: TimeZone = "Asia/Shanghai"
+    time_zones: dict[_StationId, TimeZone] = Field(default_factory=dict)
+    day_begins_s: Annotated[int, Field(ge=0, lt=86_400)] = 0
     bind_window_s: Annotated[int, Field(ge=60)] = 1800
     refund_schedule_s: Annotated[tuple[int, ...], Field(min_length=1)] = (60, 60, 180, 600, 1800)
     reconcile_at_s: Annotated[int, Field(ge=0, lt=86_400)] | None = None

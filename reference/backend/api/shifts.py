@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any
 
 import msgspec
@@ -22,6 +23,7 @@ from reference.backend.errors import ApiError
 from reference.backend.models import AdminPage, SaleView
 from reference.backend.sessions import Sessions
 from reference.backend.shifts.views import (
+    DayView,
     Handover,
     HandoverAccepted,
     HandoverPost,
@@ -97,6 +99,17 @@ def shift_routes(core: Core, sessions: Sessions) -> APIRouter:
         """The report of a closed shift, and the dated corrections to it."""
         await sessions.till(request, station)
         return json_response(await core.shifts.one(station, shift))
+
+    @api.get(
+        f"{station_path}/days/{{day}}",
+        response_model=DayView,
+        responses=refusals(401, 404, 422, 503),
+        openapi_extra=secured(),
+    )
+    async def day_of(request: Request, station: StationPath, day: date) -> Response:
+        """What a station sold on a business day, by its own midnight."""
+        await sessions.till(request, station)
+        return json_response(await core.days.report(station, day))
 
     @api.post(
         f"{station_path}/sales/{{sale_id}}/return",

@@ -308,9 +308,12 @@ class Shifts:
     async def _shown(self, tx: Transaction, row: Row[Any]) -> dict[str, Any]:
         entries = await tx.rows(q.ENTRIES, {"of_station": row.station, "of_shift": row.number - 1})
         names = [column.name for column in shift_entries.columns if column.name not in _HIDDEN]
+        report = msgspec.json.decode(row.report)
         return {
             "station": row.station,
+            # That of its beginning: a night shift belongs to the day before.
+            "business_date": self.core.days.date_of(row.station, report["opened_us"]).isoformat(),
             **_NOT_TOLD_ONCE,
-            **msgspec.json.decode(row.report),
+            **report,
             "corrections": [{name: getattr(entry, name) for name in names} for entry in entries],
         }

@@ -11,6 +11,7 @@ from reference.backend.live import Count, NozzleNumber
 from reference.backend.private_numbers import CleanStruct, StrictModel
 
 __all__ = [
+    "DayView",
     "Handover",
     "HandoverAccepted",
     "HandoverPost",
@@ -107,6 +108,15 @@ class ShiftNozzle(BaseModel):
     difference_fen: int | None
 
 
+class DayGrade(BaseModel):
+    """Sales of a grade in a day."""
+
+    grade: str
+    sales: int
+    volume_ml: int
+    amount_fen: int
+
+
 class ShiftGrade(BaseModel):
     """Sales of a grade; test deliveries apart."""
 
@@ -185,6 +195,7 @@ class ShiftView(BaseModel):
     """A closed shift: its report as it was filed, and the dated corrections to it."""
 
     station: str
+    business_date: str
     shift: int
     attendant: str
     opened_us: int
@@ -209,6 +220,22 @@ class ShiftView(BaseModel):
     odd: list[OddSale]
     tanks: list[ShiftTank]
     corrections: list[ShiftCorrection]
+
+
+class DayView(BaseModel):
+    """A business day by the station's own midnight: what ended in it. ``unpaid_fen`` is part of ``amount_fen``."""
+
+    station: str
+    day: str
+    time_zone: str
+    from_us: int
+    until_us: int
+    sales: int
+    volume_ml: int
+    amount_fen: int
+    unpaid_fen: int
+    tests_ml: int
+    grades: list[DayGrade]
 
 
 class ShiftList(BaseModel):

@@ -37,6 +37,7 @@ TILL = {
     "POST /v1/stations/{station}/sales/{sale_id}/pay-code",
     "GET /v1/stations/{station}/shifts",
     "GET /v1/stations/{station}/shifts/{shift}",
+    "GET /v1/stations/{station}/days/{day}",
     "POST /v1/stations/{station}/shifts/handover",
     "POST /v1/stations/{station}/attendants/logout",
 }
