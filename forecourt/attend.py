@@ -49,8 +49,8 @@ async def _run(device: DeviceOnWire, capture: Path | None) -> None:
         place = device.place
         where = place.path if place.kind == "serial" else host_port(place.host, place.port)
         # The number of a name that is not known is of another kind than the system's.
-        number = error.errno or 0
-        said = os.strerror(number) if number > 0 else (error.strerror or str(error)).partition(" (while ")[0]
+        code = error.errno or 0
+        said = os.strerror(code) if code > 0 else (error.strerror or str(error)).partition(" (while ")[0]
         # The control API's port and that of datagrams name themselves; of the wire's port asyncio speaks in other words.
         named = error.strerror if re.match(r"(UDP )?[\[\]\w.:]+:\d+: ", error.strerror or "") else None
         raise BadInput(named or f"{where}: {said}") from error

@@ -9,11 +9,14 @@ __all__ = ["CODE_PAGES", "NATIONAL", "looks_chinese"]
 
 CODE_PAGES: Final = {
     0: "cp437",
+    1: "katakana",
     2: "cp850",
     3: "cp860",
     4: "cp863",
     5: "cp865",
-    13: "cp857",
+    11: "cp851",
+    12: "cp853",
+    13: "cp857 with euro",
     14: "cp737",
     15: "iso8859_7",
     16: "cp1252",
@@ -40,8 +43,8 @@ CODE_PAGES: Final = {
     52: "cp1258",
     53: "kz1048",
 }
-"""Numbers of the TM-T20II (receipt-print-hq/escpos-printer-db), without those that Python has no table for: 1, 11, 12, 30,
-31 and 41. receipt-printer-encoder chooses among them by itself."""
+"""Numbers of the TM-T20II (receipt-print-hq/escpos-printer-db), without 30, 31 and 41 (Vietnamese and
+Farsi). receipt-printer-encoder chooses among them by itself."""
 
 _PLACES: Final = "#$@[\\]^`{|}~"
 """The twelve ASCII characters that countries replace."""

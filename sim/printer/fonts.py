@@ -11,6 +11,8 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
+from sim.printer.box_glyphs import box_glyph
+
 __all__ = ["CHINESE_FONTS", "LATIN_FONTS", "GlyphSource"]
 
 LATIN_FONTS: Final = (
@@ -68,6 +70,9 @@ class GlyphSource:
     def _draw(self, char: str, width: int, height: int) -> Image.Image:
         if char.isspace():
             return Image.new("1", (width, height), 0)
+        drawn = box_glyph(char, width, height)
+        if drawn is not None:
+            return drawn
         paths = self._latin if ord(char) < 0x250 else self._chinese
         for path in paths + (self._chinese if paths is self._latin else self._latin):
             font = _load(path, _point_size(width, height))

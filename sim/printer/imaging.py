@@ -113,7 +113,8 @@ class Imaging:
     def _column_image(self, command: Command) -> None:
         image = column_image(command.args[0], command.data)
         if image is not None:
-            self._print(image, command.offset)
+            for band in raster_bands(image, "left", image.width_bytes * 8 * image.scale_x):
+                self._sheet.line.put_picture(band)
 
     def _graphics_command(self, command: Command) -> None:
         image, problem = self._graphics.execute(command.data)

@@ -10,6 +10,7 @@ from sim.printer.actions import Action, Buzz, Cut, Pulse, Reply, StatusReply
 from sim.printer.code_pages import CODE_PAGES, NATIONAL, looks_chinese
 from sim.printer.imaging import Imaging
 from sim.printer.modes import Modes
+from sim.printer.own_pages import read_text
 from sim.printer.profile import PrinterProfile, identity
 from sim.printer.sheet import Sheet
 from sim.printer.user_glyphs import UserGlyphs
@@ -113,7 +114,7 @@ class Interpreter:
         else:
             if self._profile.chinese is None and not self._is_warned:
                 self._warn_of_chinese(command)
-            found = [(char, 1) for char in data.decode(self._code_page, errors="replace")]
+            found = [(char, 1) for char in read_text(data, self._code_page)]
         line, glyphs, font = self._line, self._glyphs, self._line.style.font
         for char, columns in found:
             drawn = glyphs.of(char, columns, font)

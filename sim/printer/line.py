@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from sim.printer.paper import Alignment, Cell, Dots, Style, TextLine
+from sim.printer.paper import Alignment, Cell, Dots, RasterLine, Style, TextLine
 from sim.printer.profile import PrinterProfile
 
 __all__ = ["LineComposer"]
@@ -106,6 +106,19 @@ class LineComposer:
         self._used_dots += before_dots + width_dots
         self._gap_dots = after_dots
         return full
+
+    def put_picture(self, picture: RasterLine) -> None:
+        """Columns of ESC *: they stand in the line like a character; what does not fit is cut off at the right."""
+        room = self.width_dots - self.used_dots
+        keep = -(-room // (8 * picture.scale_x))
+        if keep <= 0:
+            return
+        rows = tuple(row[:keep] for row in picture.rows)
+        cell = Cell("[image]", 1, Style(), self._gap_dots, picture=replace(picture, rows=rows))
+        self.cells.append(cell)
+        self._tallest_dots = max(self._tallest_dots, cell.height_dots)
+        self._used_dots += self._gap_dots + cell.width_dots
+        self._gap_dots = 0
 
     @property
     def has_gaps(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 __all__ = [
@@ -44,14 +44,15 @@ class Style:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One character.
+    """One character, or one picture of ESC *.
 
     Attributes:
-        char: the character.
+        char: the character; ``[image]`` for a picture.
         columns: 2 for a full-width (Chinese) one, at normal size.
         style: how it is printed.
         before_dots: blank dots left of it; negative where the print position was moved back.
         drawn: its dots, if the host has defined them itself (ESC &, FS 2).
+        picture: columns that the host has put into the line (ESC *); then style has no meaning.
     """
 
     char: str
@@ -59,6 +60,7 @@ class Cell:
     style: Style
     before_dots: int = 0
     drawn: Dots | None = None
+    picture: RasterLine | None = None
 
     @property
     def upright_dots(self) -> tuple[int, int]:
@@ -70,6 +72,8 @@ class Cell:
     @property
     def width_dots(self) -> int:
         """Width on paper."""
+        if self.picture is not None:
+            return self.picture.width_dots
         style = self.style
         if style.rotated:
             return self.upright_dots[1] * style.width
@@ -78,6 +82,8 @@ class Cell:
     @property
     def height_dots(self) -> int:
         """Height on paper."""
+        if self.picture is not None:
+            return self.picture.feed_dots
         return self.upright_dots[0 if self.style.rotated else 1] * self.style.height
 
 
@@ -97,10 +103,45 @@ class TextLine:
         """From its left edge to the right edge of its last cell."""
         return sum(cell.before_dots + cell.width_dots for cell in self.cells)
 
+    @property
+    def only_picture(self) -> RasterLine | None:
+        """The line as a band of an image, if there is nothing but one picture in it."""
+        if len(self.cells) != 1 or self.cells[0].picture is None:
+            return None
+        return replace(
+            self.cells[0].picture,
+            align=self.align,
+            feed_dots=self.feed_dots,
+            left_dots=self.left_dots + self.cells[0].before_dots,
+            area_dots=self.area_dots,
+        )
+
     def text(self, width_dots: int) -> str:
         """The line as plain text, moved to its place by blanks of one column each."""
-        body = "".join(" " * (cell.before_dots // 12) + cell.char for cell in self.cells).rstrip()
+        body = self._by_columns() if any(cell.before_dots < 0 for cell in self.cells) else None
+        if body is None:
+            body = "".join(" " * (cell.before_dots // 12) + cell.char for cell in self.cells)
+        body = body.rstrip()
         return " " * (left_of(self, width_dots) // 12) + body if body else ""
+
+    def _by_columns(self) -> str | None:
+        """A line whose print position has gone back (ESC $): each character stands in the column where it is on paper.
+
+        None if one stands on another, because both are to be told.
+        """
+        row: dict[int, str] = {}
+        x = 0
+        for cell in self.cells:
+            x += cell.before_dots
+            if not cell.char.isspace():
+                column = max(0, x // 12)
+                places = range(column, column + cell.columns)
+                if any(place in row for place in places):
+                    return None
+                row.update(dict.fromkeys(places, ""))
+                row[column] = cell.char
+            x += cell.width_dots
+        return "".join(row.get(column, " ") for column in range(max(row, default=-1) + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +184,7 @@ class Pdf417Line:
 
 @dataclass(frozen=True, slots=True)
 class BarcodeLine:
-    """A bar code: ``modules`` is a string of 1 (bar) and 0 (space); ``hri`` what is printed in clear, by its place."""
+    """A bar code: ``modules`` is a string of 1 (bar) and 0 (space), of one dot each where thick is no multiple of thin; ``hri`` what is printed in clear, by its place."""
 
     symbology: str
     data: str

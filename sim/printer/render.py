@@ -102,14 +102,19 @@ def _draw_line(image: Image.Image, line: LineInArea, x: int, y: int, source: Gly
 
 def _draw_text(image: Image.Image, line: TextLine, x: int, y: int, source: GlyphSource) -> None:
     tallest = max((cell.height_dots for cell in line.cells), default=0)
+    right = x
     for cell in line.cells:
         x += cell.before_dots
-        # Characters of different height stand on one base line.
-        _draw_cell(image, cell, x, y + tallest - cell.height_dots, source)
+        # Characters of different height stand on one base line; after a step back they are printed over what is there.
+        _draw_cell(image, cell, x, y + tallest - cell.height_dots, source, is_over=x < right)
         x += cell.width_dots
+        right = max(right, x)
 
 
-def _draw_cell(image: Image.Image, cell: Cell, x: int, y: int, source: GlyphSource) -> None:
+def _draw_cell(image: Image.Image, cell: Cell, x: int, y: int, source: GlyphSource, *, is_over: bool) -> None:
+    if cell.picture is not None:
+        _draw_raster(image, cell.picture, x, y)
+        return
     style = cell.style
     width, height = cell.width_dots, cell.height_dots
     glyph = _glyph(cell, source)
@@ -125,8 +130,8 @@ def _draw_cell(image: Image.Image, cell: Cell, x: int, y: int, source: GlyphSour
         ImageDraw.Draw(ink).rectangle((0, height - style.underline, width, height), fill=1)
     if style.inverse:
         ink = ink.point(lambda value: 0 if value else 255)
-    if cell.before_dots < 0:
-        image.paste(1, (x, y), ink)  # printed over what is there
+    if is_over:
+        image.paste(1, (x, y), ink)
     else:
         image.paste(ink, (x, y))
 

@@ -51,11 +51,18 @@ class Sheet:
     def print_line(self, line: TextLine | None = None, offset: int = 0) -> None:
         """LF: print what is in the line (or a line that was full), and feed."""
         line = line or self.line.take()
+        picture = line.only_picture
+        if picture is not None:
+            self._print(picture, offset)
+        else:
+            self._print(line, offset)
+
+    def _print(self, line: TextLine | RasterLine, offset: int) -> None:
         if self.in_page:
             self._onto_page(line, offset)
             return
         self.actions.append(Print(line))
-        if line.cells:
+        if isinstance(line, RasterLine) or line.cells:
             self.fed_dots = 0
         self.fed_dots += line.feed_dots
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Final, Literal
 
 from protocols.escpos import Op, symbology_of
@@ -22,6 +23,12 @@ _HRI: Final[dict[int, Literal["none", "above", "below", "both"]]] = {
     51: "both",
 }
 _HRI_DOTS: Final = 26
+
+_OTHER_QR: Final = {49: "a QR code of model 1", 51: "a Micro QR code"}
+"""By n1 of function 65; 50 is model 2."""
+
+_TWO_WIDTHS: Final = frozenset({"CODE39", "ITF", "CODABAR"})
+"""Bar codes of thin and thick elements only: thick ones are 2.5 times as wide, rounded up to a dot (Epson, GS w)."""
 _MAX_QR_BYTES: Final = 7089
 
 
@@ -74,6 +81,8 @@ class SymbolSettings:
             self._qr_data = parameters[1:]
         elif function == 81:
             return self._qr(align, width_dots)
+        elif function == 65 and parameters and parameters[0] in _OTHER_QR:
+            return None, f"GS ( k: {_OTHER_QR[parameters[0]]} is drawn as a QR code of model 2"
         elif function not in (65, 67, 69, 82):
             return None, f"GS ( k: QR function {function} is unknown"
         return None, ""
@@ -137,13 +146,22 @@ class SymbolSettings:
         if system is None or drawn is None:
             return None, f"this simulator cannot draw {system.name if system else m} of {data!r}"
         modules, text = drawn
-        if len(modules) * self._module > width_dots:
-            return None, f"a bar code {len(modules) * self._module} dots wide does not fit {width_dots} dots"
+        module = self._module
+        if system.name in _TWO_WIDTHS:
+            modules, module = _thin_and_thick(modules, module), 1
+        if len(modules) * module > width_dots:
+            return None, f"a bar code {len(modules) * module} dots wide does not fit {width_dots} dots"
         shown = {"none": 0, "both": 2}.get(self._hri, 1)
         feed = self._height + shown * _HRI_DOTS
         return BarcodeLine(
-            system.name, text, modules, self._module, self._height, self._hri, align, feed, self._hri_font
+            system.name, text, modules, module, self._height, self._hri, align, feed, self._hri_font
         ), ""
+
+
+def _thin_and_thick(modules: str, thin: int) -> str:
+    """Elements of one and three modules, dot by dot in the widths of the printer."""
+    thick = (5 * thin + 1) // 2
+    return "".join(bar * (thin if len(list(run)) == 1 else thick) for bar, run in itertools.groupby(modules))
 
 
 def _qr_line(

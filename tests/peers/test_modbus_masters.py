@@ -7,8 +7,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import minimalmodbus
 import pytest
 from pymodbus.client import AsyncModbusSerialClient, ModbusSerialClient
+from pyModbusTCP.client import ModbusClient
 
 from protocols.modbus import Command, acknowledge_write, command_write, decode_point, point_read
 from sim.dispenser import Dispenser, FpState, ModbusDispenser
@@ -70,6 +72,70 @@ def test_modbus_serial_reads_three_blocks_at_once_while_fuel_flows(start_node, p
                 assert not point.unacknowledged
                 many = await master.ask([["readHoldingRegisters", 200, 1 + n % 35] for n in range(60)])
                 assert [len(one["data"]) for one in many] == [1 + n % 35 for n in range(60)]
+        finally:
+            await server.aclose()
+
+    asyncio.run(run())
+
+
+@pytest.mark.foreign
+def test_jsmodbus_sends_all_its_requests_at_once_and_tells_our_refusals(start_node, point) -> None:
+    async def run() -> None:
+        device = ModbusDispenser(Dispenser([point]), UNIT)
+        server = await serve_machine_tcp(device.connection, "127.0.0.1", 0, lambda: 0)
+        try:
+            async with start_node("jsmodbus", "jsmodbus.cjs", server.port, UNIT) as master:
+                many = await master.ask([["readHoldingRegisters", 200, 1 + n % 35] for n in range(60)])
+                assert [len(one["data"]) for one in many] == [1 + n % 35 for n in range(60)]
+                refusals = await master.ask(
+                    [
+                        ["readCoils", 0, 1],
+                        ["readDiscreteInputs", 0, 1],
+                        ["writeSingleCoil", 0, True],
+                        ["writeMultipleCoils", 0, [True, False]],
+                        ["writeSingleRegister", 247, 99],
+                        ["readInputRegisters", 5, 1],
+                    ]
+                )
+                assert [refusal["exception"] for refusal in refusals] == [1, 1, 1, 1, 3, 2]
+        finally:
+            await server.aclose()
+
+    asyncio.run(run())
+
+
+def test_two_pymodbustcp_masters_share_one_dispenser(point) -> None:
+    """One commands, one looks on; a unit that is not there is told, and the units 0 and 255 mean the end of the connection."""
+
+    def drive(port: int) -> None:
+        masters = [ModbusClient("127.0.0.1", port, unit_id=UNIT, timeout=10) for _ in range(2)]
+        try:
+            address, registers = command_write(1, Command.CLOSE, token=7)
+            assert masters[0].write_multiple_registers(address, registers)
+            assert masters[1].read_holding_registers(200, 1) == [int(FpState.CLOSED)]
+            assert masters[1].read_input_registers(233, 2) == [7, 1]
+            for refused in (
+                masters[1].read_coils(0, 1),
+                masters[1].read_device_identification(1, 0),
+                masters[1].write_read_multiple_registers(247, [1], 200, 4),
+            ):
+                assert refused is None
+                assert masters[1].last_except == 1
+            for unit in (0, 255):
+                masters[0].unit_id = unit
+                assert masters[0].read_holding_registers(0, 2) == [0x4643, 0x5254]
+            masters[0].unit_id = 9
+            assert masters[0].read_holding_registers(0, 2) is None
+            assert masters[0].last_except == 11
+        finally:
+            for master in masters:
+                master.close()
+
+    async def run() -> None:
+        device = ModbusDispenser(Dispenser([point]), UNIT)
+        server = await serve_machine_tcp(device.connection, "127.0.0.1", 0, lambda: 0)
+        try:
+            await asyncio.to_thread(drive, server.port)
         finally:
             await server.aclose()
 
@@ -153,5 +219,35 @@ def test_pymodbus_blocking_client_reads_over_rtu_on_a_pty(point) -> None:
             identity, block = await asyncio.to_thread(read, bench.path)
             assert identity == 0x46435254
             assert block[:2] == [int(FpState.CALLING), 2]
+
+    asyncio.run(run())
+
+
+def test_minimalmodbus_reads_writes_and_broadcasts_on_a_pty(point) -> None:
+    def drive(path: str) -> None:
+        master = minimalmodbus.Instrument(path, UNIT)
+        assert master.serial is not None
+        try:
+            master.serial.baudrate = BAUD
+            master.serial.timeout = 5
+            assert master.read_long(0) == 0x46435254
+            assert master.read_register(300, 2, functioncode=4) == 7.6
+            master.write_register(300, 8.05, 2, functioncode=6)
+            assert master.read_register(300, 2) == 8.05
+            # It waits its whole time for the bytes that an exception does not have.
+            master.serial.timeout = 1
+            with pytest.raises(minimalmodbus.IllegalRequestError, match="illegal data address"):
+                master.read_register(5)
+            master.serial.timeout = 5
+            master.address = 0  # broadcast: done, and not answered
+            master.write_register(247, int(Command.CLOSE), functioncode=6)
+            master.address = UNIT
+            assert master.read_register(200) == int(FpState.CLOSED)
+        finally:
+            master.serial.close()
+
+    async def run() -> None:
+        async with on_a_pty(point) as bench:
+            await asyncio.to_thread(drive, bench.path)
 
     asyncio.run(run())

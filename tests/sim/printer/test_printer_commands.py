@@ -283,8 +283,28 @@ def test_graphics_that_announce_more_dots_than_they_bring_are_refused() -> None:
 
 
 def test_eight_dot_columns_are_as_high_as_twenty_four() -> None:
-    line = only(ESC + b"*\x00" + word(2) + b"\xff\xff", RasterLine)
+    line = only(ESC + b"3\x00" + ESC + b"*\x00" + word(2) + b"\xff\xff\n", RasterLine)
     assert (line.scale_x, line.scale_y, line.feed_dots) == (2, 3, 24)
+
+
+def test_columns_wait_in_the_line_for_its_end_and_leave_no_stripe_between_bands() -> None:
+    """ESC * fills the print buffer like a character: LF prints it and feeds the line spacing or its height, not both."""
+    band = ESC + b"*\x21" + word(8) + b"\xff" * 24 + b"\n"
+    receipt, surprises = printed(ESC + b"3\x18" + band * 2 + ESC + b"2" + band)
+    assert [line.feed_dots for line in receipt.lines if isinstance(line, RasterLine)] == [24, 24, 30]
+    assert not surprises
+
+
+def test_columns_stand_beside_text_and_beside_each_other_and_end_at_the_edge() -> None:
+    columns = ESC + b"*\x21" + word(8) + b"\xff" * 24
+    receipt, _ = printed(b"pump" + columns + columns + b"7\n")
+    (line,) = (line for line in receipt.lines if isinstance(line, TextLine))
+    assert line.text(576) == "pump[image][image]7"
+    assert line.width_dots == 4 * 12 + 16 + 12
+    wide = ESC + b"*\x21" + word(600) + b"\xff" * 1800
+    receipt, _ = printed(b"x" * 47 + wide + b"\n")
+    (line,) = (line for line in receipt.lines if isinstance(line, TextLine))
+    assert line.cells[-1].width_dots == 16  # whole bytes of rows
 
 
 # -- codes ------------------------------------------------------------------------------------------------------------------

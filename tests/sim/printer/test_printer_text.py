@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -254,6 +255,33 @@ def test_each_bar_code_that_is_drawn(command: bytes, name: str, text: str) -> No
     assert set(line.modules) == {"0", "1"}
 
 
+def test_thick_bars_are_two_and_a_half_times_as_wide_as_thin_ones() -> None:
+    """In whole dots: 5, 8, 10, 13 and 15 for the widths 2 to 6 (Epson, GS w)."""
+    for thin, thick in ((2, 5), (3, 8), (4, 10), (5, 13), (6, 15)):
+        for command in (b"\x45\x02A1", b"\x46\x0212", b"\x47\x03A1B"):
+            line = only(GS + b"w" + bytes([thin]) + GS + b"k" + command, BarcodeLine)
+            widths = {len(list(run)) * line.module_dots for _, run in itertools.groupby(line.modules)}
+            assert widths == {thin, thick}
+
+
+def test_a_line_that_goes_back_reads_as_it_stands_on_paper() -> None:
+    """Receiptline prints the rules of a table first and goes back for what stands between them."""
+    receipt, _ = printed(FS + b"." + ESC + b"t\x01\x96" + ESC + b"$\x54\x00\x96" + ESC + b"$\x0c\x00pump" + b"\n")
+    assert receipt.text == "│pump  │"
+    receipt, _ = printed(b"a" + ESC + b"$\x00\x00/\n")
+    assert receipt.text == "a/"
+
+
+@pytest.mark.parametrize(
+    ("page", "data", "text"),
+    [(1, b"\x95\x98\xb1\xf9", "─┌ｱ市"), (11, b"\x98\xd6\x91", "Ώα\ufffd"), (12, b"\xd5\xe7", "ıĦ"), (13, b"\xd5", "€")],
+)  # fmt: skip
+def test_pages_that_python_does_not_know(page: int, data: bytes, text: str) -> None:
+    receipt, surprises = printed(FS + b"." + ESC + b"t" + bytes([page]) + data + b"\n")
+    assert receipt.text == text
+    assert not surprises
+
+
 def test_images_are_printed_in_bands() -> None:
     receipt, _ = printed(GS + b"v0\x03\x02\x00\x32\x00" + b"\xff\x00" * 50)
     bands = [line for line in receipt.lines if isinstance(line, RasterLine)]
@@ -271,7 +299,7 @@ def test_an_image_wider_than_the_paper_is_cut_off() -> None:
 
 
 def test_column_images_and_the_graphics_store_give_the_same_dots() -> None:
-    column = only(ESC + b"*\x01\x02\x00\x80\x01", RasterLine)
+    column = only(ESC + b"*\x01\x02\x00\x80\x01\n", RasterLine)
     assert column.rows == (b"\x80", *[b"\x00"] * 6, b"\x40")
     pixels = b"\x80" + b"\x00" * 6 + b"\x40"
     store = GS + b"(L" + (10 + 8).to_bytes(2, "little") + b"0p0\x01\x011\x08\x00\x08\x00" + pixels
