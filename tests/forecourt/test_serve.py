@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -13,6 +14,11 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+
+from forecourt.serve import _port_in_use
+from scenarios.loader import load
+from scenarios.world.keys import run_keys
+from scenarios.world.real import RealWorld
 
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
@@ -85,9 +91,32 @@ def told_of_a_port_in_use(tmp_path, option: str, *arguments: str) -> None:
     assert told == [f"error: 127.0.0.1:{port} is in use ({words})"]
 
 
-@pytest.mark.parametrize("option", ["--control-port ", "--port printer=", "--port pumps=", "--port gateway="])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--control-port ",
+        "--port pumps=",
+        pytest.param("--port printer=", marks=pytest.mark.slow),
+        pytest.param("--port gateway=", marks=pytest.mark.slow),
+    ],
+)
 def test_a_port_in_use_is_told_in_one_line(tmp_path, option):
     told_of_a_port_in_use(tmp_path, option, "--devices-only")
+
+
+@pytest.mark.parametrize("name", ["payer", "gateway", "printer", "pumps"])
+def test_what_each_kind_of_port_says_is_understood(name):
+    """As the process of the world writes it, without the process."""
+
+    async def main():
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            ports = {name: taken.getsockname()[1]}
+            with pytest.raises(OSError, match="in use") as caught:
+                await RealWorld(load("smoke").scenario, "1", run_keys(), ports=ports).start()
+        told = _port_in_use(str(caught.value), ports)
+        assert told == f"127.0.0.1:{ports[name]} is in use (--port {name}={ports[name]})"
+
+    asyncio.run(main())
 
 
 def test_a_backend_s_port_in_use_is_told_in_one_line(tmp_path):
