@@ -273,7 +273,8 @@ class SiteController(AuthorisationDesk):
         if spend is not None:
             self._forget(event.nozzle)
         self.commands.on_delivered(event.nozzle)
-        self.uplink.sale_stored()
+        command_id = held.command_id if held is not None and order_id is not None else None
+        self.uplink.sale_stored(stored[0].sale_id, command_id)
         self.uplink.live_changed()
         for listener in self.on_sale:
             listener(stored[0])

@@ -7,6 +7,7 @@ cookies, authentication flows and merging of URLs have no place there, and cost 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -15,7 +16,11 @@ import msgspec
 
 from reference.tls import client_context
 
-__all__ = ["Answer", "Courier"]
+__all__ = ["Answer", "Courier", "commands_of"]
+
+log = logging.getLogger(__name__)
+
+ANSWER_BYTES_MOST = 1 << 20
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -114,3 +119,17 @@ class Courier:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._transport.aclose()
+
+
+def commands_of(response: Answer) -> list[dict[str, Any]]:
+    """The commands of a reply, oldest first; anything malformed is left out and complained about."""
+    if len(response.content) > ANSWER_BYTES_MOST:
+        log.warning("reply with commands is larger than %d bytes: ignored", ANSWER_BYTES_MOST)
+        return []
+    try:
+        found = response.json()["commands"]
+        commands = [c for c in found if isinstance(c["id"], int) and isinstance(c["kind"], str)]
+    except (ValueError, KeyError, TypeError):
+        log.warning("reply with commands is malformed: ignored")
+        return []
+    return sorted(commands, key=lambda command: int(command["id"]))

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import httpx
 
 from reference.site.config import BackendConfig
-from reference.site.courier import Answer, Courier
+from reference.site.courier import Answer, Courier, commands_of
 from reference.site.journal import Journal, Sale
 
 __all__ = ["BackendAway", "Uplink", "UplinkOwner"]
@@ -24,7 +24,6 @@ __all__ = ["BackendAway", "Uplink", "UplinkOwner"]
 log = logging.getLogger(__name__)
 
 _REFUSED = frozenset({400, 409, 413, 422})  # answers that a repetition would not change
-ANSWER_BYTES_MOST = 1 << 20
 _READINGS_MOST = 480  # rounds of the gauge, two a minute
 
 
@@ -96,6 +95,10 @@ class Uplink:
         self._readings: deque[dict[str, Any]] = deque(maxlen=_READINGS_MOST)
         self._sends_tanks = False
         self._sent_live: dict[int, dict[str, Any]] = {}
+        self._causes: dict[int, int] = {}
+        """Sale -> the command that it came of: its result goes first."""
+        self._old_results: list[int] = []
+        """Results that waited when this process began: which of its sales came of which is not known any more."""
         self.up: bool | None = None
         """Whether the backend answers; None before the first try."""
         self.trouble = ""
@@ -107,6 +110,7 @@ class Uplink:
             self._owner.on_backend(False)
             return
         self._courier = Courier(self._transport, self._headers)
+        self._old_results = [row[0] for row in self._journal.unposted_results()]
         self._declare.set()
         self._sales.set()
         self._results.set()
@@ -135,8 +139,10 @@ class Uplink:
 
     # -- news from the controller -------------------------------------------------------------------------------
 
-    def sale_stored(self) -> None:
-        """There is a sale to send."""
+    def sale_stored(self, sale_id: int = 0, command_id: int | None = None) -> None:
+        """There is a sale to send; if it came of a command, after the result of that."""
+        if command_id is not None:
+            self._causes[sale_id] = command_id
         self._sales.set()
 
     def result_stored(self) -> None:
@@ -182,6 +188,7 @@ class Uplink:
 
     async def _send_sale(self, sale: Sale) -> None:
         body = sale.as_json()
+        await self._after_its_cause(sale)
         while True:
             response = await self._patiently("POST", "/sales", lambda: body)
             if response.status_code in (200, 201):
@@ -195,6 +202,16 @@ class Uplink:
             if response.status_code == 404:
                 self._declare.set()  # a backend that forgot the station
             await self._sleep(self._config.retry_most_us)
+
+    async def _after_its_cause(self, sale: Sale) -> None:
+        """A sale is not told before the authorisation that it came of."""
+        cause = self._causes.pop(sale.sale_id, None)
+        for command_id in self._old_results if cause is None else (cause,):
+            while self._journal.owes_result(command_id):
+                self._results.set()
+                await self._sleep(self._config.retry_first_us)
+        if cause is None:
+            self._old_results.clear()
 
     async def _results_loop(self) -> None:
         while True:
@@ -268,7 +285,7 @@ class Uplink:
                 self._complain("commands", response)
                 await self._sleep(self._config.retry_most_us)
                 continue
-            for command in _commands(response):
+            for command in commands_of(response):
                 self._owner.on_command(command)
                 after = max(after, command["id"])
 
@@ -376,17 +393,3 @@ class Uplink:
     @staticmethod
     def _sleep(duration_us: int) -> Coroutine[Any, Any, None]:
         return asyncio.sleep(duration_us / 1e6)
-
-
-def _commands(response: Answer) -> list[dict[str, Any]]:
-    """The commands of a reply, oldest first; anything malformed is left out and complained about."""
-    if len(response.content) > ANSWER_BYTES_MOST:
-        log.warning("reply with commands is larger than %d bytes: ignored", ANSWER_BYTES_MOST)
-        return []
-    try:
-        found = response.json()["commands"]
-        commands = [c for c in found if isinstance(c["id"], int) and isinstance(c["kind"], str)]
-    except (ValueError, KeyError, TypeError):
-        log.warning("reply with commands is malformed: ignored")
-        return []
-    return sorted(commands, key=lambda command: int(command["id"]))
