@@ -234,6 +234,7 @@ def _application(core: Core, sessions: Sessions) -> FastAPI:
     )
     app.ahead = SiteAhead(core, sessions, posts)
     app.acts = ActLog(core, sessions)
+    app.body_limit = core.settings.max_body_bytes
     install_error_handlers(app)
     # The routes themselves, not routers: a router that is included is searched twice for each request.
     for router in (

@@ -93,7 +93,7 @@ def install_error_handlers(app: FastAPI) -> None:
             error.status_code == 400
         ):  # FastAPI's word for a body that is not even text; one refusal for all bad bodies
             return refusal(422, "invalid", "the body is not JSON")
-        words = {404: "not_found", 405: "method_not_allowed", 401: "unauthorised"}
+        words = {404: "not_found", 405: "method_not_allowed", 401: "unauthorised", 413: "too_large"}
         headers = dict(error.headers) if error.headers else _HEADERS.get(error.status_code)
         if error.status_code == 405:
             headers = {"Allow": ", ".join(_methods_of(request))}

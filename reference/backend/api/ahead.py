@@ -14,10 +14,11 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from starlette.types import Receive, Scope, Send
 
+from reference.backend.api.bounds import bounded
 from reference.backend.api.common import body_of, check_size, json_response
 from reference.backend.attendants.acts import ActLog
 from reference.backend.core import Core
-from reference.backend.errors import refusal_of
+from reference.backend.errors import ApiError, refusal, refusal_of
 from reference.backend.live import LivePost
 from reference.backend.sessions import Sessions
 
@@ -127,10 +128,12 @@ class Application(FastAPI):
         ahead: answers some requests before any of the framework's machinery is set in motion; None leaves them to the
             routes.
         acts: writes down privileged requests; None: nobody does.
+        body_limit: no body may have more bytes.
     """
 
     ahead: SiteAhead | None = None
     acts: ActLog | None = None
+    body_limit: int = 262_144
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -139,6 +142,12 @@ class Application(FastAPI):
             or scope["type"] != "http"
             or not await self.ahead.answers(scope, receive, send)
         ):
+            if scope["type"] == "http" and scope["method"] != "GET":
+                try:
+                    receive = bounded(scope, receive, self.body_limit)
+                except ApiError as error:
+                    await refusal(error.status, error.code, error.message)(scope, receive, send)
+                    return
             if self.acts is not None and self.acts.wants(scope):
                 await self.acts.answer(super().__call__, scope, receive, send)
             else:

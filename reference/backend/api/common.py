@@ -54,13 +54,15 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def document_openness(document: dict[str, Any]) -> None:
-    """Say of each operation of an OpenAPI document that wants no key that it wants none, in place.
+    """Say of each operation of an OpenAPI document that wants no key that it wants none, and of each body that it may be too large.
 
-    An operation that is silent about it reads as one that was forgotten (linters say so).
+    In place. An operation that is silent about keys reads as one that was forgotten (linters say so).
     """
     for operations in document.get("paths", {}).values():
         for operation in operations.values():
             operation.setdefault("security", [])
+            if "requestBody" in operation:
+                operation["responses"].setdefault("413", refusals(413)[413])
 
 
 def document_refusals(document: dict[str, Any]) -> None:

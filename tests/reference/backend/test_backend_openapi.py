@@ -174,3 +174,31 @@ def test_what_is_refused_is_told_as_http_asks_for_it(play_sqlite):
         assert (await w.clients[0].post("/v1/notify/nuonuo")).status_code == 422
 
     play_sqlite(scene)
+
+
+def test_no_body_may_be_larger_than_the_settings_say_however_it_comes(play_sqlite):
+    async def pieces(number):
+        for _ in range(number):
+            yield b" " * 65_536
+
+    async def scene(w):
+        await w.order()
+        phone = {"Authorization": f"Bearer {w.tokens['zhang-real']}"}
+        station = {"Authorization": f"Bearer {KEYS['site']}"}
+        for path, headers in (
+            ("/v1/sessions", {}),
+            ("/v1/orders", phone),
+            ("/v1/stations/KM01/sales", station),
+            ("/v1/stations/KM01/nozzles/live", station),
+            ("/v1/notify/wechatpay", {}),
+        ):
+            for content in (b" " * 300_000, pieces(5)):
+                reply = await w.clients[0].post(path, content=content, headers=headers)
+                assert (reply.status_code, reply.json()["code"]) == (413, "too_large"), path
+            reply = await w.clients[0].post(path, content=pieces(3), headers=headers)
+            assert reply.status_code in {401, 422}, path
+        for operations in w.backends[0].app.openapi()["paths"].values():
+            for operation in operations.values():
+                assert "requestBody" not in operation or "413" in operation["responses"]
+
+    play_sqlite(scene)
