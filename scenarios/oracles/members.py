@@ -94,14 +94,14 @@ def tender_adds_up(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult
     if members is None or not members.has_parts:
         return _no_members(slug, record, "holds points, coupons or balance")
     spent = [part for part in members.parts if part.is_spent]
-    if not spent:
-        return nothing_seen(slug, record, "nobody put points, a coupon or balance towards an order")
     pending = frozenset(payment.out_trade_no for payment in record.payments if payment.pending)
     problems = [
         *_fates(members.parts, pending),
         *_sums(record, members),
         *_overspent(members, {order.order_id: order for order in record.orders}),
     ]
+    if not spent and not problems:
+        return nothing_seen(slug, record, "nobody put points, a coupon or balance towards an order")
     by_kind = Counter(part.kind for part in spent)
     whole = {part.out_trade_no for part in spent} - {t.out_trade_no for t in record.gateway if t.paid_fen}
     figures = {
@@ -123,8 +123,6 @@ def debits_agreed(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
     members = record.members
     if members is None or not members.has_debits:
         return _no_members(slug, record, "has signed a contract")
-    if not any(debit.paid_fen for debit in members.debits):
-        return nothing_seen(slug, record, "nothing was debited by contract")
     order_of = {payment.out_trade_no: payment.order_id for payment in record.payments}
     orders = {order.order_id: order for order in record.orders}
     taken: Counter[str] = Counter()
@@ -149,6 +147,8 @@ def debits_agreed(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
     problems += [
         f"order {order_id} was debited {times} times" for order_id, times in taken.items() if times > 1
     ]
+    if not taken.total() and not problems:
+        return nothing_seen(slug, record, "nothing was debited by contract")
     asked = sum(order_id in orders for order_id in members.by_contract)
     figures = {"asked": asked, "tried": len(members.debits), "debited": taken.total()}
     good = f"{taken.total():,} of {asked:,} orders that asked for it debited once, within a signed contract"

@@ -182,6 +182,8 @@ def test_nobody_and_nothing_prove_nothing() -> None:
         good(), parts=(part("N30", "points", 500, order_id="O3", state="released", booked_fen=0),)
     )
     assert judge(given_up, TENDER).verdict is OPEN
+    held = changed(good(), parts=(part("N30", "points", 500, order_id="O3", state="held", booked_fen=0),))
+    assert judge(held, TENDER).verdict is FAIL  # nothing was spent, and something is wrong
     refused = changed(good(), debits=tuple(replace(one, paid_fen=0) for one in good().members.debits))  # type: ignore[union-attr]
     assert judge(refused, DEBITS).verdict is OPEN
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 from typing import Any
 
 import pytest
 
+from reference.backend.members import members
+from reference.backend.members.members import Members
+from reference.backend.reconciliation import match
 from scenarios.loader import load
 from scenarios.model import Scenario
 from scenarios.oracles import judge_all
 from scenarios.runner.virtual import VirtualRun, run_once
 from scenarios.verdicts import Verdict
+from sim.people import CarPlan, Phones
 
 CHECKS: dict[str, dict[str, int]] = {
     "faults.landed": {},
@@ -134,3 +139,66 @@ def test_members_without_anything_are_refused() -> None:
     told["demand"]["members"] = {"points": 5}
     with pytest.raises(ValueError, match="members need one of points_share, coupon_share and balance_share"):
         Scenario.model_validate(told)
+
+
+def _finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reconciliation that looks at the numbers alone."""
+    monkeypatch.setattr(match, "_differences", lambda *_args, **_more: ())
+
+
+def _books_no_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts are taken and stand nowhere in the ledger."""
+
+    async def take(self: Members, tx: Any, order: Any, number: str) -> int:
+        rows = await tx.rows(members._PARTS, {"number": number})
+        for part in rows:
+            await self._set(tx, part, "taken")
+        return sum(part.amount_fen for part in rows)
+
+    monkeypatch.setattr(Members, "take", take)
+
+
+def _charges_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts are held, and the channel is asked for everything all the same."""
+    hold = Members.hold
+
+    async def forget(self: Members, *args: Any) -> int:
+        await hold(self, *args)
+        return 0
+
+    monkeypatch.setattr(Members, "hold", forget)
+
+
+def _debits_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has signed is debited for every order, whether the phone asked for it or not."""
+    monkeypatch.setattr(Phones, "order", functools.partialmethod(_without_asking, ordinary=Phones.order))
+
+
+def _without_asking(self: Phones, plan: CarPlan, *args: Any, ordinary: Any) -> Any:
+    app = self._app(plan, args[0])
+    app.tell = functools.partial(_silently, app.tell)  # type: ignore[method-assign]
+    return ordinary(self, plan, *args)
+
+
+def _silently(tell: Any, kind: str, **fields: Any) -> None:
+    fields.pop("auto_pay", None)
+    tell(kind, **fields)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("spoil", "check"),
+    [
+        (_finds_nothing, "money.reconciled"),
+        (_books_no_parts, "money.tender-adds-up"),
+        (_charges_the_whole, "money.tender-adds-up"),
+        (_debits_everybody, "money.debits-agreed"),
+    ],
+)
+def test_a_backend_that_does_it_wrong_is_caught(
+    spoil: Any, check: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch)
+    _, bad, _ = judged(evening(faults=FAULTS), "1")
+    assert [line for line in bad if line.startswith(f"FAIL {check}:")] != []
