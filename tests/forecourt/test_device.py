@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import subprocess
-import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 import serial
 from escpos.printer import Network
@@ -22,43 +17,9 @@ from forecourt.attend import pcapng_beside
 from forecourt.cli import app
 from sim.wires import read_capture
 
+from .running_device import begin, device
+
 POLL, NOTHING_TO_SEND = bytes.fromhex("50 20 FA"), bytes.fromhex("50 70 FA")
-
-
-def begin(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "forecourt", "device", *arguments],
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "160", "PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-@contextmanager
-def device(*arguments: str, cwd: Path, said: list[str] | None = None):
-    """A running device: (where its wire is, client of its control API). Ended by Ctrl-C; what it said goes into ``said``."""
-    with begin(*arguments, cwd=cwd) as process:
-        try:
-            places = {}
-            for line in process.stdout:
-                cells = [cell.strip() for cell in line.strip().strip("│").split("│")]
-                if len(cells) == 2:
-                    places[cells[0]] = cells[1]
-                if "Ctrl-C" in line:
-                    break
-            else:
-                raise AssertionError(process.stderr.read())
-            with httpx.Client(base_url=places["control"], trust_env=False, timeout=30) as control:
-                yield places[arguments[0]], control
-        finally:
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=30)
-    assert process.returncode == 0, err
-    if said is not None:
-        said += err.splitlines()
 
 
 def test_a_dart_dispenser_on_a_pty_answers_polls_and_its_nozzles_can_be_lifted(tmp_path):

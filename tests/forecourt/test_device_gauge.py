@@ -3,55 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 import serial
 from typer.testing import CliRunner
 
 from forecourt.cli import app
 
+from .running_device import device
+
 library = pytest.importorskip(
     "veeder_root_tls_socket_library.tls_3xx", reason="pip install veeder_root_tls_socket_library"
 )
-
-
-@contextmanager
-def gauge(*arguments: str, cwd: Path) -> Iterator[tuple[str, httpx.Client]]:
-    """A running gauge: where its wire is, and a client of its control API. Ended by Ctrl-C."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "forecourt", "device", "gauge", *arguments],
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "160", "PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            places = {}
-            assert process.stdout is not None
-            for line in process.stdout:
-                cells = [cell.strip() for cell in line.strip().strip("│").split("│")]
-                if len(cells) == 2:
-                    places[cells[0]] = cells[1]
-                if "Ctrl-C" in line:
-                    break
-            with httpx.Client(base_url=places["control"], trust_env=False, timeout=30) as control:
-                yield places["gauge"], control
-        finally:
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=30)
-    assert process.returncode == 0, err
-    assert re.search(r"stopped \| in \d+ frames", err)
 
 
 def test_the_client_from_pypi_sees_what_the_hand_does(tmp_path: Path) -> None:
@@ -62,7 +27,7 @@ def test_the_client_from_pypi_sees_what_the_hand_does(tmp_path: Path) -> None:
         async with AsyncTlsSocket(host, int(port)) as tls:
             return await tls.execute(code)
 
-    with gauge("--grades", "92,diesel", cwd=tmp_path) as (place, control):
+    with device("gauge", "--grades", "92,diesel", cwd=tmp_path) as (place, control):
         before = [tank["volume"] for tank in library.function_201(asyncio.run(ask(place, "i20100")))["tanks"]]
         assert before == pytest.approx([15_000, 15_000], abs=1)
         assert control.post("/tanks/1/draw", json={"volume_ml": 5_000_000}).status_code == 204
@@ -77,7 +42,10 @@ def test_the_client_from_pypi_sees_what_the_hand_does(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_driver_on_a_pseudo_terminal(tmp_path: Path) -> None:
-    with gauge("--pty", "--units", "us", "--security-code", "123456", cwd=tmp_path) as (place, control):
+    with device("gauge", "--pty", "--units", "us", "--security-code", "123456", cwd=tmp_path) as (
+        place,
+        control,
+    ):
         with serial.Serial(place, 9600, timeout=10) as port:
             port.write(b"\x01i20100\r\n\x01123456i51700\r\n")
             assert re.fullmatch(rb"\x01i51700\d{10}101&&[0-9A-F]{4}\x03", port.read_until(b"\x03"))

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import signal
 import subprocess
-import sys
 import time
 import urllib.parse
 import urllib.request
 import wave
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -24,35 +19,7 @@ from typer.testing import CliRunner
 from forecourt.cli import app
 from sim.loudspeaker.ear import Ear
 
-
-@contextmanager
-def loudspeaker(*arguments: str, cwd: Path) -> Iterator[tuple[str, httpx.Client]]:
-    """A running loudspeaker: where it is told, and a client of its control API. Ended by Ctrl-C."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "forecourt", "device", "loudspeaker", *arguments],
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "160", "PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            places = {}
-            assert process.stdout is not None
-            for line in process.stdout:
-                cells = [cell.strip() for cell in line.strip().strip("│").split("│")]
-                if len(cells) == 2:
-                    places[cells[0]] = cells[1]
-                if "Ctrl-C" in line:
-                    break
-            with httpx.Client(base_url=places["control"], trust_env=False, timeout=30) as control:
-                yield places["loudspeaker"], control
-        finally:
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=30)
-    assert process.returncode == 0, err
-    assert "stopped | in " in err
+from .running_device import device
 
 
 def tell(url: str, **fields: str) -> dict[str, object]:
@@ -74,7 +41,7 @@ def wait_for(control: httpx.Client, count: int) -> list[dict[str, object]]:
 
 
 def test_it_says_what_the_makers_interface_is_told(tmp_path: Path) -> None:
-    with loudspeaker(cwd=tmp_path) as (url, control):
+    with device("loudspeaker", cwd=tmp_path) as (url, control):
         assert tell(url, message="3号枪,微信收款8元", seq="1")["errcode"] == 0
         assert tell(url, message="3号枪,微信收款8元", seq="1")["errcode"] == 17
         assert tell(url, message="x", token="wrong")["errcode"] == 9
@@ -126,7 +93,10 @@ def test_it_listens_to_a_broker(tmp_path: Path, foreign, free_port) -> None:
     )
     with subprocess.Popen([broker, "-c", tmp_path / "broker.conf"], stderr=subprocess.DEVNULL) as running:
         try:
-            with loudspeaker("--mqtt", f"mqtt://127.0.0.1:{free_port}", cwd=tmp_path) as (where, control):
+            with device("loudspeaker", "--mqtt", f"mqtt://127.0.0.1:{free_port}", cwd=tmp_path) as (
+                where,
+                control,
+            ):
                 assert where == f"127.0.0.1:{free_port}, topic /sub/topic/money/860000000000017"
                 message = json.dumps({"playAudibleMsg": "065-001-015", "orderId": "o1"})
                 topic = where.rpartition(" ")[2]

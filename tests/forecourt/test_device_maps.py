@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from forecourt.cli import app
 from forecourt.foreign_maps import read_cng
 
-from .test_device import device  # type: ignore[import-not-found]
+from .running_device import device
 
 
 def test_a_cng_dispenser_sells_by_itself_and_obeys_its_lock(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from forecourt.guard import BadInput
 from forecourt.printer_models import printer_profile
 from sim.printer import CHINESE_58MM, CHINESE_80MM, PROFILES
 
-from .test_device import device
+from .running_device import device
 
 
 def test_python_escpos_prints_on_a_pty_until_the_head_is_hot(tmp_path: Path) -> None:
