@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Final, cast
 
 from protocols.sansio import Machine, Outgoing
 from sim.wires.capture import Capture
@@ -12,6 +13,10 @@ from sim.wires.host import Clock, Pace, StreamHost
 from sim.wires.virtual import tell_link
 
 __all__ = ["LineServer", "SharedLine", "serve_line_tcp"]
+
+_HELD_S: Final = 0.02
+_ASKS: Final = 5
+"""How often a caller that finds the line taken asks again, and after how long each time."""
 
 
 class SharedLine:
@@ -114,32 +119,74 @@ class LineServer:
         """Join the line again."""
         self._is_cut = False
 
-    def accept(self) -> asyncio.Protocol:
-        """Protocol factory of the listening socket."""
-        if self._is_cut or self._stream.is_connected:
-            self.refused += 1
-            return _Refusal()
-        return self._stream
+    def take(self, transport: asyncio.Transport) -> bool:
+        """Give the line to a connection; False if another one has it."""
+        if self._stream.is_connected:
+            return False
+        transport.set_protocol(self._stream)
+        self._stream.connection_made(transport)
+        return True
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the line is cut."""
+        return self._is_cut
 
     async def listen(self, host: str, port: int) -> None:
         """Start to listen. Raises OSError when the port is in use or not allowed."""
-        self._server = await asyncio.get_running_loop().create_server(self.accept, host, port)
+        self._server = await asyncio.get_running_loop().create_server(lambda: _Caller(self), host, port)
         self.host, self.port = self._server.sockets[0].getsockname()[:2]
         self._stream.pump()
 
     async def aclose(self) -> None:
         """Stop listening, break the connection, drive the machine no more."""
+        self._is_cut = True  # whoever is held gets nothing any more
         self._stream.stop()
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
 
 
-class _Refusal(asyncio.Protocol):
-    """Closed at once: a line has one far end."""
+class _Caller(asyncio.Protocol):
+    """A connection that asks for the line: it gets it, or is closed.
+
+    A driver that hangs up and dials again at once is heard dialling before its hanging up is noticed. So whoever finds the line
+    taken is held for a moment, unread, before it is sent away.
+    """
+
+    def __init__(self, server: LineServer) -> None:
+        self._server = server
+        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
+        self._transport = cast(asyncio.Transport, transport)
+        if self._server.is_cut:
+            self._refuse()
+        elif not self._server.take(self._transport):
+            self._transport.pause_reading()
+            self._ask_later(_ASKS)
+
+    def _ask_later(self, times: int) -> None:
+        asyncio.get_running_loop().call_later(_HELD_S, self._ask_again, times - 1)
+
+    def _ask_again(self, times: int) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if not self._server.is_cut and self._server.take(transport):
+            transport.resume_reading()
+        elif times and not self._server.is_cut:
+            self._ask_later(times)
+        else:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        self._server.refused += 1
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - named by asyncio
+        self._transport = None
 
 
 async def serve_line_tcp(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import struct
 
 import pytest
 
@@ -115,6 +118,61 @@ def test_one_far_end_at_a_time_and_the_next_one_finds_the_same_devices():
         assert await reader.readexactly(4) == b"ok a"
         assert a.links == ["up", "down", "up"]
         await close(third)
+
+    on_line(scene)
+
+
+def test_two_that_dial_at_once_do_not_share_the_line():
+    """Both are accepted in one turn of the loop, before either is connected."""
+
+    async def scene(server, a, b):
+        calls = [socket.create_connection((server.host, server.port)) for _ in range(2)]
+        loop = asyncio.get_running_loop()
+        for call in calls:
+            call.setblocking(False)
+        await loop.sock_sendall(calls[0], b"a")
+        assert await loop.sock_recv(calls[0], 10) == b"ok a"
+        assert await loop.sock_recv(calls[1], 10) == b""
+        assert server.refused == 1
+        assert a.links == ["up"]
+        for call in calls:
+            call.close()
+
+    on_line(scene)
+
+
+def test_a_driver_that_hangs_up_and_dials_again_at_once_has_the_line():
+    """Its new call is heard before its hanging up."""
+
+    async def scene(server, a, b):
+        loop = asyncio.get_running_loop()
+        for _ in range(5):
+            first, second = (socket.create_connection((server.host, server.port)) for _ in range(2))
+            first.close()
+            second.setblocking(False)
+            await loop.sock_sendall(second, b"a")
+            assert await loop.sock_recv(second, 10) == b"ok a"
+            second.close()
+        assert server.refused == 0
+
+    on_line(scene)
+
+
+def test_a_storm_of_broken_connections_leaves_the_line_to_the_next_caller():
+    async def scene(server, a, b):
+        for _ in range(100):
+            with socket.create_connection((server.host, server.port)) as call:
+                call.sendall(b"a")
+                call.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        async with asyncio.timeout(20):
+            while True:
+                reader, writer = await dial(server)
+                writer.write(b"b")
+                with contextlib.suppress(ConnectionError):
+                    if await reader.read(10) == b"ok b":
+                        break
+                writer.close()
+        await close(writer)
 
     on_line(scene)
 
