@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from protocols.cards import mask_private
@@ -9,7 +11,7 @@ from reference.backend.attendants.schema import acts
 from reference.backend.core import Core
 from reference.backend.errors import refusal_of
 from reference.backend.sessions import Sessions
-from reference.backend.store.database import Transaction
+from reference.backend.store.database import StoreUnavailableError, Transaction
 
 __all__ = ["ActLog", "note_act"]
 
@@ -33,10 +35,10 @@ async def note_act(
     """Put an act on record in the transaction that does it."""
     row = {
         "role": role,
-        "who": mask_private(who[:_WHO_MOST]),
+        "who": mask_private(_plain(who)[:_WHO_MOST]),
         "station": station,
         "action": action[:120],
-        "subject": mask_private(subject[:200]),
+        "subject": mask_private(_plain(subject)[:200]),
         "status": status,
         "at_us": core.clock_us(),
     }
@@ -66,9 +68,7 @@ class ActLog:
         except Exception:  # noqa: BLE001 - the application refuses it in its own words
             await app(scope, receive, send)
             return
-        who = "".join(
-            c for c in str(headers.get(_OPERATOR, b""), "utf-8", "replace") if c.isprintable()
-        ).strip()
+        who = str(headers.get(_OPERATOR, b""), "utf-8", "replace").strip()
         ended = [500]
 
         async def watched(message: Message) -> None:
@@ -87,7 +87,8 @@ class ActLog:
         try:
             await app(scope, receive, watched)
         finally:
-            await self._note(who, scope, ended[0])
+            with contextlib.suppress(StoreUnavailableError):  # that it was begun stands there
+                await self._note(who, scope, ended[0])
 
     async def _note(self, who: str, scope: Scope, status: int) -> None:
         # The path names whom it concerns; bodies may hold what must not be kept.
@@ -103,3 +104,8 @@ class ActLog:
                 status=status,
             )
         )
+
+
+def _plain(text: str) -> str:
+    """Text that every store takes: a path may hold NUL, which PostgreSQL refuses, and a name what steers a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -200,6 +200,8 @@ def test_every_privileged_act_is_on_record_and_nobody_changes_the_record(play):
         answer = await w.clients[0].post("/v1/admin/corrections", json=correction, headers=who)
         assert answer.status_code == 404
         await w.call("POST", "/v1/admin/corrections", correction, key="wrong", status=401)
+        odd = await w.clients[0].post("/v1/admin/sales/a%00b/release", json={"reason": "x"}, headers=who)
+        assert odd.status_code == 422, "on record, though no store takes a NUL"
         cheaper = [
             {"nozzle": n, "fuelling_point": 1, "grade": "92", "price_fen_per_l": 781 - (n == 2), "tank": 1}
             for n in (1, 2)
@@ -216,6 +218,8 @@ def test_every_privileged_act_is_on_record_and_nobody_changes_the_record(play):
             ("manager", "M1", "return", sale["sale_id"], 200),
             (*corrected, 0),
             (*corrected, 404),
+            ("operator", "li.si", "POST", "/v1/admin/sales/a?b/release", 0),
+            ("operator", "li.si", "POST", "/v1/admin/sales/a?b/release", 422),
             ("station", "", "prices", "2: 781 to 780", 200),
         ]
         for attempt in ("UPDATE acts SET who = 'x'", "DELETE FROM acts"):
