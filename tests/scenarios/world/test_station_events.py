@@ -19,8 +19,9 @@ def smoke(**changes: Any) -> Scenario:
     return Scenario.model_validate({**load("smoke").scenario.model_dump(mode="json"), **changes})
 
 
-# Nobody hands over a shift here, nobody proves a meter, and the run ends before each receipt is due.
-JUDGED = [slug for slug in SAFETY_CHECKS if not slug.startswith(("shift.", "test.", "receipt.each"))]
+# Nobody hands over a shift here, proves a meter, is a member or fetches bills, and the run ends before each receipt is due.
+LEFT_OUT = ("shift.", "test.", "money.", "receipt.each")
+JUDGED = [slug for slug in SAFETY_CHECKS if not slug.startswith(LEFT_OUT)]
 
 
 def cut(at_s: int, for_s: int = 20) -> dict[str, Any]:
