@@ -28,6 +28,9 @@ _UNSENT_LIMIT_BYTES: Final = 1024 * 1024
 _TICK_US: Final = 1000
 """A paced burst is written at most this often: finer than a frame gap, coarse enough for an event loop."""
 
+_LINGER_US: Final = 100_000
+"""A peer that only hears from now on still gets an answer that is due so soon."""
+
 _READ_BYTES: Final = 8 * 1024
 """Read at a time: more than any field protocol's frame. What is longer comes in pieces, as it does on any stream."""
 
@@ -81,6 +84,7 @@ class StreamHost(asyncio.BufferedProtocol, asyncio.Protocol):
         pace: paces the writes; None writes at once.
         faults: what goes wrong with what this host sends, and noise it hears.
         capture: where bursts are recorded.
+        lingers: a peer that has said its last still gets the answer that is due (``printf … | nc -N``).
     """
 
     def __init__(
@@ -93,9 +97,11 @@ class StreamHost(asyncio.BufferedProtocol, asyncio.Protocol):
         pace: Pace | None = None,
         faults: WireFaults | None = None,
         capture: Capture | None = None,
+        lingers: bool = False,
     ) -> None:
         self.machine = machine
         self.name = name
+        self._lingers = lingers
         self.on_lost: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._clock = clock
@@ -149,6 +155,20 @@ class StreamHost(asyncio.BufferedProtocol, asyncio.Protocol):
         if self.on_lost is not None:
             self.on_lost()
         self.pump()
+
+    def eof_received(self) -> bool:
+        """From asyncio: the peer says nothing more. True if it still has to hear something."""
+        due_us = self.machine.next_timer()
+        if not self._lingers or self._writer is None:
+            return False
+        if not self._unsent and (due_us is None or due_us > self._clock() + _LINGER_US):
+            return False
+        self._loop.call_later(_LINGER_US / 1_000_000, self._close, self._writer)
+        return True
+
+    def _close(self, writer: _Writer) -> None:
+        if writer is self._writer:
+            writer.close()
 
     def pause_writing(self) -> None:
         """From asyncio: the peer does not read fast enough."""

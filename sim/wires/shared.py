@@ -103,6 +103,7 @@ class LineServer:
         self.refused = 0
         self._stream = stream
         self._is_cut = False
+        self._held: set[_Caller] = set()
         self._server: asyncio.Server | None = None
 
     @property
@@ -127,6 +128,10 @@ class LineServer:
         self._stream.connection_made(transport)
         return True
 
+    def hold(self, caller: _Caller, *, is_held: bool) -> None:
+        """A caller waits for the line, or waits no more."""
+        (self._held.add if is_held else self._held.discard)(caller)
+
     @property
     def is_cut(self) -> bool:
         """Whether the line is cut."""
@@ -140,7 +145,9 @@ class LineServer:
 
     async def aclose(self) -> None:
         """Stop listening, break the connection, drive the machine no more."""
-        self._is_cut = True  # whoever is held gets nothing any more
+        self._is_cut = True
+        for caller in list(self._held):
+            caller.refuse()
         self._stream.stop()
         if self._server is not None:
             self._server.close()
@@ -161,9 +168,10 @@ class _Caller(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         if self._server.is_cut:
-            self._refuse()
+            self.refuse()
         elif not self._server.take(self._transport):
             self._transport.pause_reading()
+            self._server.hold(self, is_held=True)
             self._ask_later(_ASKS)
 
     def _ask_later(self, times: int) -> None:
@@ -174,19 +182,23 @@ class _Caller(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         if not self._server.is_cut and self._server.take(transport):
+            self._server.hold(self, is_held=False)
             transport.resume_reading()
         elif times and not self._server.is_cut:
             self._ask_later(times)
         else:
-            self._refuse()
+            self.refuse()
 
-    def _refuse(self) -> None:
+    def refuse(self) -> None:
+        """Send it away."""
+        self._server.hold(self, is_held=False)
         self._server.refused += 1
         if self._transport is not None:
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - named by asyncio
         self._transport = None
+        self._server.hold(self, is_held=False)
 
 
 async def serve_line_tcp(

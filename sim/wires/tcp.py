@@ -70,7 +70,7 @@ async def serve_machine_tcp(
     def accept() -> asyncio.Protocol:
         if len(hosts) >= _CONNECTIONS_LIMIT:
             return _Refusal()
-        serving = StreamHost(make_machine(), clock, name=name, faults=faults, capture=capture)
+        serving = StreamHost(make_machine(), clock, name=name, faults=faults, capture=capture, lingers=True)
         hosts.append(serving)
 
         def lost() -> None:

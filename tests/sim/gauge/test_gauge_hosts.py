@@ -266,3 +266,21 @@ def test_display_format_over_the_wire_is_what_a_display_shows() -> None:
     first = reader.next_event()
     assert isinstance(first, ComputerReply)
     assert len(read_inventory(first.data)) == 2
+
+
+def test_a_host_that_has_said_its_last_still_hears_the_answer() -> None:
+    """As ``printf '\\x01i20100' | nc -N console 10001`` does: it hangs up its half at once."""
+
+    async def run() -> None:
+        server = await serve_machine_tcp(lambda: GaugePort(console()), "127.0.0.1", 0, now_us)
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(command("i201"))
+        writer.write_eof()
+        heard = await asyncio.wait_for(reader.read(), 10)
+        assert heard.startswith(b"\x01i20100")
+        assert heard.endswith(b"\x03")
+        writer.close()
+        await writer.wait_closed()
+        await server.aclose()
+
+    asyncio.run(run())
