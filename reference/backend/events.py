@@ -16,9 +16,11 @@ from reference.backend.states import FINAL
 from reference.backend.store.database import StoreUnavailableError
 from reference.backend.store.notifier import Subscription
 
-__all__ = ["OrderStream", "order_events"]
+__all__ = ["ENDED", "OrderStream", "is_over", "order_events"]
 
 _HEARTBEAT_S = 15.0
+ENDED = "ended"
+_END = f"id: {ENDED}\n\n".encode()
 _SHOWS_LIVE = frozenset({"CREATED", "AUTHORISED", "FUELLING", "PAID"})
 """While an order in one of these has no sale, the figures at its nozzle are its own. With a sale they are the next driver's."""
 
@@ -81,7 +83,10 @@ async def order_events(
                 if reading is not None and reading.delivers and _grown(reading, most):
                     most = (reading.volume_ml, reading.amount_fen)
                     yield _event("live", _live(reading))
-            if core.stopping or _ended(order):
+            if core.stopping:
+                return
+            if _ended(order):
+                yield _END
                 return
             heard = await news.wait(hub.fallback_s or _HEARTBEAT_S)
             if news.is_closed:
@@ -93,6 +98,15 @@ def _stable(order: dict[str, Any]) -> dict[str, Any]:
     if order.get("state") != "FUELLING":
         return order
     return {name: value for name, value in order.items() if name not in {"volume_ml", "amount_fen"}}
+
+
+def is_over(order: dict[str, Any], last_event_id: str | None) -> bool:
+    """Whether a phone that dials again has seen the end already.
+
+    It is answered 204 then: a browser's EventSource takes the end of a stream for a lost connection and dials again for ever, until
+    it is told so (HTML standard, 9.2.3). An id without an event ends the stream for this alone.
+    """
+    return last_event_id == ENDED and _ended(order)
 
 
 def _ended(order: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from reference.backend.api.common import EntityId, json_response, refusals, secured
 from reference.backend.channels import Parts, Wish
 from reference.backend.core import Core
-from reference.backend.events import OrderStream
+from reference.backend.events import OrderStream, is_over
 from reference.backend.models import (
     ClientResult,
     InvoiceTitle,
@@ -68,14 +68,17 @@ def phone_routes(core: Core, sessions: Sessions) -> APIRouter:
                 "content": {"text/event-stream": {"schema": {"type": "string"}}},
                 "description": "`event: order` with the order at each change, `event: live` with the nozzle's readings",
             },
+            204: {"description": "`Last-Event-ID` is that of the order's end: there is no more to come"},
             **refusals(401, 404, 422, 503),
         },
         openapi_extra=secured(),
     )
-    async def events(request: Request, order_id: EntityId) -> StreamingResponse:
+    async def events(request: Request, order_id: EntityId) -> Response:
         """Server-sent events until the order has come to its end."""
         openid = await sessions.phone(request)
         first = await core.orders.view(order_id, openid)
+        if is_over(first, request.headers.get("last-event-id")):
+            return Response(status_code=204)
         return OrderStream(core, first)
 
     @api.post(

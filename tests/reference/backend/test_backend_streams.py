@@ -225,3 +225,22 @@ def test_bad_input_is_told_with_its_field(play_sqlite):
         await w.site("POST", "/nozzles/live", huge, status=413)
 
     play_sqlite(scene)
+
+
+def test_a_phone_that_dials_again_after_the_end_is_told_to_stop(play_sqlite):
+    """An EventSource takes the end of a stream for a lost connection; 204 alone stops it."""
+
+    async def scene(w):
+        order = await w.order()
+        path = f"/v1/orders/{order['order_id']}/events"
+        phone = {"Authorization": f"Bearer {w.tokens['zhang-real']}"}
+        await w.phone("POST", f"/{order['order_id']}/cancel", status=200)
+        await w.answer_command("cancel")
+        heard = await w.clients[0].get(path, headers=phone)
+        (last,) = [line for line in heard.text.splitlines() if line.startswith("id: ")]
+        again = await w.clients[0].get(path, headers={**phone, "Last-Event-ID": last.removeprefix("id: ")})
+        assert (again.status_code, again.content) == (204, b"")
+        other = await w.clients[0].get(path, headers={**phone, "Last-Event-ID": "another"})
+        assert other.text == heard.text
+
+    play_sqlite(scene)
