@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from protocols.baiwang.signing import TOKEN_METHOD
-from protocols.fapiao.fields import json_object, plain_decimal
+from protocols.fapiao.fields import plain_decimal, reply_object
 from protocols.fapiao.lines import InvoiceLine
 from protocols.fapiao.number import FapiaoNumber
 from protocols.sansio import RemoteProtocolError
@@ -188,20 +188,13 @@ def red_add_body(
     return body
 
 
-def _object(raw: bytes) -> dict[str, Any]:
-    try:
-        return json_object(raw)
-    except ValueError as error:
-        raise RemoteProtocolError(f"baiwang: {error}") from None
-
-
 def read_reply(raw: bytes) -> Reply:
     """Read a reply.
 
     Raises:
         RemoteProtocolError: neither a success nor a refusal with a code.
     """
-    body = _object(raw)
+    body = reply_object(raw, "baiwang")
     if body.get("success") is True:
         return Reply(True, body.get("response"))
     error = body.get("errorResponse")

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-__all__ = ["Fields", "fixed_point", "json_object", "plain_decimal"]
+from protocols.sansio import RemoteProtocolError
+
+__all__ = ["Fields", "fixed_point", "json_object", "plain_decimal", "reply_object"]
 
 _MAX_BODY_BYTES: Final = 256 * 1024  # a hundred lines are some 50 kB
 _MAX_DIGITS: Final = 30  # of a number in a request; far above any amount of money
@@ -34,6 +36,14 @@ def json_object(raw: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("the body is no JSON object")  # noqa: TRY004 # the caller's one error
     return value
+
+
+def reply_object(raw: bytes, platform: str) -> dict[str, Any]:
+    """Read a platform's reply as `json_object` does. Raises RemoteProtocolError, which names the platform."""
+    try:
+        return json_object(raw)
+    except ValueError as error:
+        raise RemoteProtocolError(f"{platform}: {error}") from None
 
 
 def fixed_point(value: object, places: int) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from protocols.fapiao.fields import json_object, plain_decimal
+from protocols.fapiao.fields import plain_decimal, reply_object
 from protocols.fapiao.number import FapiaoNumber
 from protocols.nuonuo.codes import NuonuoCode
 from protocols.nuonuo.messages import RED_REASON_OF
@@ -67,20 +67,13 @@ class FormEntry:
     message: str
 
 
-def _object(raw: bytes) -> dict[str, Any]:
-    try:
-        return json_object(raw)
-    except ValueError as error:
-        raise RemoteProtocolError(f"nuonuo: {error}") from None
-
-
 def read_reply(raw: bytes) -> Reply:
     """Read a reply of the services.
 
     Raises:
         RemoteProtocolError: not the documented shape.
     """
-    body = _object(raw)
+    body = reply_object(raw, "nuonuo")
     code = body.get("code")
     if not isinstance(code, str) or not code:
         raise RemoteProtocolError("a reply of nuonuo has no code")
@@ -93,7 +86,7 @@ def read_token(raw: bytes) -> tuple[str, int]:
     Raises:
         RemoteProtocolError: there is none; the message says what there was instead.
     """
-    body = _object(raw)
+    body = reply_object(raw, "nuonuo")
     token, life_s = body.get("access_token"), body.get("expires_in")
     if not isinstance(token, str) or not token:
         told = f"{body.get('error', '')} {body.get('error_description', '')}".strip()

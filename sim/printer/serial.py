@@ -9,15 +9,13 @@ ends is more than a UART has, so it is left there. A peer that does not honour t
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from sim.printer.device import Printer
-from sim.wires import Capture, Pace, PtyPair, StreamHost
+from sim.wires import Capture, Pace, PtyPair, StreamHost, write_waiting
 
 __all__ = ["PrinterPty"]
 
@@ -152,17 +150,7 @@ class PrinterPty:
         """From the host, already paced; what the kernel does not take at once waits for room."""
         if self._fd >= 0:
             self._waiting += data
-            self._writable()
-
-    def _writable(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while self._waiting:
-                del self._waiting[: os.write(self._fd, self._waiting)]
-        if self._waiting:
-            self._loop.add_writer(self._fd, self._writable)
-            self._stream.pause_writing()
-        elif self._loop.remove_writer(self._fd):
-            self._stream.resume_writing()
+            write_waiting(self._loop, self._fd, self._waiting, self._stream)
 
     def abort(self) -> None:
         """Close our side."""

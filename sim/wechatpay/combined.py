@@ -15,7 +15,7 @@ from protocols.wechatpay import (
     refusal,
 )
 from sim.wechatpay.ids import Ids
-from sim.wechatpay.ledger import Ledger, Order, PaymentRefusedError, fingerprint
+from sim.wechatpay.ledger import Ledger, Order, check_payable, fingerprint
 from sim.wechatpay.material import MerchantAccount
 from sim.wechatpay.switches import Switches
 
@@ -237,14 +237,9 @@ class CombinedBook:
         combined = self._by_handle[handle]
         self.find(combined.mchid, combined.number, unix_us)
         first = combined.orders[0]
-        if combined.openid not in {"", openid}:
-            raise PaymentRefusedError("other-payer")
-        if first.state is TradeState.CLOSED:
-            raise PaymentRefusedError("closed")
-        if first.state is not TradeState.NOTPAY:
-            raise PaymentRefusedError("paid")
-        if unix_us >= combined.handles[handle]:
-            raise PaymentRefusedError("expired")
+        check_payable(
+            combined.openid, first.state, openid=openid, is_over=unix_us >= combined.handles[handle]
+        )
         return combined
 
     def pay(self, handle: str, openid: str, unix_us: int) -> CombinedOrder:

@@ -24,7 +24,7 @@ from sim.wechatpay.ids import Ids
 from sim.wechatpay.material import MerchantAccount
 from sim.wechatpay.switches import Switches
 
-__all__ = ["Ledger", "Order", "PaymentRefusedError", "fingerprint"]
+__all__ = ["Ledger", "Order", "PaymentRefusedError", "check_payable", "fingerprint"]
 
 _MAX_PREPAY_IDS = 64  # re-asked prepay ids kept per order; the oldest are forgotten, as if they had expired
 
@@ -110,6 +110,28 @@ class Order:
 def fingerprint(body: Mapping[str, Any], *, without: tuple[str, ...] = ()) -> bytes:
     """What "same parameters" compares: the body without the fields that may differ, whatever their order."""
     return msgspec.json.encode({k: v for k, v in body.items() if k not in without}, order="sorted")
+
+
+def check_payable(payer: str, state: TradeState, *, openid: str, is_over: bool) -> None:
+    """Whether a phone may pay now.
+
+    Args:
+        payer: whom the order was made for; empty for anybody.
+        state: the order's.
+        openid: the phone's.
+        is_over: what the phone was handed is too old.
+
+    Raises:
+        PaymentRefusedError: with its reason.
+    """
+    if payer not in {"", openid}:
+        raise PaymentRefusedError("other-payer")
+    if state is TradeState.CLOSED:
+        raise PaymentRefusedError("closed")
+    if state is not TradeState.NOTPAY:
+        raise PaymentRefusedError("paid")
+    if is_over:
+        raise PaymentRefusedError("expired")
 
 
 class Ledger:
@@ -269,14 +291,9 @@ class Ledger:
         if order is None:
             raise PaymentRefusedError("unknown-prepay-id")
         self._expire(order, unix_us)
-        if order.openid not in {"", openid}:
-            raise PaymentRefusedError("other-payer")
-        if order.state is TradeState.CLOSED:
-            raise PaymentRefusedError("closed")
-        if order.state is not TradeState.NOTPAY:
-            raise PaymentRefusedError("paid")
-        if unix_us >= order.prepay_ids[prepay_id]:
-            raise PaymentRefusedError("expired")
+        check_payable(
+            order.openid, order.state, openid=openid, is_over=unix_us >= order.prepay_ids[prepay_id]
+        )
         return order
 
     def of_handle(self, handle: str) -> Order:

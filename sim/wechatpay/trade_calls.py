@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from protocols.wechatpay import (
@@ -24,6 +24,7 @@ from sim.wechatpay.gate import RawRequest
 from sim.wechatpay.material import MerchantAccount
 
 if TYPE_CHECKING:
+    from protocols.wechatpay import Field
     from sim.wechatpay.gateway import WeChatPayGateway
 
 __all__ = ["TradeCalls"]
@@ -50,11 +51,18 @@ class TradeCalls:
             Route(f"{number}/reverse", "POST", Endpoint.REVERSE, self._reverse),
         )
 
+    def _body(
+        self, account: MerchantAccount, request: RawRequest, fields: Sequence[Field], endpoint: Endpoint
+    ) -> dict[str, Any]:
+        """A body that keeps its rules and names the merchant who signed it. Raises ApiError."""
+        body = parse_body(request.body)
+        validate(body, fields)
+        self._gateway.gate.check_mchid(account, body["mchid"], endpoint, "body")
+        return body
+
     def _prepay(self, account: MerchantAccount, request: RawRequest, _argument: str) -> Commit:
         gateway = self._gateway
-        body = parse_body(request.body)
-        validate(body, PREPAY_FIELDS)
-        gateway.gate.check_mchid(account, body["mchid"], Endpoint.PREPAY, "body")
+        body = self._body(account, request, PREPAY_FIELDS, Endpoint.PREPAY)
         openid = body["payer"]["openid"]
         if gateway.switches.require_login and not gateway.logins.knows(openid):
             detail: dict[str, object] = {
@@ -77,9 +85,7 @@ class TradeCalls:
 
     def _native(self, account: MerchantAccount, request: RawRequest, _argument: str) -> Commit:
         gateway = self._gateway
-        body = parse_body(request.body)
-        validate(body, NATIVE_FIELDS)
-        gateway.gate.check_mchid(account, body["mchid"], Endpoint.NATIVE, "body")
+        body = self._body(account, request, NATIVE_FIELDS, Endpoint.NATIVE)
 
         def commit() -> Done:
             unix_us = gateway.kernel.unix_us
@@ -90,9 +96,7 @@ class TradeCalls:
 
     def _codepay(self, account: MerchantAccount, request: RawRequest, _argument: str) -> Commit:
         gateway = self._gateway
-        body = parse_body(request.body)
-        validate(body, CODEPAY_FIELDS)
-        gateway.gate.check_mchid(account, body["mchid"], Endpoint.CODEPAY, "body")
+        body = self._body(account, request, CODEPAY_FIELDS, Endpoint.CODEPAY)
         store = body["scene_info"]["store_info"]
         if not (store.get("id") or store.get("out_id")):
             detail: dict[str, object] = {
@@ -117,9 +121,7 @@ class TradeCalls:
 
     def _reverse(self, account: MerchantAccount, request: RawRequest, number: str) -> Commit:
         gateway = self._gateway
-        body = parse_body(request.body)
-        validate(body, REVERSE_FIELDS)
-        gateway.gate.check_mchid(account, body["mchid"], Endpoint.REVERSE, "body")
+        body = self._body(account, request, REVERSE_FIELDS, Endpoint.REVERSE)
 
         def commit() -> Done:
             order = gateway.codepay.reverse(account, number, body["appid"], gateway.kernel.unix_us)
@@ -143,9 +145,7 @@ class TradeCalls:
 
     def _close(self, account: MerchantAccount, request: RawRequest, number: str) -> Commit:
         gateway = self._gateway
-        body = parse_body(request.body)
-        validate(body, CLOSE_FIELDS)
-        gateway.gate.check_mchid(account, body["mchid"], Endpoint.CLOSE, "body")
+        self._body(account, request, CLOSE_FIELDS, Endpoint.CLOSE)
 
         def commit() -> Done:
             gateway.ledger.close(account.mchid, number, gateway.kernel.unix_us)

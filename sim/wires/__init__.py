@@ -14,7 +14,7 @@ from sim.wires.link import VirtualLink
 from sim.wires.node_host import NodeHost
 from sim.wires.nodes import VirtualNodes
 from sim.wires.pcapng import is_tcp, write_pcapng
-from sim.wires.pty_pair import PtyPair
+from sim.wires.pty_pair import PtyPair, write_waiting
 from sim.wires.serial_line import PtyHost, SerialHost
 from sim.wires.shared import LineServer, SharedLine, serve_line_tcp
 from sim.wires.tcp import MachineClient, MachineServer, connect_machine_tcp, serve_machine_tcp
@@ -53,4 +53,5 @@ __all__ = [
     "serve_line_tcp",
     "serve_machine_tcp",
     "write_pcapng",
+    "write_waiting",
 ]

@@ -18,9 +18,12 @@ import sys
 import termios
 import tty
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["PtyPair"]
+if TYPE_CHECKING:
+    from sim.wires.host import StreamHost
+
+__all__ = ["PtyPair", "write_waiting"]
 
 _EXTPROC: Final = 0o200000
 _SETTINGS_CHANGED: Final = 0x40
@@ -98,3 +101,15 @@ class PtyPair:
         if self.peer_fd >= 0:
             os.close(self.peer_fd)
             self.peer_fd = -1
+
+
+def write_waiting(loop: asyncio.AbstractEventLoop, fd: int, waiting: bytearray, host: StreamHost) -> None:
+    """Write what waits for a pty, and take it out; what the kernel does not take at once waits on, and its host with it."""
+    with contextlib.suppress(BlockingIOError):
+        while waiting:
+            del waiting[: os.write(fd, waiting)]
+    if waiting:
+        loop.add_writer(fd, write_waiting, loop, fd, waiting, host)
+        host.pause_writing()
+    elif loop.remove_writer(fd):
+        host.resume_writing()

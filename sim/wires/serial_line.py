@@ -7,8 +7,6 @@ A pty proves parsing and order; it has no baud rate, no parity and no bus. Its w
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +16,7 @@ from protocols.sansio import Machine
 from sim.wires.capture import Capture
 from sim.wires.faults import WireFaults
 from sim.wires.host import Clock, Pace, StreamHost
-from sim.wires.pty_pair import PtyPair
+from sim.wires.pty_pair import PtyPair, write_waiting
 
 __all__ = ["PtyHost", "SerialHost"]
 
@@ -41,7 +39,7 @@ class _PtyWriter:
     def write(self, data: bytes) -> None:
         if self._is_open:
             self._waiting += data
-            self._writable()
+            write_waiting(self._loop, self._fd, self._waiting, self._host)
 
     def abort(self) -> None:
         if self._is_open:
@@ -53,16 +51,6 @@ class _PtyWriter:
 
     def close(self) -> None:
         """A line stays: whoever is at its other end, there is nothing to hang up."""
-
-    def _writable(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while self._waiting:
-                del self._waiting[: os.write(self._fd, self._waiting)]
-        if self._waiting:
-            self._loop.add_writer(self._fd, self._writable)
-            self._host.pause_writing()
-        elif self._loop.remove_writer(self._fd):
-            self._host.resume_writing()
 
     def _readable(self) -> None:
         try:
@@ -138,6 +126,7 @@ class SerialHost:
         baud: the device's rate.
         parity: "N", "O" or "E".
         stop_bits: 1 or 2.
+        data_bits: 8, or 7 for lines of ASCII.
         is_paced: pace the writes, for a path that is a pty.
         name: the machine's name in captures and faults.
         faults: what goes wrong with what the machine sends.
@@ -153,12 +142,13 @@ class SerialHost:
         baud: int,
         parity: str = "N",
         stop_bits: int = 1,
+        data_bits: int = 8,
         is_paced: bool = False,
         name: str = "serial",
         faults: WireFaults | None = None,
         capture: Capture | None = None,
     ) -> None:
-        bits_per_char = 9 + (parity != "N") + stop_bits
+        bits_per_char = 1 + data_bits + (parity != "N") + stop_bits
         if capture is not None:
             medium = "pty, paced" if is_paced else "serial"
             capture.describe(medium=medium, baud=baud, bits_per_char=bits_per_char)
@@ -168,6 +158,7 @@ class SerialHost:
         self._baud = baud
         self._parity = parity
         self._stop_bits = stop_bits
+        self._data_bits = data_bits
 
     async def start(self) -> None:
         """Open the device.
@@ -182,6 +173,7 @@ class SerialHost:
             baudrate=self._baud,
             parity=serialx.Parity(self._parity),
             stopbits=serialx.StopBits(self._stop_bits),
+            byte_size=self._data_bits,
         )
 
     async def aclose(self) -> None:
