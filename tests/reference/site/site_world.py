@@ -105,6 +105,22 @@ class ScriptedBackend(httpx.AsyncBaseTransport):
         raise AssertionError(path)
 
 
+class Mortal(httpx.AsyncBaseTransport):
+    """The network of one process: once that is dead, nothing more leaves it."""
+
+    def __init__(self, backend: ScriptedBackend) -> None:
+        self.backend = backend
+        self.dead = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.dead:
+            raise httpx.ConnectError("this process is dead")
+        response = await self.backend.handle_async_request(request)
+        if self.dead:
+            raise httpx.ReadError("this process is dead")
+        return response
+
+
 class Plug:
     """The master's end of the bus: the driver in it can be changed, as by a restart of its process."""
 

@@ -6,7 +6,6 @@ import random
 import shutil
 from pathlib import Path
 
-import httpx
 import pytest
 
 from reference.site import SiteConfig, SiteController
@@ -23,7 +22,7 @@ from sim.dispenser import (
 from sim.kernel import VirtualKernel
 from sim.wires import VirtualBus
 
-from .site_world import EPOCH_US, Plug, S, ScriptedBackend
+from .site_world import EPOCH_US, Mortal, Plug, S, ScriptedBackend
 
 PROTOCOLS = {  # first address, baud, characters of an idle poll, poll period in ms
     "dart": (0x50, 19_200, 3, 250),
@@ -31,22 +30,6 @@ PROTOCOLS = {  # first address, baud, characters of an idle poll, poll period in
     "twowire": (1, 9_600, 1, 250),
     "aaff": (1, 38_400, 25, 800),
 }
-
-
-class Mortal(httpx.AsyncBaseTransport):
-    """The network of one process: once that is dead, nothing more leaves it."""
-
-    def __init__(self, backend: ScriptedBackend) -> None:
-        self.backend = backend
-        self.dead = False
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self.dead:
-            raise httpx.ConnectError("this process is dead")
-        response = await self.backend.handle_async_request(request)
-        if self.dead:
-            raise httpx.ReadError("this process is dead")
-        return response
 
 
 class Station:

@@ -6,7 +6,6 @@ import random
 import shutil
 from pathlib import Path
 
-import httpx
 import pytest
 
 from protocols.escpos import read_receipt
@@ -15,25 +14,8 @@ from sim.kernel import VirtualKernel
 from sim.printer import CHINESE_80MM, Printer
 from sim.wires import VirtualLink
 
-from .site_world import EPOCH_US, Plug, S, ScriptedBackend
+from .site_world import EPOCH_US, Mortal, Plug, S, ScriptedBackend
 from .spooler_rig import receipt
-
-
-class Mortal(httpx.AsyncBaseTransport):
-    """The network of one process: once that is dead, nothing more leaves it."""
-
-    def __init__(self, backend: ScriptedBackend) -> None:
-        self.backend = backend
-        self.dead = False
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self.dead:
-            raise httpx.ConnectError("this process is dead")
-        response = await self.backend.handle_async_request(request)
-        if self.dead:
-            raise httpx.ReadError("this process is dead")
-        return response
-
 
 CONFIG = {
     "station": "KM01",
