@@ -57,6 +57,7 @@ def check(few: Scenario, at_s: int, instance: str) -> None:
     assert sum(invoice.state == "issued" for invoice in hit.record.invoices) == 4
 
 
+@pytest.mark.requirement("ha.no-duplicate-after-failover")
 @pytest.mark.parametrize("second", range(0, 60, 10))
 @pytest.mark.parametrize("instance", ["a", "b"])
 def test_a_kill_now_and_then(few: Scenario, first_second: int, second: int, instance: str) -> None:
@@ -64,6 +65,7 @@ def test_a_kill_now_and_then(few: Scenario, first_second: int, second: int, inst
 
 
 @pytest.mark.slow
+@pytest.mark.requirement("ha.no-duplicate-after-failover")
 @pytest.mark.parametrize("second", [s for s in range(60) if s % 10])
 @pytest.mark.parametrize("instance", ["a", "b"])
 def test_a_kill_at_every_second(few: Scenario, first_second: int, second: int, instance: str) -> None:
