@@ -24,6 +24,8 @@ _GRADE_PRICE: Final = re.compile(r"(?P<grade>[a-z0-9]+)(?:=(?P<yuan>\d{1,3})(?:\
 _PRICES_FEN_PER_L: Final = {"92": 760, "95": 812, "98": 931, "diesel": 730}
 """Unit prices where none is given: of the order of Yunnan's list prices of early 2026 (assumed)."""
 
+_CHARACTERS: Final = re.compile("[78][NOE][12]")
+
 _UNITS: Final = {"us": 1, "metric": 2, "imperial": 3}
 
 _WORD: Final = "token"
@@ -46,6 +48,15 @@ Tcp = Annotated[
 Pty = Annotated[bool, typer.Option("--pty", help="Make a pseudo-terminal and say its path.")]
 Serial = Annotated[Path | None, typer.Option("--serial", metavar="PATH", help="Open a serial device.")]
 Baud = Annotated[int, typer.Option(min=1200, max=1_000_000, help="Speed of a serial wire.")]
+Characters = Annotated[
+    str | None,
+    typer.Option(
+        "--characters",
+        metavar="8N1",
+        help="Data bits (7, 8), parity (N, O, E) and stop bits (1, 2) of a serial wire, where it is set up otherwise "
+        "than the protocol's lines usually are.",
+    ),
+]
 ControlPort = Annotated[
     int, typer.Option(min=0, max=65_535, help="Port of the control API; 0 is any free one.")
 ]
@@ -66,6 +77,7 @@ def dispenser(
     pty: Pty = False,
     serial: Serial = None,
     baud: Baud = 9600,
+    characters: Characters = None,
     rtu: Annotated[
         bool, typer.Option("--rtu", help="Modbus RTU frames on TCP too, as behind a serial server.")
     ] = False,
@@ -101,7 +113,7 @@ def dispenser(
     from scenarios.world.device import DeviceOnWire
     from scenarios.world.lone_dispenser import dispenser_station
 
-    place = _place(tcp, pty=pty, serial=serial)
+    place = _place(tcp, pty=pty, serial=serial, characters=characters)
     if protocol not in _PROTOCOLS:
         raise BadInput(f"--protocol {protocol!r}: there are {', '.join(_PROTOCOLS)}")
     if rtu and protocol != "modbus":
@@ -166,6 +178,7 @@ def printer(
     pty: Pty = False,
     serial: Serial = None,
     baud: Baud = 9600,
+    characters: Characters = None,
     udp_port: Annotated[
         int | None,
         typer.Option(
@@ -180,7 +193,7 @@ def printer(
     from forecourt.printer_models import printer_profile
     from scenarios.world.device import DeviceOnWire
 
-    place = _place(tcp, pty=pty, serial=serial)
+    place = _place(tcp, pty=pty, serial=serial, characters=characters)
     profile = printer_profile(model, settings or [])
     if udp_port is not None and (place.kind != "tcp" or not profile.udp_commands):
         raise BadInput(f"--udp-port: only a board on TCP has one, and {profile.name} does not (udp_commands)")
@@ -211,6 +224,7 @@ def gauge(
     pty: Pty = False,
     serial: Serial = None,
     baud: Baud = 9600,
+    characters: Characters = None,
     control_port: ControlPort = 0,
     capture: CaptureFile = None,
 ) -> None:
@@ -220,7 +234,7 @@ def gauge(
     from scenarios.world.gauge_control import StandingGauge
     from sim.gauge import UNITS
 
-    place = _place(tcp, pty=pty, serial=serial)
+    place = _place(tcp, pty=pty, serial=serial, characters=characters, is_ascii=True)
     names = [part.strip() for part in grades.split(",")]
     for name in names:
         if name not in _PRICES_FEN_PER_L:
@@ -250,6 +264,7 @@ def meter(
     pty: Pty = False,
     serial: Serial = None,
     baud: Baud = 9600,
+    characters: Characters = None,
     control_port: ControlPort = 0,
     capture: CaptureFile = None,
 ) -> None:
@@ -264,7 +279,7 @@ def meter(
 
     device = DeviceOnWire.meter_on_line(
         make,
-        _place(tcp, pty=pty, serial=serial),
+        _place(tcp, pty=pty, serial=serial, characters=characters),
         baud=baud,
         control_port=control_port,
         keep_capture=capture is not None,
@@ -318,15 +333,30 @@ def loudspeaker(
     attend(device, None)
 
 
-def _place(tcp: str | None, *, pty: bool, serial: Path | None) -> WirePlace:
+def _place(
+    tcp: str | None,
+    *,
+    pty: bool,
+    serial: Path | None,
+    characters: str | None = None,
+    is_ascii: bool = False,
+) -> WirePlace:
     from scenarios.world.device import WirePlace
 
     if (tcp is not None) + pty + (serial is not None) > 1:
         raise BadInput("give one of --tcp, --pty and --serial")
+    if characters is not None and not _CHARACTERS.fullmatch(characters):
+        raise BadInput(
+            f"--characters {characters!r}: data bits, parity and stop bits, for example 8N1 or 7O1"
+        )
+    if characters is not None and characters[0] == "7" and not is_ascii:
+        raise BadInput("--characters: this device's bytes have 8 bits; 7 are for the gauge's text")
+    if characters is not None and not pty and serial is None:
+        raise BadInput("--characters is for --pty and --serial")
     if pty:
-        return WirePlace("pty")
+        return WirePlace("pty", characters=characters)
     if serial is not None:
-        return WirePlace("serial", path=serial)
+        return WirePlace("serial", path=serial, characters=characters)
     host, colon, port = (tcp or "127.0.0.1:0").rpartition(":")
     if not colon or not host or not port.isdecimal() or int(port) > 65_535:
         raise BadInput(f"--tcp {tcp!r}: expected HOST:PORT, for example 127.0.0.1:5001 or [::1]:5001")

@@ -54,12 +54,14 @@ class WirePlace:
         kind: ``tcp`` listens, ``pty`` makes a pseudo-terminal, ``serial`` opens a device.
         host, port: for ``tcp``; port 0 takes any free one.
         path: for ``serial``.
+        characters: of a serial wire, for example ``7O1``: data bits, parity, stop bits; None for the protocol's own.
     """
 
     kind: Literal["tcp", "pty", "serial"] = "tcp"
     host: str = _HOST
     port: int = 0
     path: Path | None = None
+    characters: str | None = None
 
 
 class DeviceOnWire:
@@ -336,8 +338,9 @@ class DeviceOnWire:
 
     async def _start_serial(self, machine: Any, *, parity: str) -> None:
         host: PtyHost | SerialHost
+        data, parity, stop = tuple(self.place.characters or f"8{parity}1")
         if self.place.kind == "pty":
-            bits = 10 + (parity != "N")
+            bits = 1 + int(data) + (parity != "N") + int(stop)
             host = PtyHost(
                 machine,
                 self._now_us,
@@ -354,6 +357,8 @@ class DeviceOnWire:
                 path=self.place.path,
                 baud=self._baud,
                 parity=parity,
+                stop_bits=int(stop),
+                data_bits=int(data),
                 name=self.kind,
                 capture=self.wire,
             )

@@ -127,6 +127,9 @@ def test_python_escpos_prints_on_a_printer_that_runs_out_of_paper(tmp_path):
         (["dispenser", "--serial", "/dev/no-such-port"], "/dev/no-such-port"),
         (["dispenser", "--rtu"], "--rtu is for --protocol modbus"),
         (["dispenser", "--protocol", "ifsf", "--tcp", "[::1]:0"], "network node on the loopback network"),
+        (["gauge", "--pty", "--characters", "7X1"], "--characters '7X1': data bits, parity and stop bits"),
+        (["gauge", "--characters", "7O1"], "--characters is for --pty and --serial"),
+        (["printer", "--pty", "--characters", "7O1"], "8 bits; 7 are for the gauge's text"),
         (["gauge", "--tcp", "no-such-host.invalid:0"], "no-such-host.invalid:0: "),
     ],
 )

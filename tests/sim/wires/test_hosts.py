@@ -98,6 +98,24 @@ def test_bytes_and_events_are_the_same_on_every_wire(over_virtual, countdown):
     assert over_pty(countdown) == on_bus
 
 
+def test_a_serial_device_of_seven_bits_and_parity_opens_and_counts_its_characters(countdown):
+    async def play():
+        answerer, asker, capture = countdown(), countdown(serve=9), Capture("serial")
+        pty = PtyHost(answerer, clock, baud=115_200)
+        path = await pty.start()
+        line = {"baud": 115_200, "parity": "O", "stop_bits": 2, "data_bits": 7}
+        serial = SerialHost(asker, clock, path=path, **line, capture=capture)
+        await serial.start()
+        await until(lambda: answerer.is_done and asker.is_done)
+        await serial.aclose()
+        await pty.aclose()
+        return capture
+
+    capture = asyncio.run(play())
+    assert capture.about["bits_per_char"] == 11
+    assert bytes_in_order(capture) == [bytes([number]) for number in range(9, -1, -1)]
+
+
 def test_each_connection_has_its_own_machine_and_a_port_is_free_to_choose(countdown):
     async def play():
         made = []
