@@ -142,6 +142,9 @@ def test_curl_reaches_a_platform_by_its_environment(gateways, foreign) -> None:
     url = f"https://restapi.amap.com/v3/geocode/regeo?key={key}&location=102.722,25.045"
     found = json.loads(in_shell(gateways, f"'{curl}' --silent --show-error '{url}'"))
     assert found["regeocode"]["formatted_address"] == "云南省昆明市盘龙区北京路928号"
+    # As it is typed, which real servers read: curl encodes nothing.
+    typed = f"https://restapi.amap.com/v3/geocode/geo?key={key}&address=昆明市北京路928号"
+    assert json.loads(in_shell(gateways, f"'{curl}' --silent --show-error '{typed}'"))["count"] == "1"
 
 
 def test_what_is_printed_is_what_the_file_says_and_nobody_else_may_read_the_keys(gateways) -> None:
@@ -266,3 +269,16 @@ def test_a_port_in_use_is_told_with_its_option_and_leaves_nothing(tmp_path, monk
     assert result.exit_code == 2, result.stderr
     assert f"({option} {port})" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.foreign
+def test_npm_clients_reach_maps_and_messages(gateways, foreign) -> None:
+    node, peers = foreign.node("amap-web-api-sdk"), Path(__file__).parents[1] / "peers"
+    script = f"'{node}' --require '{peers}/proxy_agent.cjs' '{peers}/gateway_clients.cjs'"
+    told = json.loads(in_shell(gateways, f"FORECOURT_PROXY=$HTTPS_PROXY {script} '{gateways.folder}'"))
+    assert told == {
+        "address": "云南省昆明市盘龙区北京路928号",
+        "unknown": "10002",
+        "openid": "o-npm",
+        "sent": [0, 43101],
+    }
