@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from reference.backend import BackendSettings
 
-from .test_backend_shifts import Pumps
+from .shift_rig import Pumps
 
 S = 1_000_000
 

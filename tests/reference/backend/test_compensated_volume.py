@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .test_backend_shifts import Pumps, report
+from .shift_rig import Pumps, report
 from .test_backend_tanks import Tank, alarms, deliveries, fill, quiet, read, stock
 
 L = 1_000

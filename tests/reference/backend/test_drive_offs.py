@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .test_backend_shifts import Pumps, report, settle
+from .shift_rig import Pumps, report, settle
 
 MINUTE = 60_000_000
 

@@ -14,7 +14,7 @@ from protocols.wechatpay import rfc3339
 from reference.site.journal import Journal, Sale
 from reference.site.pumps.witness import Witness
 
-from .test_backend_shifts import Pumps, report
+from .shift_rig import Pumps, report
 
 S = 1_000_000
 INSTANTS = {
