@@ -17,6 +17,7 @@ from reference.backend.invoices.audit import audit_invoices
 from reference.backend.invoices.schema import invoice_uses
 from reference.backend.members.audit import Parts, audit_members, parts_of
 from reference.backend.refunds.audit import audit_refunds
+from reference.backend.refunds.schema import refund_remedies
 from reference.backend.shifts.files import rebuilt
 from reference.backend.store.database import Transaction
 from reference.backend.store.schema import (
@@ -50,7 +51,8 @@ async def audit(tx: Transaction) -> list[str]:
     _ledger(entries, all_sales, found)
     parts = await parts_of(tx)
     _money(entries, all_orders, all_payments, all_refunds, parts, found)
-    audit_refunds(all_refunds, all_orders, found)
+    remedies = await tx.rows(select(refund_remedies).order_by(refund_remedies.c.out_refund_no))
+    audit_refunds(all_refunds, all_orders, remedies, found)
     await audit_members(tx, parts, all_orders, all_payments, found)
     await _follow_ups(tx, all_orders, all_payments, found)
     await audit_invoices(tx, all_sales, found)
@@ -91,7 +93,7 @@ def _money(
     paid = [row for row in all_payments if row.state == "SUCCESS"]
     proved = _sums([*paid, *(part for part in parts if part.state in {"taken", "returned"})], "order_id")
     booked = _sums([entry for entry in entries if entry.kind == "payment"], "order_id")
-    given = _sums([row for row in all_refunds if row.state == "SUCCESS"], "order_id")
+    given = _sums([row for row in all_refunds if row.state in {"SUCCESS", "CASH"}], "order_id")
     for part in parts:
         given[part.order_id] += part.returned_fen
     asked = _sums([row for row in all_refunds if row.state != "CLOSED"], "out_trade_no")

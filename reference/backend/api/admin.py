@@ -16,7 +16,7 @@ from reference.backend.errors import ApiError
 from reference.backend.invoices.schema import invoice_deliveries, invoice_uses, red_letters, tax_holds
 from reference.backend.members.schema import tender_parts
 from reference.backend.models import AdminPage, Correction, Health
-from reference.backend.refunds.schema import refund_requests
+from reference.backend.refunds.schema import refund_remedies, refund_requests
 from reference.backend.sessions import Sessions
 from reference.backend.store.database import Transaction
 from reference.backend.store.schema import (
@@ -54,6 +54,7 @@ _ORDERED = {
     "tax-holds": (tax_holds, (tax_holds.c.platform,)),
     "refunds": (refunds, (refunds.c.created_us, refunds.c.out_refund_no)),
     "refund-requests": (refund_requests, (refund_requests.c.asked_us, refund_requests.c.out_refund_no)),
+    "refund-remedies": (refund_remedies, (refund_remedies.c.asked_us, refund_remedies.c.out_refund_no)),
     "sales": (sales, (sales.c.ended_us, sales.c.sale_id)),
     "outbox": (outbox, (outbox.c.id,)),
     "alarms": (alarms, (alarms.c.id,)),

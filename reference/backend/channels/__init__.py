@@ -5,7 +5,7 @@ from __future__ import annotations
 from reference.backend.channels.channel import DEAD, PAID, Channel, Parts, Started, Wish
 from reference.backend.core import Core
 from reference.backend.errors import ApiError
-from reference.backend.gateways.port import RefundGateway
+from reference.backend.gateways.port import AbnormalRefundGateway, RefundGateway
 
 __all__ = ["DEAD", "PAID", "Channel", "Channels", "Parts", "Started", "Wish"]
 
@@ -15,6 +15,7 @@ class Channels:
 
     Attributes:
         known: by name, for the payments that stand in the tables; new ones only over those of the settings' ``channels``.
+        elsewhere: who can send an abnormal refund on to another account, by provider.
         refunders: who gives money back, by provider, where it is not the instance's gateway.
     """
 
@@ -22,6 +23,7 @@ class Channels:
         self.core = core
         self.known: dict[str, Channel] = {}
         self.refunders: dict[str, RefundGateway] = {}
+        self.elsewhere: dict[str, AbnormalRefundGateway] = {}
 
     def add(self, *channels: Channel) -> None:
         """Make channels known."""
@@ -48,6 +50,10 @@ class Channels:
         """What the ledger keeps of money given back: its tender, unless it is the ordinary one."""
         tender = self.of(channel).tender if channel is not None else "wechatpay"
         return "{}" if tender == "wechatpay" else f'{{"tender":"{tender}"}}'
+
+    def sender_on(self, channel: str | None) -> AbnormalRefundGateway | None:
+        """Who can send an abnormal refund of what came over a channel on to another account; None if nobody can."""
+        return self.elsewhere.get(self.of(channel).provider if channel is not None else "wechatpay")
 
     def refunder(self, channel: str | None) -> RefundGateway:
         """Who gives back what came over a channel."""

@@ -12,9 +12,10 @@ from reference.backend.channels.unionpay import UnionPayRefunds, unionpay_channe
 from reference.backend.channels.wechat import CodeChannel, JsapiChannel
 from reference.backend.core import Core
 from reference.backend.gateways.outgoing import Outgoing
-from reference.backend.gateways.port import CodeGateway
+from reference.backend.gateways.port import AbnormalRefundGateway, CodeGateway
 from reference.backend.gateways.unionpay import UnionPayClient
 from reference.backend.gateways.wechat import WeChatClient
+from reference.backend.gateways.wechat_abnormal import WeChatAbnormalRefunds
 from reference.backend.gateways.wechat_contracts import WeChatContracts
 from reference.backend.settings import SettingsError
 
@@ -31,6 +32,8 @@ def channels_of(core: Core, wechat: WeChatClient, transport: httpx.AsyncBaseTran
     core.channels = channels = Channels(core)
     codes = core.gateway if hasattr(core.gateway, "pay_code") else wechat
     channels.add(JsapiChannel(core), CodeChannel(core, cast("CodeGateway", codes)))
+    onward = core.gateway if hasattr(core.gateway, "pay_elsewhere") else WeChatAbnormalRefunds(wechat)
+    channels.elsewhere["wechatpay"] = cast("AbnormalRefundGateway", onward)
     if settings.unionpay is not None:
         gateway, acquirer = (
             Outgoing(transport, core.clock_us, core.ids, settings.call_timeout_s, settings.busy_qps)

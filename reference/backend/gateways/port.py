@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from protocols.cards import mask_private
 
 __all__ = [
+    "AbnormalRefundGateway",
     "BillGateway",
     "CodeGateway",
     "ContractGateway",
@@ -26,6 +27,7 @@ __all__ = [
     "NoticeRefusedError",
     "RefundGateway",
     "RefundReport",
+    "SealedCard",
     "TradeReport",
 ]
 
@@ -197,6 +199,30 @@ class BillGateway(Protocol):
 
     async def bill(self, bill: str, day: str) -> bytes | None:
         """The content of a bill (``trade`` or ``fund``) of a day (2026-01-31), or None if nothing happened that day."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedCard:
+    """A payer's bank card, as nobody here can read it: RSA-OAEP for the gateway, in base64.
+
+    Attributes:
+        bank_type: the bank, such as ``ICBC_DEBIT``.
+        serial: of the gateway's certificate or public key that it was encrypted for.
+    """
+
+    bank_type: str
+    bank_account: str
+    real_name: str
+    serial: str
+
+
+class AbnormalRefundGateway(Protocol):
+    """What a gateway that can send a refund on to another account does beside."""
+
+    async def pay_elsewhere(
+        self, *, refund_id: str, out_refund_no: str, card: SealedCard | None
+    ) -> RefundReport:
+        """Send an abnormal refund on: to the payer's card, or without one to the merchant's own account."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,10 +275,19 @@ class WeChatClient:
     # Transport
 
     async def call(
-        self, method: str, path: str, content: Mapping[str, Any] | None = None, *, is_signed: bool = True
+        self,
+        method: str,
+        path: str,
+        content: Mapping[str, Any] | None = None,
+        *,
+        is_signed: bool = True,
+        sealed_for: str | None = None,
     ) -> bytes:
-        """A signed call; gives the body of a verified 2xx. Raises `GatewayUnknownError` or `GatewayRefusedError`."""
-        response = await self._ask(method, path, content)
+        """A signed call; gives the body of a verified 2xx. Raises `GatewayUnknownError` or `GatewayRefusedError`.
+
+        ``sealed_for`` is the serial number of the platform's key that fields of the content are encrypted for.
+        """
+        response = await self._ask(method, path, content, sealed_for)
         if not is_signed:
             return response.content
         try:
@@ -300,7 +309,13 @@ class WeChatClient:
         now_s = self._clock_us() // 1_000_000
         verify_reply(self.keys.trust, response.headers, response.content, now_s=now_s)
 
-    async def _ask(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> httpx.Response:
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        content: Mapping[str, Any] | None = None,
+        sealed_for: str | None = None,
+    ) -> httpx.Response:
         """A signed call; gives a 2xx as it came, not verified yet."""
         body = msgspec.json.encode(content) if content is not None else b""
         now_s = self._clock_us() // 1_000_000
@@ -319,8 +334,9 @@ class WeChatClient:
         }
         if content is not None:
             headers["Content-Type"] = "application/json"
-        if self._merchant.public_key_id is not None:
-            headers["Wechatpay-Serial"] = self._merchant.public_key_id
+        serial = sealed_for or self._merchant.public_key_id
+        if serial is not None:
+            headers["Wechatpay-Serial"] = serial
         outgoing = self._tax if path.startswith(APPLICATIONS_PATH) else self._pay
         response = await outgoing.send(method, self._settings.pay_url + path, body, headers)
         if response.status_code >= 500 or response.status_code == 429:

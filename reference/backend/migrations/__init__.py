@@ -7,5 +7,5 @@ from __future__ import annotations
 
 __all__ = ["HEAD"]
 
-HEAD = "0010"
+HEAD = "0011"
 """The newest revision; a store that has it is left alone."""

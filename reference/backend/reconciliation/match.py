@@ -161,7 +161,11 @@ def _agree(ours: Ours, state: str) -> bool:
     if ours.subject == "payment":
         return ours.state == state
     if state == "PROCESSING":
-        return ours.state in {"PENDING", "PROCESSING", "SUCCESS", "ABNORMAL", "CLOSED"}
+        return ours.state in {"PENDING", "PROCESSING", "SUCCESS", "ABNORMAL", "CLOSED", "CASH"}
+    if (
+        ours.state == "CASH"
+    ):  # paid out at the station because the platform could not: it moved nothing, or had it back
+        return state in {"FAIL", "CHANGE"}
     return ours.state == _BILL_STATES.get(state, state)
 
 
@@ -291,7 +295,7 @@ def _beside(row: FundRow, line: int, ours: Ours | None, find: Callable[[str, str
             kind, detail = "missing_here", "a fee for nothing of ours"
     elif ours is not None and ours.subject == "refund":
         detail = "the refund came back"
-        if ours.state not in {"CLOSED", "ABNORMAL"}:
+        if ours.state not in {"CLOSED", "ABNORMAL", "CASH"}:
             kind, detail = "state_differs", f"came back there, {ours.state} here"
     elif "退款" in row.kind and (reversed_ := find("payment", row.voucher)) is not None:
         ours, detail = reversed_, "reversed"

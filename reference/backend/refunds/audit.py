@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -16,14 +16,17 @@ _MOST = 50
 
 
 def audit_refunds(
-    all_refunds: Iterable[Row[Any]], all_orders: Mapping[str, Row[Any]], found: list[str]
+    all_refunds: Sequence[Row[Any]],
+    all_orders: Mapping[str, Row[Any]],
+    remedies: Iterable[Row[Any]],
+    found: list[str],
 ) -> None:
-    """Add violations as sentences, in the order of the rows."""
+    """Add violations as sentences, in the order of the rows. ``remedies`` is what people did about refunds."""
     of_payment: defaultdict[str, list[Row[Any]]] = defaultdict(list)
     owed: Counter[str] = Counter()
     for row in all_refunds:
         of_payment[row.out_trade_no].append(row)
-        owed[row.order_id] += row.state not in {"SUCCESS", "CLOSED"}
+        owed[row.order_id] += row.state not in {"SUCCESS", "CLOSED", "CASH"}
     for number, rows in of_payment.items():
         sent = sorted(row.sent_us for row in rows if row.sent_us is not None)
         if len(sent) > _MOST:
@@ -43,4 +46,13 @@ def audit_refunds(
         f"order {order_id} is REFUNDING, and no refund of it is under way"
         for order_id, order in all_orders.items()
         if order.state == "REFUNDING" and not owed[order_id]
+    )
+    paid_out = Counter((row.out_refund_no, row.amount_fen) for row in remedies if row.kind == "CASH")
+    found.extend(
+        f"refund {row.out_refund_no} is {row.state}, and {times} payments in cash are on record for it"
+        for row in all_refunds
+        if (times := paid_out.pop((row.out_refund_no, row.amount_fen), 0)) != (row.state == "CASH")
+    )
+    found.extend(
+        f"{fen} fen were paid in cash for refund {number}, which is another" for number, fen in paid_out
     )

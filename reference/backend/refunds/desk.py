@@ -17,7 +17,7 @@ from reference.backend.refunds.schema import refund_requests
 from reference.backend.store.database import Transaction
 from reference.backend.store.schema import payments, refunds
 
-__all__ = ["RefundAsked", "RefundDesk", "RefundView"]
+__all__ = ["RefundAsked", "RefundDesk", "RefundView", "refund_fields"]
 
 _AGAIN = select(refund_requests).where(
     refund_requests.c.order_id == bindparam("of_order"), refund_requests.c.client_token == bindparam("token")
@@ -52,7 +52,7 @@ class RefundAsked(StrictModel):
 
 
 class RefundView(BaseModel):
-    """A refund: what goes back through the gateway (points and the like are back at once). ``state`` SUCCESS means that the money is back; ABNORMAL and HELD need a person."""
+    """A refund: what goes back through the gateway (points and the like are back at once). ``state`` SUCCESS means that the money is back, CASH that it was paid out at the station; ABNORMAL and HELD need a person."""
 
     out_refund_no: str
     out_trade_no: str
@@ -148,17 +148,6 @@ class RefundDesk:
             told = f"points and coupon do not make up {amount_fen} fen: a coupon goes back whole"
             raise ApiError(409, "parts_indivisible", told, "amount_fen")
         return order
-
-    async def try_again(self, out_refund_no: str) -> dict[str, Any]:
-        """Let a held refund go on, or look at an abnormal one. Others are left alone.
-
-        Raises:
-            ApiError: 404.
-        """
-        row = await self.core.db.run(lambda tx: self.core.refunds.try_again(tx, out_refund_no))
-        if row is None:
-            raise ApiError(404, "unknown_refund", f"there is no refund {out_refund_no}", "out_refund_no")
-        return refund_fields(row)
 
     async def _shown(self, tx: Transaction, number: str, order_id: str) -> dict[str, Any]:
         row = await tx.first(_REFUND, {"number": number})

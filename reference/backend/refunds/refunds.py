@@ -3,7 +3,7 @@
 A refund that is written is owed: PENDING until it was accepted, PROCESSING until a notice or a query tells its end.
 SUCCESS is the only good one. CLOSED gave nothing back, so what was owed is written again under a new number, a few
 times; ABNORMAL (the payer's card is gone) and HELD (a limit that waiting does not heal) need a person, and the order
-says REFUNDING until then.
+says REFUNDING until then: `reference.backend.refunds.by_hand`. CASH is a refund that a person paid out at the station.
 
 Others may follow refunds: a function in `Refunds.asked` is called in the transaction that writes one (an invoice goes
 red with it), one in `Refunds.done` in the transaction that books its success (points go back), and one in
@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from itertools import accumulate
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Row, bindparam, func, select, update
 
 from reference.backend.core import Core
@@ -50,7 +51,7 @@ _SUM = select(func.coalesce(func.sum(refunds.c.amount_fen), 0).label("asked_fen"
 _OPEN = (
     select(refunds.c.out_refund_no)
     .where(refunds.c.order_id == bindparam("of_order"))
-    .where(refunds.c.state != "SUCCESS", refunds.c.state != "CLOSED")
+    .where(refunds.c.state != "SUCCESS", refunds.c.state != "CLOSED", refunds.c.state != "CASH")
     .limit(1)
 )
 _SET = (
@@ -71,9 +72,15 @@ _SENT = (
 # What the gateway may say; PROCESSING is not an end, and ABNORMAL not always.
 _HEARD: Final = frozenset({"PROCESSING", "SUCCESS", "CLOSED", "ABNORMAL"})
 _END: Final = frozenset({"SUCCESS", "CLOSED"})
+# What the gateway may say of a refund that is over, without contradicting us.
+_FITS: Final = {
+    "SUCCESS": frozenset({"SUCCESS"}),
+    "CLOSED": frozenset({"CLOSED"}),
+    "CASH": frozenset({"CLOSED"}),
+}
 # What the payer is told, by whose refund it is.
 _TOLD: Final = {"rest": "未加油部分退款", "duplicate": "重复支付退款"}
-_QUIET: Final = _END | {"ABNORMAL", "HELD"}
+_QUIET: Final = _END | {"ABNORMAL", "HELD", "CASH"}
 
 
 class Refunds:
@@ -252,11 +259,19 @@ class Refunds:
         return now_us + schedule[min(past, len(schedule) - 1)] * 1_000_000
 
     async def _hold(self, tx: Transaction, row: Row[Any], why: str) -> None:
-        await self._set(tx, row, "HELD", held=why)
+        await self.move(tx, row, "HELD", held=why)
         detail = f"{row.amount_fen} fen of {row.out_trade_no} cannot go back through the gateway: {why}"
         await self.core.alarm(tx, "refund_held", row.out_refund_no, detail)
 
-    async def _set(
+    async def row(self, tx: Transaction, out_refund_no: str) -> Row[Any] | None:
+        """A refund, with the channel of its payment."""
+        return await tx.first(_ONE, {"number": out_refund_no})
+
+    async def lock(self, tx: Transaction, out_refund_no: str) -> Row[Any] | None:
+        """The same, and nobody else moves it. Who needs the order as well locks that before."""
+        return await tx.first(_LOCK, {"number": out_refund_no})
+
+    async def move(
         self,
         tx: Transaction,
         row: Row[Any],
@@ -265,6 +280,7 @@ class Refunds:
         refund_id: str | None = None,
         held: str | None = None,
     ) -> None:
+        """Give a locked refund another state."""
         values = {
             "number": row.out_refund_no,
             "new_state": state,
@@ -302,14 +318,14 @@ class Refunds:
             )
         if report.state not in _HEARD or report.state == row.state:
             return
-        if row.state in _END:
-            if report.state in _END:
+        if row.state in _FITS:
+            if report.state in _END - _FITS[row.state]:
                 detail = f"the gateway says {report.state} of a refund that was {row.state}"
                 await self.core.alarm(tx, "refund_contradicted", row.out_refund_no, detail)
             return
         if row.state == "ABNORMAL" and report.state == "PROCESSING":
             return
-        await self._set(tx, row, report.state, refund_id=report.refund_id)
+        await self.move(tx, row, report.state, refund_id=report.refund_id)
         if report.state == "SUCCESS":
             await self._done(tx, order, row)
         elif report.state == "CLOSED":
@@ -318,7 +334,13 @@ class Refunds:
             detail = f"{order.order_id}: {row.amount_fen} fen did not reach the payer's account"
             await self.core.alarm(tx, "refund_abnormal", row.out_refund_no, detail)
 
-    async def _done(self, tx: Transaction, order: Row[Any], row: Row[Any]) -> None:
+    async def paid_in_cash(self, tx: Transaction, order: Row[Any], row: Row[Any], operator: str) -> None:
+        """A person has paid this (locked) refund out at the station: it is back, and the gateway owes nothing of it."""
+        await self.move(tx, row, "CASH", held=row.held)
+        said = msgspec.json.encode({"tender": "cash", "by": operator}).decode()
+        await self._done(tx, order, row, said)
+
+    async def _done(self, tx: Transaction, order: Row[Any], row: Row[Any], said: str | None = None) -> None:
         await self.core.enter(
             tx,
             kind="refund",
@@ -328,7 +350,7 @@ class Refunds:
             sale_id=order.sale_id,
             order_id=order.order_id,
             amount_fen=row.amount_fen,
-            content=self.core.channels.said_of(row.channel),
+            content=said or self.core.channels.said_of(row.channel),
         )
         order = await self.settle(tx, order, row.amount_fen)
         for follow in self.done:
@@ -359,26 +381,6 @@ class Refunds:
         if report is not None:
             await self.apply(report)
         return None
-
-    # By hand
-
-    async def try_again(self, tx: Transaction, number: str) -> Row[Any] | None:
-        """Somebody saw to what held a refund, or wants to know of an abnormal one: look and send again, soon.
-
-        Returns:
-            The refund as it now is, or None if there is none.
-        """
-        row = await tx.first(_LOCK, {"number": number})
-        if row is None or row.state not in {"HELD", "ABNORMAL"}:
-            return row
-        if row.state == "HELD":
-            await self._set(tx, row, "PENDING")
-            key = f"refund.send/{number}/{self.core.clock_us()}"
-            await self.core.outbox.put(tx, "refund.send", number, key=key)
-        else:
-            key = f"refund.look/{number}/{self.core.clock_us()}"
-            await self.core.outbox.put(tx, "refund.look", number, key=key)
-        return await tx.first(_ONE, {"number": number})
 
 
 def _word(row: Row[Any]) -> str:

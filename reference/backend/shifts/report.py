@@ -100,7 +100,7 @@ def report_of(
     ]
     sold = [sale for sale in sales if sale.state != "test"]
     taken = [row for row in money if row.recorded_us > opened.at_us]
-    cash_fen = sum(row.amount_fen for row in taken if _tender(row) == "cash")
+    cash_fen = sum(_signed(row) for row in taken if _tender(row) == "cash")
     counted_fen = closed.cash_counted_fen
     by_tender: Counter[str] = Counter()
     tenders: Counter[str] = Counter()

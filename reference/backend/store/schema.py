@@ -218,7 +218,7 @@ refunds = Table(
     varchar("reason", 32),
     integer("amount_fen"),
     integer("total_fen"),
-    # PENDING -> PROCESSING -> SUCCESS | CLOSED | ABNORMAL; HELD: only a person can help (`held` says why)
+    # PENDING -> PROCESSING -> SUCCESS | CLOSED | ABNORMAL; HELD: only a person can help (`held` says why); CASH: one did
     varchar("state", 16),
     varchar("held", 16, null=True),
     # 2 and more: again, under a new number, because the gateway closed the one before.

@@ -1,0 +1,390 @@
+"""Refunds that need a person: sent on through the simulated gateway, or paid in cash at the station; never both, never twice."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+
+import pytest
+from sqlalchemy import select, text
+
+from protocols.wechatpay import encrypt_sensitive
+from reference.backend.audit import audit
+from reference.backend.gateways.port import (
+    GatewayRefusedError,
+    GatewayUnknownError,
+    GatewayUnreachableError,
+    RefundReport,
+)
+from reference.backend.reconciliation.match import Ours, _agree
+from reference.backend.store.schema import metadata
+from sim.wechatpay import GatewayFault, generate_merchant, generate_platform
+
+from .invoice_rig import ADMIN_KEY as ADMIN
+from .invoice_rig import EPOCH_US, InvoiceRig
+from .refund_rig import ADMIN_KEY, alarms, ask
+
+CARD = "6222021234567890128"
+MERCHANTS = {"client_token": "s1", "operator": "王站长", "reason": "card is void", "to": "MERCHANT_BANK_CARD"}
+CASH = {"client_token": "c1", "operator": "王站长", "reason": "paid out at the till"}
+SEALED = base64.b64encode(bytes(range(255, -1, -1))).decode()
+
+
+@pytest.fixture(scope="module")
+def keys():
+    platform = generate_platform(valid_from_unix_s=EPOCH_US // 1_000_000 - 86_400)
+    return platform, generate_merchant(platform)
+
+
+# Through the simulated gateway
+
+
+def bounced():
+    return GatewayFault(kind="refund-abnormal", name="bounced", limit=1)
+
+
+async def in_state(rig, state, within_s=600):
+    for _ in range(within_s):
+        (row,) = await rig.admin("refunds")
+        if row["state"] == state:
+            return row
+        await rig.until(1)
+    raise AssertionError(f"still {row}")
+
+
+def sealed(platform, **changes):
+    """A card as a page encrypts it that has the platform's certificate."""
+    (key,) = platform.certificates
+    public = key.private_key.public_key()
+    return {
+        "bank_type": "ICBC_DEBIT",
+        "bank_account": encrypt_sensitive(CARD, public),
+        "real_name": encrypt_sensitive("张三", public),
+        "serial": key.serial,
+        **changes,
+    }
+
+
+@pytest.mark.requirement("rfd.accepted-is-not-refunded", "rfd.refunds-never-exceed-paid")
+@pytest.mark.parametrize("to", ["MERCHANT_BANK_CARD", "USER_BANK_CARD"])
+def test_an_abnormal_refund_is_sent_on_to_another_account(keys, to):
+    async def play(rig):
+        order = await rig.buy()
+        refund = await rig.refund(order, 1000)
+        await in_state(rig, "ABNORMAL")
+        path = f"/admin/refunds/{refund['out_refund_no']}/elsewhere"
+        body = MERCHANTS | {"to": to} | ({"card": sealed(keys[0])} if to == "USER_BANK_CARD" else {})
+        shown = await rig.call("POST", path, body, status=202, key=ADMIN)
+        assert shown["state"] == "PROCESSING"
+        assert (await rig.order(order))["state"] == "REFUNDING", "accepted is not refunded"
+        assert (await rig.call("POST", path, body, status=202, key=ADMIN))["state"] == "PROCESSING"
+        await in_state(rig, "SUCCESS")
+        done = await rig.order(order)
+        assert (done["state"], done["refunded_fen"]) == ("COMPLETED", 1000)
+        (record,) = rig.gateway.refunds.refunds
+        assert record.channel == "OTHER_BANKCARD"
+        assert record.received_account.endswith(CARD[-4:]) == (to == "USER_BANK_CARD")
+        (remedy,) = await rig.admin("refund-remedies")
+        assert (remedy["kind"], remedy["state"], remedy["operator"]) == (to, "accepted", "王站长")
+        booked = [entry["amount_fen"] for entry in await rig.admin("ledger") if entry["kind"] == "refund"]
+        assert booked == [1000]
+        await rig.call("POST", path.replace("elsewhere", "cash"), CASH, status=409, key=ADMIN)
+        stored = await rig.database.run(everything)
+        for secret in (CARD, "张三", *(body.get("card") or {}).values()):
+            assert secret not in stored, "nothing of the account is kept, not even encrypted"
+
+    InvoiceRig(keys, gateway_faults=[bounced()]).run(play, until_s=2000)
+
+
+async def everything(tx):
+    return json.dumps(
+        [[str(row) for row in await tx.rows(select(table))] for table in metadata.sorted_tables]
+    )
+
+
+def test_what_the_platform_refuses_leaves_the_refund_with_the_person(keys):
+    async def play(rig):
+        order = await rig.buy()
+        refund = await rig.refund(order, 1000)
+        await in_state(rig, "ABNORMAL")
+        path = f"/admin/refunds/{refund['out_refund_no']}/elsewhere"
+        wrong = MERCHANTS | {"to": "USER_BANK_CARD", "card": sealed(keys[0], serial="ABCDEF0123456789" * 2)}
+        refused = await rig.call("POST", path, wrong, status=502, key=ADMIN)
+        assert refused["code"] == "gateway_refused"
+        assert (await rig.admin("refunds"))[0]["state"] == "ABNORMAL"
+        assert [row["state"] for row in await rig.admin("refund-remedies")] == ["refused"]
+        right = wrong | {"card": sealed(keys[0])}
+        await rig.call("POST", path, right, status=202, key=ADMIN)
+        await in_state(rig, "SUCCESS")
+        assert [row["state"] for row in await rig.admin("refund-remedies")] == ["accepted"]
+        assert [alarm["kind"] for alarm in await rig.admin("alarms")] == ["refund_abnormal"]
+
+    InvoiceRig(keys, gateway_faults=[bounced()]).run(play, until_s=2000)
+
+
+def test_a_refund_that_bounces_again_comes_back_to_the_person(keys):
+    async def play(rig):
+        order = await rig.buy()
+        refund = await rig.refund(order, 1000)
+        await in_state(rig, "ABNORMAL")
+        base = f"/admin/refunds/{refund['out_refund_no']}"
+        await rig.call("POST", f"{base}/elsewhere", MERCHANTS, status=202, key=ADMIN)
+        await in_state(rig, "ABNORMAL")
+        shown = await rig.call("POST", f"{base}/cash", CASH, status=201, key=ADMIN)
+        assert shown["state"] == "CASH"
+        assert (await rig.order(order))["refunded_fen"] == 1000
+
+    twice = GatewayFault(kind="refund-abnormal", name="bounced", limit=2)
+    InvoiceRig(keys, gateway_faults=[twice]).run(play, until_s=2000)
+
+
+# Where every answer is the test's own
+
+
+async def abnormal(w, amount_fen=9600):
+    w.gateway.refund_state = "ABNORMAL"
+    order = await w.paid_order()
+    refund = await ask(w, order, amount_fen)
+    await w.run_due()
+    return order, refund["out_refund_no"]
+
+
+class Onward:
+    """A gateway's call to send a refund on, with the outcome that the test wants."""
+
+    def __init__(self, w, outcome):
+        self.w, self.outcome, self.calls = w, outcome, []
+        w.core.channels.elsewhere["wechatpay"] = self
+
+    async def pay_elsewhere(self, *, refund_id, out_refund_no, card):
+        self.calls.append((refund_id, out_refund_no, card))
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        self.w.gateway.refunds[out_refund_no]["state"] = self.outcome
+        return self.w.gateway._refund_report(out_refund_no)
+
+
+async def post(w, number, what, body, status):
+    return await w.call("POST", f"/v1/admin/refunds/{number}/{what}", body, key=ADMIN_KEY, status=status)
+
+
+async def cash_entries(w):
+    rows = (await w.admin("ledger"))["rows"]
+    return [(row["amount_fen"], json.loads(row["content"])) for row in rows if row["kind"] == "refund"]
+
+
+@pytest.mark.requirement("rfd.refunds-never-exceed-paid")
+def test_cash_is_on_the_ledger_once_by_whom_and_when(play):
+    async def scene(w):
+        await w.add()
+        order, number = await abnormal(w, 9000)
+        replies = await asyncio.gather(
+            *(
+                w.clients[n % 2].post(
+                    f"/v1/admin/refunds/{number}/cash",
+                    json=CASH | {"client_token": f"c{n // 3}"},
+                    headers={"Authorization": f"Bearer {ADMIN_KEY}"},
+                )
+                for n in range(12)
+            )
+        )
+        assert sorted(reply.status_code for reply in replies) == [200] * 2 + [201] + [409] * 9
+        assert await cash_entries(w) == [(9000, {"tender": "cash", "by": "王站长"})]
+        (remedy,) = (await w.admin("refund-remedies"))["rows"]
+        assert (remedy["kind"], remedy["state"], remedy["asked_us"]) == ("CASH", "done", w.now_us)
+        shown = await w.show(order)
+        assert (shown["state"], shown["refunded_fen"]) == ("COMPLETED", 9000)
+        assert (await ask(w, order, 601, "t2", status=409))["code"] == "too_much"
+        w.gateway.refund_state = "SUCCESS"
+        await ask(w, order, 600, "t3")
+        await w.run_due(later_s=61)
+        shown = await w.show(order)
+        assert (shown["state"], shown["refunded_fen"]) == ("REFUNDED", 9600)
+        assert await w.violations() == []
+
+    play(scene)
+
+
+@pytest.mark.requirement("rfd.refunds-never-exceed-paid")
+def test_a_held_refund_paid_in_cash_is_never_sent(play_sqlite):
+    async def scene(w):
+        order = await w.paid_order()
+        w.now_us += 366 * 86_400 * 1_000_000
+        refund = await ask(w, order, 9600)
+        await w.run_due()
+        number = refund["out_refund_no"]
+        assert (await post(w, number, "elsewhere", MERCHANTS, 409))["code"] == "not_abnormal"
+        assert (await post(w, number, "cash", CASH, 201))["state"] == "CASH"
+        assert (await post(w, number, "retry", None, 200))["state"] == "CASH"
+        await w.run_due(later_s=100)
+        assert w.gateway.refunds == {}
+        (row,) = (await w.admin("orders"))["rows"]
+        assert (row["order_id"], row["state"], row["refunded_fen"]) == (order["order_id"], "REFUNDED", 9600)
+        assert await w.violations() == []
+
+    play_sqlite(scene)
+
+
+def test_no_cash_for_what_the_gateway_has_meanwhile_paid_or_sends_on(play_sqlite):
+    async def scene(w):
+        _, number = await abnormal(w)
+        w.gateway.refunds[number]["state"] = "PROCESSING"  # somebody has seen to it at the platform itself
+        assert (await post(w, number, "cash", CASH, 409))["code"] == "not_abnormal"
+        (row,) = (await w.admin("refunds"))["rows"]
+        assert row["state"] == "PROCESSING"
+        assert (await post(w, number, "cash", CASH, 409))["code"] == "not_settleable"
+        w.gateway.refunds[number]["state"] = "ABNORMAL"
+        await w.run_due(later_s=61)
+        w.gateway.refunds[number]["state"] = "SUCCESS"
+        assert (await post(w, number, "cash", CASH, 409))["code"] == "not_abnormal"
+        assert await cash_entries(w) == [(9600, {})]
+        assert await w.violations() == []
+
+    play_sqlite(scene)
+
+
+@pytest.mark.parametrize(
+    ("refuse", "unknown", "status"),
+    [(None, "query_refund", 503), (GatewayRefusedError(403, "NO_AUTH", "no"), None, 502)],
+)
+def test_no_cash_while_the_gateway_does_not_say_how_it_stands(play_sqlite, refuse, unknown, status):
+    async def scene(w):
+        _, number = await abnormal(w)
+        if refuse is not None:
+            w.gateway.refuse["query_refund"] = refuse
+        if unknown is not None:
+            w.gateway.unknown.append(unknown)
+        await post(w, number, "cash", CASH, status)
+        assert await cash_entries(w) == []
+        w.gateway.refuse.clear()
+        await post(w, number, "cash", CASH, 201)
+
+    play_sqlite(scene)
+
+
+@pytest.mark.requirement("rfd.refunds-never-exceed-paid")
+def test_after_an_answer_that_was_lost_no_cash_until_the_call_cannot_land_any_more(play_sqlite):
+    async def scene(w):
+        order, number = await abnormal(w)
+        onward = Onward(w, GatewayUnknownError("no answer"))
+        assert (await post(w, number, "elsewhere", MERCHANTS, 503))["code"] == "gateway_silent"
+        assert (await post(w, number, "elsewhere", MERCHANTS, 202))["state"] == "PROCESSING", (
+            "it is looked at"
+        )
+        assert len(onward.calls) == 1
+        await w.run_due(later_s=61)  # the gateway knows nothing of it, so far
+        assert (await w.admin("refunds"))["rows"][0]["state"] == "ABNORMAL"
+        assert (await post(w, number, "cash", CASH, 409))["code"] == "too_early"
+        w.now_us += 600_000_000
+        await post(w, number, "cash", CASH, 201)
+        assert (await post(w, number, "elsewhere", MERCHANTS | {"client_token": "s2"}, 409))[
+            "code"
+        ] == "not_abnormal"
+        # And if it lands after all that, a person hears of it, and it is not booked.
+        report = RefundReport(number, "SUCCESS", "5", 9600)
+        await w.core.refunds.apply(report)
+        await w.core.refunds.apply(RefundReport(number, "CLOSED", "5", 9600))
+        assert await alarms(w) == ["refund_abnormal", "refund_abnormal", "refund_contradicted"]
+        assert await cash_entries(w) == [(9600, {"tender": "cash", "by": "王站长"})]
+        assert (await w.show(order))["refunded_fen"] == 9600
+        assert await w.violations() == []
+
+    play_sqlite(scene)
+
+
+def test_the_same_token_sends_on_again_what_certainly_had_no_effect(play_sqlite):
+    async def scene(w):
+        order, number = await abnormal(w)
+        onward = Onward(w, GatewayUnreachableError("no connection"))
+        await post(w, number, "elsewhere", MERCHANTS, 503)
+        onward.outcome = "SUCCESS"
+        assert (await post(w, number, "cash", MERCHANTS | {"to": "x"}, 422))["field"] == "to"
+        assert (await post(w, number, "cash", CASH | {"client_token": "s1"}, 409))["code"] == "token_reused"
+        assert (await post(w, number, "elsewhere", MERCHANTS, 202))["state"] == "SUCCESS"
+        assert (await post(w, number, "elsewhere", MERCHANTS, 202))["state"] == "SUCCESS"
+        assert len(onward.calls) == 2
+        assert (await w.show(order))["state"] == "REFUNDED"
+        await w.run_due(later_s=100)
+        assert await w.violations() == []
+
+    play_sqlite(scene)
+
+
+def test_a_gateway_that_cannot_send_on_says_so(play_sqlite):
+    async def scene(w):
+        _, number = await abnormal(w)
+        w.core.channels.elsewhere.clear()
+        assert (await post(w, number, "elsewhere", MERCHANTS, 409))["code"] == "not_offered"
+        for what, body in (("elsewhere", MERCHANTS), ("cash", CASH)):
+            await post(w, "none", what, body, 404)
+            await w.call(
+                "POST", f"/v1/admin/refunds/{number}/{what}", body, key="station-key-of-km01", status=401
+            )
+
+    play_sqlite(scene)
+
+
+# Card numbers
+
+
+CLEAR = [
+    ({"bank_account": CARD}, "bank_account"),
+    ({"bank_account": CARD.ljust(344, "0")}, "bank_account"),
+    ({"bank_account": base64.b64encode(CARD.encode().ljust(256)).decode()}, "bank_account"),
+    ({"bank_account": base64.b64encode(bytes(200)).decode().ljust(344, "=")}, "bank_account"),
+    ({"real_name": "张三"}, "real_name"),
+    ({"bank_type": CARD}, "bank_type"),
+    ({"serial": CARD}, "serial"),
+    ({"serial": f"PUB_KEY_ID_{CARD}"}, "serial"),
+    ({"note": CARD}, "note"),
+]
+
+
+@pytest.mark.parametrize(("changes", "field"), CLEAR)
+def test_a_card_number_in_clear_is_refused_before_anything_is_done(play_sqlite, changes, field):
+    async def scene(w):
+        _, number = await abnormal(w)
+        onward = Onward(w, "PROCESSING")
+        card = {
+            "bank_type": "ICBC_DEBIT",
+            "bank_account": SEALED,
+            "real_name": SEALED,
+            "serial": "AB" * 20,
+        } | changes
+        body = MERCHANTS | {"to": "USER_BANK_CARD", "card": card}
+        refused = await post(w, number, "elsewhere", body, 422)
+        assert refused["field"] == f"card.{field}"
+        assert CARD not in json.dumps(refused)
+        assert onward.calls == []
+        assert CARD not in await w.database.run(everything)
+        for wrong in (MERCHANTS | {"card": card}, MERCHANTS | {"to": "USER_BANK_CARD"}):
+            await post(w, number, "elsewhere", wrong, 422)
+        await post(w, number, "cash", CASH | {"reason": CARD}, 422)
+
+    play_sqlite(scene)
+
+
+# Those who look at it
+
+
+def test_broken_cash_that_is_not_booked_is_seen(play_sqlite):
+    async def scene(w):
+        order, number = await abnormal(w)
+        statement = text("UPDATE refunds SET state = 'CASH' WHERE out_refund_no = :number")
+        await w.database.run(lambda tx: tx.execute(statement, {"number": number}))
+        found = await w.violations()
+        assert f"order {order['order_id']}: 0 fen refunded, 9600 confirmed" in found
+        assert f"refund {number} is CASH, and 0 payments in cash are on record for it" in found
+        assert await w.database.run(audit) == found
+
+    play_sqlite(scene)
+
+
+def test_the_bill_may_say_that_the_platform_gave_nothing():
+    ours = Ours("refund", "r1", "5", 100, "CASH", 100, "p1")
+    assert [state for state in ("SUCCESS", "PROCESSING", "CHANGE", "FAIL") if _agree(ours, state)] == [
+        "PROCESSING",
+        "CHANGE",
+        "FAIL",
+    ]
