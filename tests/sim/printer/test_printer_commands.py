@@ -2,77 +2,25 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
-from typing import Any
 
 import pytest
-import zxingcpp
-from hypothesis import given
-from hypothesis import strategies as st
-from PIL import Image
 
 from sim.printer import (
     CHINESE_80MM,
     EPSON_80MM_ETHERNET,
     EPSON_80MM_SERIAL,
     PROFILES,
-    BarcodeLine,
     BlankLine,
     Buzzed,
-    PageBlock,
-    Pdf417Line,
-    PrintedLine,
-    Printer,
     PrinterProfile,
-    QrLine,
     RasterLine,
-    Receipt,
     TextLine,
-    receipt_png,
     render_receipt,
 )
-from sim.printer.symbols import qr_matrix, qr_modules
 
-from .printer_rig import CUT, Rig
-
-ESC, GS, FS = b"\x1b", b"\x1d", b"\x1c"
-MARGIN = 32
-
-
-def printed(data: bytes, profile: PrinterProfile = CHINESE_80MM) -> tuple[Receipt, list[str]]:
-    rig = Rig(profile)
-    rig.send(data)
-    rig.run()
-    receipt = rig.printer.unfinished or rig.printer.receipts[-1]
-    return receipt, [surprise.reason for surprise in rig.printer.surprises]
-
-
-def only(data: bytes, kind: type[PrintedLine], profile: PrinterProfile = CHINESE_80MM) -> Any:
-    (line,) = [line for line in printed(data, profile)[0].lines if isinstance(line, kind)]
-    return line
-
-
-def symbols(data: bytes) -> dict[str, str]:
-    receipt, surprises = printed(data)
-    assert surprises == []
-    image = Image.open(io.BytesIO(receipt_png(receipt))).convert("L")
-    return {symbol.format.name: symbol.text for symbol in zxingcpp.read_barcodes(image)}
-
-
-def ink(receipt: Receipt) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of what is dark, without the margin."""
-    box = render_receipt(receipt).point(lambda value: 255 - value).getbbox()
-    assert box is not None
-    return box[0] - MARGIN, box[1] - MARGIN, box[2] - MARGIN, box[3] - MARGIN
-
-
-def word(value: int) -> bytes:
-    return (value & 0xFFFF).to_bytes(2, "little")
-
-
-BLOCK = GS + b"v0\x00\x01\x00\x08\x00" + b"\xff" * 8
-"""A black square of 8 x 8 dots."""
+from .printer_paper import BLOCK, ESC, FS, GS, MARGIN, ink, only, printed, word
+from .printer_rig import Rig
 
 # -- places -----------------------------------------------------------------------------------------------------------------
 
@@ -307,179 +255,6 @@ def test_columns_stand_beside_text_and_beside_each_other_and_end_at_the_edge() -
     assert line.cells[-1].width_dots == 16  # whole bytes of rows
 
 
-# -- codes ------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("command", "kind", "text"),
-    [
-        (b"\x48\x07Ab-1 $z", "Code93", "Ab-1 $z"),
-        (b"\x48\x12KM01-2026010500107", "Code93", "KM01-2026010500107"),
-        (b"\x42\x06123456", "UPCE", "0012345000065"),
-        (b"\x42\x0b04210000526", "UPCE", "0042100005264"),
-        (b"\x42\x0714252614"[:9], "UPCE", None),
-    ],
-)
-def test_codes_that_are_drawn_here_read_back(command: bytes, kind: str, text: str | None) -> None:
-    found = symbols(GS + b"w\x02" + GS + b"k" + command + CUT)
-    assert list(found) == [kind]
-    assert text is None or found[kind] == text
-
-
-@given(st.text(st.characters(max_codepoint=127), min_size=1, max_size=10))
-def test_every_ascii_text_fits_code93(text: str) -> None:
-    data = GS + b"w\x02" + GS + b"k\x48" + bytes((len(text),)) + text.encode() + CUT
-    line = only(data, BarcodeLine)
-    assert line.data == text
-    assert (len(line.modules) - 1) % 9 == 0
-
-
-def pdf417(function: int, parameters: bytes) -> bytes:
-    return GS + b"(k" + word(len(parameters) + 2) + b"0" + bytes((function,)) + parameters
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        b"",
-        pdf417(65, b"\x04") + pdf417(67, b"\x02") + pdf417(68, b"\x04") + pdf417(69, b"0\x35"),
-        pdf417(66, b"\x0c") + pdf417(69, b"1\x0a"),
-        pdf417(65, b"\x06") + pdf417(69, b"1\x01"),
-    ],
-    ids=["automatic", "columns and level", "rows and ratio", "few rows"],
-)
-def test_pdf417_reads_back(settings: bytes) -> None:
-    data = "昆明北站 KM01-107".encode()
-    job = settings + pdf417(80, b"0" + data) + pdf417(81, b"0") + CUT
-    assert symbols(job) == {"PDF417": data.decode()}
-    line = only(job, Pdf417Line)
-    assert line.width_dots <= 576
-
-
-def test_pdf417_that_cannot_be_is_told() -> None:
-    for data, reason in (
-        (pdf417(81, b"0"), "without stored data"),
-        (pdf417(80, b"0" + bytes(range(256)) * 8) + pdf417(81, b"0"), "do not fit"),
-        (pdf417(67, b"\x09"), "does not take 09"),
-        (pdf417(65, b""), "does not take nothing"),
-    ):
-        assert reason in printed(data + b"x\n")[1][0]
-
-
-@given(st.binary(min_size=1, max_size=400), st.sampled_from([48, 49, 50, 51]))
-def test_the_size_of_a_qr_code_is_known_before_it_is_drawn(data: bytes, level: int) -> None:
-    matrix = qr_matrix(data, level)
-    assert matrix is not None
-    assert qr_modules(data, level) == len(matrix)
-
-
-def test_a_printer_tells_the_size_of_a_code() -> None:
-    rig = Rig()
-    store = GS + b"(k\x03\x001C\x05" + GS + b"(k\x05\x001P0ab"
-    rig.send(GS + b"(k\x03\x001R0" + store + GS + b"(k\x03\x001R0" + pdf417(82, b"0"))
-    assert b"".join(data for _, data in rig.replies) == (
-        b"\x37\x360\x1f0\x1f1\x1f1\0" + b"\x37\x36105\x1f105\x1f1\x1f0\0" + b"\x37\x2f0\x1f0\x1f1\x1f1\0"
-    )
-
-
-def test_chinese_boards_have_qr_commands_of_their_own_and_epson_prints_them_as_text() -> None:
-    data = b"\x1dZ\x02\x1bZ\x03M\x06" + word(11) + b"hello world"
-    line = only(data + b"\n", QrLine)
-    assert (line.data, line.level, line.module_dots) == (b"hello world", 49, 6)
-    receipt, surprises = printed(data + b"\n", EPSON_80MM_ETHERNET)
-    assert receipt.text.endswith("hello world")
-    assert not receipt.qr_codes
-    assert "1D 5A" in surprises[0]
-    told = printed(b"\x1dZ\x00\x1bZ\x03M\x06" + word(1) + b"x" + b"ok\n")[1]
-    assert "symbol kind 0" in told[0]
-
-
-def test_the_small_font_under_a_bar_code() -> None:
-    line = only(GS + b"H\x02" + GS + b"f\x01" + GS + b"k\x02690123456789\x00", BarcodeLine)
-    assert line.hri_font == 1
-
-
-# -- page mode --------------------------------------------------------------------------------------------------------------
-
-
-def page(*parts: bytes, area: tuple[int, int, int, int] = (0, 0, 400, 200)) -> bytes:
-    return ESC + b"L" + ESC + b"W" + b"".join(word(value) for value in area) + b"".join(parts)
-
-
-@pytest.mark.parametrize(
-    ("direction", "box"),
-    [
-        (0, (100, 50, 108, 58)),
-        (1, (100, 242, 108, 250)),
-        (2, (492, 242, 500, 250)),
-        (3, (492, 50, 500, 58)),
-    ],
-)
-def test_page_mode_begins_in_the_corner_of_its_direction(
-    direction: int, box: tuple[int, int, int, int]
-) -> None:
-    receipt, surprises = printed(
-        page(ESC + b"T" + bytes((direction,)), BLOCK, b"\x0c", area=(100, 50, 400, 200))
-    )
-    assert surprises == []
-    assert ink(receipt) == box
-    assert receipt.lines[0].feed_dots == 250
-
-
-def test_a_page_is_printed_in_one_piece_with_text_in_two_directions() -> None:
-    job = page(
-        b"across\n",
-        GS + b"$" + word(100) + ESC + b"$" + word(120) + b"here\n",
-        ESC + b"T\x01" + b"up\n",
-        b"\x0c",
-    )
-    receipt, surprises = printed(job + b"after\n")
-    assert surprises == []
-    block, after = receipt.lines
-    assert isinstance(block, PageBlock)
-    assert [(item.x, item.y, item.turns) for item in block.items] == [(0, 0, 0), (0, 100, 0), (0, 176, 1)]
-    assert receipt.text.split("\n") == ["across", " " * 10 + "here", "up", "after"]
-    assert isinstance(after, TextLine)
-
-
-def test_symbols_on_a_page_read_back() -> None:
-    qr = GS + b"(k\x03\x001C\x05" + GS + b"(k\x09\x001P0turned" + GS + b"(k\x03\x001Q0"
-    job = page(ESC + b"T\x03", qr, GS + b"\\" + word(60), GS + b"w\x02", GS + b"k\x49\x08{BKM0107", b"\x0c")
-    assert symbols(job + CUT) == {"QRCode": "turned", "Code128": "KM0107"}
-    assert printed(job + CUT)[0].qr_codes == (b"turned",)
-
-
-def test_a_page_can_be_printed_again_cleared_and_left() -> None:
-    twice, _ = printed(page(b"a\n", ESC + b"\x0c" + ESC + b"\x0c" + ESC + b"S"))
-    assert [line_items(line) for line in twice.lines] == [1, 1]
-    cleared, _ = printed(page(b"a\n", b"\x18", b"b\n", b"\x0c"))
-    assert cleared.text == "b"
-    left, _ = printed(page(b"gone\n", ESC + b"S") + b"kept\n")
-    assert left.text == "kept"
-    nothing, _ = printed(page(b"\x0c") + b"kept\n")
-    assert nothing.text == "kept"
-
-
-def line_items(line: PrintedLine) -> int:
-    assert isinstance(line, PageBlock)
-    return len(line.items)
-
-
-def test_what_page_mode_forbids_is_told() -> None:
-    for data, reason in (
-        (page(GS + b"VB\x00", b"\x0c"), "cut in page mode"),
-        (b"x" + ESC + b"L" + b"\n", "ESC L in mid-line"),
-        (page(b"", area=(700, 0, 10, 10)), "no such area"),
-        (GS + b"$" + word(1), "GS $ in standard mode"),
-    ):
-        assert reason in printed(data + ESC + b"Sok\n")[1][0]
-
-
-def test_without_an_area_a_page_is_as_high_as_what_is_on_it() -> None:
-    receipt, _ = printed(ESC + b"L" + b"a\nb\n\x0c")
-    assert receipt.lines[0].feed_dots == 60
-
-
 # -- the rest ---------------------------------------------------------------------------------------------------------------
 
 
@@ -514,15 +289,3 @@ def test_a_gb2312_board_takes_its_leads_from_a1_on() -> None:
     """The character 81 40 is none of GB2312: its first byte prints by itself."""
     assert printed(b"\x81\x40\n")[0].text == b"\x81\x40".decode("gb18030")
     assert printed(b"\x81\x40\n", PROFILES["chinese-80mm-gb2312"])[0].text == "?@"
-
-
-def test_power_takes_the_page_and_everything_on_it() -> None:
-    printer = Printer()
-    printer.receive_data(page(b"lost\n"), 0)
-    printer.power_off(0)
-    printer.power_on(0)
-    printer.handle_timer(10_000_000)
-    printer.receive_data(b"\x0cplain\n", 10_000_000)
-    printer.handle_timer(20_000_000)
-    assert printer.unfinished is not None
-    assert printer.unfinished.text == "plain"
