@@ -12,9 +12,8 @@ from typing import Any
 import msgspec
 
 from protocols.baiwang.signing import TOKEN_METHOD
-from protocols.fapiao.fields import plain_decimal, reply_object
+from protocols.fapiao.fields import plain_decimal, reply_number, reply_object
 from protocols.fapiao.lines import InvoiceLine
-from protocols.fapiao.number import FapiaoNumber
 from protocols.sansio import RemoteProtocolError
 
 __all__ = [
@@ -216,16 +215,6 @@ def read_token(response: object) -> tuple[str, int]:
     return token, life_s if isinstance(life_s, int) and not isinstance(life_s, bool) and life_s > 0 else 0
 
 
-def _digits(value: object) -> str:
-    text = str(value or "")
-    if text:
-        try:
-            FapiaoNumber.parse(text)
-        except ValueError as error:
-            raise RemoteProtocolError(f"baiwang: {error}") from None
-    return text
-
-
 def issued_number(response: object, serial_no: str) -> tuple[str, str]:
     """(20 digits or empty, why it failed or empty) of our serial, out of the response to an order or a query.
 
@@ -240,7 +229,7 @@ def issued_number(response: object, serial_no: str) -> tuple[str, str]:
             raise RemoteProtocolError("baiwang answers with no list of invoices")
         for entry in entries:
             if isinstance(entry, Mapping) and entry.get("serialNo") == serial_no:
-                number = _digits(entry.get("invoiceNo"))
+                number = reply_number(entry.get("invoiceNo"), "baiwang")
                 return number, "" if number else str(entry.get("message") or "no reason given")
     raise RemoteProtocolError(f"baiwang does not mention {serial_no}")
 
@@ -259,5 +248,5 @@ def read_form(response: object) -> FormReply:
         str(entry.get("redConfirmNo") or ""),
         str(entry.get("redConfirmSerialNo") or ""),
         str(entry["confirmState"]),
-        _digits(entry.get("redInvoiceNo")),
+        reply_number(entry.get("redInvoiceNo"), "baiwang"),
     )

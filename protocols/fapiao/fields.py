@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from protocols.fapiao.number import FapiaoNumber
 from protocols.sansio import RemoteProtocolError
 
-__all__ = ["Fields", "fixed_point", "json_object", "plain_decimal", "reply_object"]
+__all__ = ["Fields", "fixed_point", "json_object", "plain_decimal", "reply_number", "reply_object"]
 
 _MAX_BODY_BYTES: Final = 256 * 1024  # a hundred lines are some 50 kB
 _MAX_DIGITS: Final = 30  # of a number in a request; far above any amount of money
@@ -36,6 +37,17 @@ def json_object(raw: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("the body is no JSON object")  # noqa: TRY004 # the caller's one error
     return value
+
+
+def reply_number(value: object, platform: str) -> str:
+    """20 digits out of a platform's reply, empty where it has none yet. Raises RemoteProtocolError, which names the platform."""
+    text = str(value or "")
+    if text:
+        try:
+            FapiaoNumber.parse(text)
+        except ValueError as error:
+            raise RemoteProtocolError(f"{platform}: {error}") from None
+    return text
 
 
 def reply_object(raw: bytes, platform: str) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from protocols.fapiao.fields import plain_decimal, reply_object
-from protocols.fapiao.number import FapiaoNumber
+from protocols.fapiao.fields import plain_decimal, reply_number, reply_object
 from protocols.nuonuo.codes import NuonuoCode
 from protocols.nuonuo.messages import RED_REASON_OF
 from protocols.sansio import RemoteProtocolError
@@ -96,16 +95,6 @@ def read_token(raw: bytes) -> tuple[str, int]:
     return token, life_s if isinstance(life_s, int) and not isinstance(life_s, bool) and life_s > 0 else 0
 
 
-def _number(value: object) -> str:
-    text = str(value or "")
-    if text:
-        try:
-            FapiaoNumber.parse(text)
-        except ValueError as error:
-            raise RemoteProtocolError(f"nuonuo: {error}") from None
-    return text
-
-
 def _entries(values: object) -> Iterable[Mapping[str, Any]]:
     if not isinstance(values, list) or not all(isinstance(value, Mapping) for value in values):
         raise RemoteProtocolError("nuonuo answers with no list")
@@ -122,7 +111,7 @@ def read_results(result: object) -> tuple[ResultEntry, ...]:
         ResultEntry(
             str(entry.get("orderNo") or ""),
             str(entry.get("status") or ""),
-            _number(entry.get("allElectronicInvoiceNumber")),
+            reply_number(entry.get("allElectronicInvoiceNumber"), "nuonuo"),
             str(entry.get("failCause") or ""),
         )
         for entry in _entries(result)
@@ -143,8 +132,8 @@ def read_forms(result: object) -> tuple[FormEntry, ...]:
             str(entry.get("billNo") or ""),
             str(entry.get("billUuid") or ""),
             str(entry.get("billStatus") or ""),
-            _number(entry.get("blueElecInvoiceNumber")),
-            _number(entry.get("redInvoiceNumber")),
+            reply_number(entry.get("blueElecInvoiceNumber"), "nuonuo"),
+            reply_number(entry.get("redInvoiceNumber"), "nuonuo"),
             str(entry.get("billMessage") or ""),
         )
         for entry in _entries(result.get("list"))
