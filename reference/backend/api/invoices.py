@@ -130,6 +130,17 @@ def _desk(api: APIRouter, core: Core, sessions: Sessions) -> None:
         return Response(status_code=204)
 
     @api.post(
+        "/admin/red-letters/{red_id}/retry",
+        status_code=202,
+        responses={202: {"model": InvoiceDetail}, **refusals(401, 404, 409, 422, 503)},
+        openapi_extra=secured(),
+    )
+    async def ask_again(request: Request, red_id: RedId) -> Response:
+        """Ask again for a red letter that ended without success, once; what is asked for is a letter of its own."""
+        sessions.admin(request)
+        return json_response(await core.invoice_desk.ask_again(red_id), 202)
+
+    @api.post(
         "/admin/red-letters/{red_id}/revocation",
         status_code=202,
         responses=refusals(401, 404, 422, 502, 503),

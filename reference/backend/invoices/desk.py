@@ -191,6 +191,26 @@ class InvoiceDesk:
         except ValueError as error:
             raise ApiError(409, "red_letter", str(error)) from error
 
+    async def ask_again(self, red_id: str) -> dict[str, Any]:
+        """An operator asks again for a red letter that was denied, expired, revoked or refused, once; gives the invoice.
+
+        Raises:
+            ApiError: 404; 409 ``red_letter`` if it is issued, or there is nothing to take back (any more).
+        """
+
+        async def work(tx: Transaction) -> dict[str, Any]:
+            try:
+                apply_id = await self.core.red_letters.ask_again(tx, red_id)
+            except LookupError as error:
+                raise ApiError(404, "unknown_red_letter", str(error), "red_id") from error
+            except ValueError as error:
+                raise ApiError(409, "red_letter", str(error)) from error
+            row = await tx.first(_ONE, {"wanted": apply_id})
+            assert row is not None  # noqa: S101 - it was read before
+            return await self.shown(tx, row)
+
+        return await self.core.db.run(work)
+
     async def revoke(self, red_id: str) -> None:
         """An operator takes a red letter's confirmation form back.
 

@@ -178,9 +178,10 @@ class RedCourse:
         await self._set(tx, letter, state, report, why, is_over=True)
         await self._blue_is(tx, letter, "issued" if letter.line == WHOLE else None)
         await self.core.invoice_desk.erase(tx, letter.fapiao_apply_id)
-        await self.core.alarm(
-            tx, "red_letter_ended", red_id, f"{letter.fapiao_apply_id}: {state}, {why}"[:500]
-        )
+        # What made it necessary, such as a refund, goes on all the same; the invoice is over too much until it is asked again.
+        again = f"POST /v1/admin/red-letters/{red_id}/retry asks again"
+        told = f"{letter.fapiao_apply_id}: {letter.amount_fen} fen are not taken back: {state}, {why}"
+        await self.core.alarm(tx, "red_letter_ended", red_id, f"{told[:400]}; {again}")
 
     async def _set(
         self,

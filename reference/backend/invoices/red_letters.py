@@ -25,6 +25,10 @@ __all__ = ["RedLetters"]
 
 _LIVE: Final = RED_OPEN | {"issued"}
 _RETURN, _DISCOUNT = "02", "04"
+# Causes of letters over all of an invoice that no refund asked for: the desk's word, or a wrong title.
+_WISHES: Final = ("desk/", "title/")
+_TITLE: Final = "title/"
+_RETRIED: Final = "again/"
 
 _OF_INVOICE = (
     select(red_letters)
@@ -36,6 +40,7 @@ _OF_ORDER = (
     .where(invoice_uses.c.order_id == bindparam("of_order"), invoice_uses.c.held_from.is_not(None))
     .order_by(invoice_uses.c.fapiao_apply_id, invoice_uses.c.line)
 )
+_LETTER = select(red_letters).where(red_letters.c.red_id == bindparam("wanted"))
 _AGAIN = (
     update(red_letters).where(red_letters.c.red_id == bindparam("wanted")).values(again=bindparam("what"))
 )
@@ -161,7 +166,72 @@ class RedLetters(RedCourse):
             keep = {str(use.line): use.amount_fen for use in uses}
             again = {"keep": keep, "causes": [], "title": title}
             await tx.execute(_AGAIN, {"wanted": red_id, "what": msgspec.json.encode(again).decode()})
+            # What went back and is in this invoice still (its red letter was denied, say) is not in the new one.
+            for order in await self._orders(tx, uses):
+                await self.level(tx, order, cause=f"kept/{red_id}")
         return red_id
+
+    async def ask_again(self, tx: Transaction, red_id: str) -> str:
+        """Ask anew for what a letter that ended without success was to take back, once; gives the invoice's number.
+
+        After a refund that is what is invoiced beyond what is kept by now, whatever became of other letters meanwhile.
+
+        Raises:
+            LookupError: there is no such letter.
+            ValueError: it is issued, or there is nothing (any more) that could be taken back.
+        """
+        letter = await tx.first(_LETTER, {"wanted": red_id})
+        if letter is None:
+            raise LookupError(f"there is no red letter {red_id}")
+        apply_id = str(letter.fapiao_apply_id)
+        uses = await tx.rows(USES, {"wanted": apply_id})
+        orders = await self._orders(
+            tx, uses if letter.line == WHOLE else [use for use in uses if use.line == letter.line]
+        )
+        row = await tx.first(BLUE, {"wanted": apply_id})
+        letter = await tx.first(_LETTER, {"wanted": red_id})
+        assert letter is not None  # noqa: S101 - it was there before, and letters stay
+        assert row is not None  # noqa: S101 - letters name invoices that are there
+        if letter.state == "issued":
+            raise ValueError("this red letter is issued")
+        cause = f"{_RETRIED}{red_id}"
+        causes = {
+            cause
+            for one in await tx.rows(_OF_INVOICE, {"of_invoice": apply_id})
+            for cause in (one.cause, *_causes(one))
+        }
+        if letter.state in RED_OPEN or any(f"{known}/".startswith(f"{cause}/") for known in causes):
+            return apply_id
+        if row.state not in {"issued", "reversing"}:
+            raise ValueError(f"an invoice that is {row.state} cannot be taken back")
+        wish = await self._wish(tx, letter)
+        if wish is None:
+            found = [await self.level(tx, order, cause=f"{cause}/{order.order_id}") for order in orders]
+            if not any(found):
+                raise ValueError(
+                    "nothing is invoiced beyond what is kept, or a red letter for it is on its way"
+                )
+            return apply_id
+        title = msgspec.json.decode(letter.again)["title"] if letter.again is not None else None
+        if title is None and wish.startswith(_TITLE):
+            raise ValueError("the new title was deleted at the customer's wish")
+        await self.whole(tx, apply_id, reason=letter.reason, cause=cause, title=title)
+        return apply_id
+
+    async def _wish(self, tx: Transaction, letter: Row[Any]) -> str | None:
+        """The cause of a letter that somebody wished for; None if it follows from a refund."""
+        cause = str(letter.cause)
+        while cause.startswith(_RETRIED):
+            before = await tx.first(_LETTER, {"wanted": cause.split("/")[1]})
+            assert before is not None  # noqa: S101 - it was asked for again, and letters stay
+            cause = str(before.cause)
+        return cause if cause.startswith(_WISHES) else None
+
+    async def _orders(self, tx: Transaction, uses: Sequence[Row[Any]]) -> list[Row[Any]]:
+        """The orders of some lines, locked in one order whoever asks."""
+        wanted = sorted({use.order_id for use in uses if use.order_id is not None})
+        found = [await self.core.orders.lock(tx, order_id) for order_id in wanted]
+        return [order for order in found if order is not None]
 
     async def _write(
         self,
