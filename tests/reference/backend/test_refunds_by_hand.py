@@ -24,6 +24,7 @@ from sim.wechatpay import GatewayFault, generate_merchant, generate_platform
 from .invoice_rig import ADMIN_KEY as ADMIN
 from .invoice_rig import EPOCH_US, InvoiceRig
 from .refund_rig import ADMIN_KEY, alarms, ask
+from .shift_rig import Pumps, report, settle
 
 CARD = "6222021234567890128"
 MERCHANTS = {"client_token": "s1", "operator": "王站长", "reason": "card is void", "to": "MERCHANT_BANK_CARD"}
@@ -321,6 +322,33 @@ def test_a_gateway_that_cannot_send_on_says_so(play_sqlite):
             await w.call(
                 "POST", f"/v1/admin/refunds/{number}/{what}", body, key="station-key-of-km01", status=401
             )
+
+    play_sqlite(scene)
+
+
+@pytest.mark.requirement("shift.close-balances")
+def test_cash_that_was_paid_out_is_missing_in_the_drawer_by_so_much(play_sqlite):
+    async def scene(w):
+        pumps = Pumps(w)
+        await pumps.hand_over(1)
+        sold = await pumps.sell(2, 5_000)
+        await settle(w, sold["sale_id"], 5_000)
+        await pumps.sell(1, 9_600)
+        w.gateway.refund_state = "ABNORMAL"
+        order = await w.order(1)
+        asked = await w.pay(order)
+        w.gateway.pay(asked["out_trade_no"])
+        await w.notify(asked["out_trade_no"])
+        refund = await ask(w, order, 1000)
+        await w.run_due()
+        await post(w, refund["out_refund_no"], "cash", CASH, 201)
+        await pumps.hand_over(2, cash=4_000)
+        shown = await report(w, 1)
+        assert (shown["cash_expected_fen"], shown["cash_difference_fen"], shown["electronic_fen"]) == (
+            4_000,
+            0,
+            9_600,
+        )
 
     play_sqlite(scene)
 
