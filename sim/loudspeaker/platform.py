@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from email.parser import BytesParser
+from email.policy import HTTP
 from typing import Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -114,7 +116,8 @@ class SpeakerPlatform:
                 body += chunk
                 if len(body) > _MAX_BODY_BYTES:
                     return Response(b"", 413)
-            raw = "&".join(part for part in (raw, body.decode("utf-8", "replace")) if part)
+            form = _form(request.headers.get("content-type", ""), bytes(body))
+            raw = "&".join(part for part in (raw, form) if part)
         delay_us = self._latency.draw(self.kernel.streams.get("loudspeaker-platform", "latency"))
         if delay_us:
             await asyncio.sleep(delay_us / 1_000_000)
@@ -199,3 +202,16 @@ def _name_of(request: SayText | SayAmount) -> str | None:
     if request.trace_no is not None:
         return request.trace_no
     return None if request.seq is None else str(request.seq)
+
+
+def _form(content_type: str, body: bytes) -> str:
+    """A body as a query string; PHP, which the maker's platform is written in, takes both kinds of form alike."""
+    if not content_type.lower().startswith("multipart/form-data"):
+        return body.decode("utf-8", "replace")
+    head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1", "replace")
+    fields = []
+    for part in BytesParser(policy=HTTP).parsebytes(head + body).iter_parts():
+        name, value = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(value, bytes):
+            fields.append((name, value.decode("utf-8", "replace")))
+    return urlencode(fields)

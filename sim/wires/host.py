@@ -25,8 +25,9 @@ Clock = Callable[[], int]
 _UNSENT_LIMIT_BYTES: Final = 1024 * 1024
 """A peer that lets this much pile up is not reading; the connection is dropped, as a real device would do."""
 
-_TICK_US: Final = 1000
-"""A paced burst is written at most this often: finer than a frame gap, coarse enough for an event loop."""
+_TICK_US: Final = 16_000
+"""A paced burst comes in pieces of this duration, its last one at its end: as from a USB adapter, which gathers what has come for
+16 ms (FTDI's latency timer). So a short reply is there in one piece, for drivers that take the first bytes for the whole."""
 
 _LINGER_US: Final = 100_000
 """A peer that only hears from now on still gets an answer that is due so soon."""
@@ -309,14 +310,20 @@ class StreamHost(asyncio.BufferedProtocol, asyncio.Protocol):
                 return start_us
             if data is not None and self._writer is not None:
                 if self._pace is not None:
-                    done = self._pace.characters(now_us - start_us)
-                    if done > self._written:
-                        self._writer.write(data[self._written : done])
-                        self._written = min(done, len(data))
-                    if self._written < len(data):
-                        return max(start_us + self._pace.burst_us(self._written + 1), now_us + _TICK_US)
+                    end_us = start_us + self._pace.burst_us(len(data))
+                    # At least one character, however slow the line.
+                    piece_us = start_us + max(
+                        self._pace.burst_us(self._written) + _TICK_US, self._pace.burst_us(self._written + 1)
+                    )
+                    if now_us < min(end_us, piece_us):
+                        return min(end_us, piece_us)
+                    done = min(self._pace.characters(now_us - start_us), len(data))
+                    self._writer.write(data[self._written : done])
+                    self._written = done
+                    if done < len(data):
+                        continue
                     self._written = 0
-                    self._line_free_us = start_us + self._pace.burst_us(len(data))
+                    self._line_free_us = end_us
                 else:
                     self._writer.write(data)
             unsent.popleft()

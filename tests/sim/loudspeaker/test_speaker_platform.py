@@ -61,6 +61,21 @@ def test_a_text_by_post_and_by_get():
     assert house.said() == ["三号枪收款六十六元"] * 2  # without seq nothing is compared
 
 
+def test_a_form_in_parts_as_form_data_of_a_browser_sends_it():
+    house = House()
+    parts = {name: (None, value) for name, value in FORM.items()}
+    broken = {
+        "content": b"--x\r\nContent-Disposition: form-data\r\n\r\n1",
+        "headers": {"content-type": "multipart/form-data; boundary=x"},
+    }
+    nothing = {"content": b"\xff" * 50, "headers": {"content-type": "multipart/form-data"}}
+    replies = house.ask(
+        ("POST", "/notify.php", {"files": parts}), ("POST", "/notify.php", broken), ("POST", "/notify.php", nothing)
+    )  # fmt: skip
+    assert [reply.json()["errcode"] for reply in replies] == [0, 6, 6]
+    assert house.said() == ["三号枪收款六十六元"]
+
+
 def test_an_amount():
     house = House()
     assert house.post({"price": "3879", "pt": "2"}, {"price": "3879"}, path="/add.php") == [0, 0]
