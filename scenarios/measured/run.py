@@ -16,7 +16,7 @@ from typing import Final
 import httpx
 
 from scenarios.loadgen.client import AnyBackend, LoadError
-from scenarios.loadgen.payments import LoadResult, PaymentLoad, Write
+from scenarios.loadgen.payments import LoadResult, PaymentLoad, Write, station_id
 from scenarios.loadgen.schedule import draw_schedule
 from scenarios.measured.cars import MeasuredCars
 from scenarios.measured.failover import Gap, Kill, failover_gap, failover_trial, kill_in_turn
@@ -157,7 +157,18 @@ class _Measurement:
             unix_us=lambda: time.time_ns() // 1000,
         )
         self._progress("warming up", 0.0)
-        await load.prepare(wall.stations, _PHONES)
+        try:
+            await load.prepare(wall.stations, _PHONES)
+        except LoadError as error:
+            if system.database != "foreign":
+                raise
+            # Not the harness's fault: what it was set up with is not what the run needs.
+            last = station_id(wall.stations - 1)
+            raise MeasureError(
+                f"the backend refuses the load: {error}. It has to take the station key of secrets.json for the scenario's station and "
+                f"for {station_id(0)}{f' to {last}' if wall.stations > 1 else ''}, and log-in codes that the simulated platform gave out",
+                ExitCode.USAGE,
+            ) from error
         await self._play(load, "warm-up", _WARM_UP_PER_S, _WARM_UP_S, None)
         # What was made so far lives as long as the run: the collector need not look at it in mid-measurement.
         gc.collect()

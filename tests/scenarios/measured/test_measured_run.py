@@ -18,6 +18,7 @@ from scenarios.oracles import judge
 from scenarios.processes.child import ChildProcess
 from scenarios.verdicts import ExitCode, Verdict
 from scenarios.world.keys import save_run_keys, wall_keys
+from scenarios.world.serving import HttpServer, open_port
 
 
 def scenario(**wall) -> Scenario:
@@ -201,3 +202,36 @@ def test_load_on_somebody_elses_backend_kills_nothing(tmp_path, nothing_left, mo
     payments = next(count for count in run.record.operations if count.kind == "payment")
     assert payments.tried == payments.succeeded > 5
     assert run.environment["measured store"] == "foreign"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_backend_that_does_not_take_the_keys_is_told_as_a_set_up_fault(tmp_path, monkeypatch):
+    save_run_keys(tmp_path / "keys", wall_keys())
+    monkeypatch.setenv("FORECOURT_KEYS", str(tmp_path / "keys"))
+    monkeypatch.delenv("FORECOURT_PORTS", raising=False)
+    (tmp_path / "logs").mkdir()
+
+    async def stranger(scope, receive, send):
+        await send({"type": "http.response.start", "status": 401, "headers": []})
+        await send({"type": "http.response.body", "body": b"who are you?"})
+
+    async def story():
+        server = HttpServer(stranger, open_port("127.0.0.1", 0))
+        await server.start()
+        try:
+            await measure(
+                scenario(),
+                "1",
+                folder=tmp_path / "logs",
+                backend_urls=[server.url],
+                progress=lambda *_: None,
+            )
+        finally:
+            await server.stop()
+
+    with pytest.raises(
+        MeasureError, match=r"refuses the load: PUT /v1/stations/LOAD0001: 401.*secrets\.json"
+    ) as caught:
+        asyncio.run(story())
+    assert caught.value.exit_code is ExitCode.USAGE
