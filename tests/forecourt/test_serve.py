@@ -96,8 +96,8 @@ def told_of_a_port_in_use(tmp_path, option: str, *arguments: str) -> None:
     [
         "--control-port ",
         "--port pumps=",
-        pytest.param("--port printer=", marks=pytest.mark.slow),
-        pytest.param("--port gateway=", marks=pytest.mark.slow),
+        pytest.param("--port printer=", marks=[pytest.mark.slow, pytest.mark.timeout(300)]),
+        pytest.param("--port gateway=", marks=[pytest.mark.slow, pytest.mark.timeout(300)]),
     ],
 )
 def test_a_port_in_use_is_told_in_one_line(tmp_path, option):

@@ -69,8 +69,8 @@ def _drawn(operation, examples):
     ("store", "examples"),
     [
         ("play_sqlite", 5),
-        pytest.param("play_sqlite", 40, marks=pytest.mark.slow),
-        pytest.param("play_postgres", 12, marks=pytest.mark.slow),
+        pytest.param("play_sqlite", 40, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
+        pytest.param("play_postgres", 12, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
     ],
 )
 def test_nothing_that_the_document_allows_makes_the_service_fail(store, examples, request):

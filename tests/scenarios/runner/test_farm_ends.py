@@ -45,7 +45,11 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize(
-    "harness", [pytest.param(FARM, id="farm"), pytest.param(SWARM, id="swarm", marks=pytest.mark.slow)]
+    "harness",
+    [
+        pytest.param(FARM, id="farm"),
+        pytest.param(SWARM, id="swarm", marks=[pytest.mark.slow, pytest.mark.timeout(300)]),
+    ],
 )
 def test_kill_9_of_the_harness_takes_the_workers_along(tmp_path: Path, harness: str) -> None:
     program = tmp_path / "harness.py"
