@@ -416,8 +416,8 @@ async def _execute(url: str, *statements: str) -> None:
 
 async def _empty(url: str) -> None:
     """Delete all rows. Only a superuser can silence the ledger's trigger, and only for its own session."""
-    deletes = [f"DELETE FROM {table.name}" for table in metadata.sorted_tables]
-    await _execute(url, "SET session_replication_role = replica", *deletes)
+    deletes = "; ".join(f"DELETE FROM {table.name}" for table in metadata.sorted_tables)
+    await _execute(url, f"SET session_replication_role = replica; {deletes}")
 
 
 async def _emptied(url: str) -> Database:
