@@ -157,6 +157,15 @@ def test_a_port_in_use_is_told(tmp_path):
             assert "while attempting" not in err
 
 
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
 @pytest.mark.parametrize("kind", ["printer", "gauge"])
 def test_a_device_listens_on_ipv6_and_says_so(tmp_path, kind: str):
     with device(kind, "--tcp", "[::1]:0", cwd=tmp_path) as (where, _control):
