@@ -173,7 +173,13 @@ ELSEWHERE = {"receipt.each-printed", "receipt.one-original"}
 """Judged in `test_receipt_oracles`: here most sales have no receipt."""
 VOICE = {"voice.exactly-once", "voice.in-time", "voice.error-rate"}
 """Of stations with a loudspeaker: judged in `test_voice_oracles`."""
-STAFF = {"shift.readings-chain", "shift.sales-add-up", "shift.litres-agree", "test.not-sold", "sale.drive-off-flagged"}
+STAFF = {
+    "shift.readings-chain",
+    "shift.sales-add-up",
+    "shift.litres-agree",
+    "test.not-sold",
+    "sale.drive-off-flagged",
+}
 """Of runs with staff: judged in `test_shift_oracles`. Here they find nothing to judge."""
 
 
