@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+import re
 import secrets
 from typing import Final
+
+from protocols.cards import mask_private
 
 __all__ = ["Identifiers"]
 
 _LETTERS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_MANY_DIGITS: Final = re.compile("[0-9]{11}")
 
 
 class Identifiers:
@@ -26,7 +30,13 @@ class Identifiers:
         return self._rng.getrandbits(count) if self._rng is not None else secrets.randbits(count)
 
     def text(self, length: int) -> str:
-        """Letters and digits in lower case."""
+        """Letters and digits in lower case, never such as would pass for a card or phone number: those are refused everywhere."""
+        made = self._drawn(length)
+        while _MANY_DIGITS.search(made) is not None and mask_private(made) != made:
+            made = self._drawn(length)
+        return made
+
+    def _drawn(self, length: int) -> str:
         value = self.bits(length * 6)
         letters = []
         for _ in range(length):

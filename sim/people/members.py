@@ -20,6 +20,7 @@ BY_CONTRACT: Final = "wechatpay-contract"
 
 _FOR_EVER_US: Final = 4_102_444_800_000_000
 """2100: no coupon of a run expires."""
+_LETTERS: Final = str.maketrans("0123456789", "ghijklmnop")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,8 @@ class MembersDesk:
         if openid in self._sure:
             return
         self.given[openid] = wallet
-        token = f"welcome-{hashlib.sha256(openid.encode()).hexdigest()[:24]}"
+        # Letters only: eleven digits of a digest in a row may read as a phone number, which a backend refuses.
+        token = f"welcome-{hashlib.sha256(openid.encode()).hexdigest()[:24].translate(_LETTERS)}"
         if wallet.points or wallet.balance_fen:
             grant: dict[str, Any] = {"client_token": token, "openid": openid, "reason": "welcome"}
             grant |= {"points": wallet.points, "balance_fen": wallet.balance_fen}
