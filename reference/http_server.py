@@ -81,7 +81,11 @@ class PlainProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._deadline = None
-        self._refuse(b"408 Request Timeout")
+        if self._in_message:
+            self._refuse(b"408 Request Timeout")
+        else:
+            # Nothing was asked, and what nobody asked for would be taken for the answer to what is asked next.
+            self.transport.close()
 
     def _refuse(self, status: bytes) -> None:
         if self.transport.is_closing():

@@ -65,7 +65,7 @@ def run(story: Callable[[Callable[..., Awaitable[bytes]]], Awaitable[Any]], prot
 @pytest.mark.parametrize(
     ("parts", "answer"),
     [
-        ((), b"HTTP/1.1 408"),
+        ((), b""),
         ((b"PO",), b"HTTP/1.1 408"),
         ((HEAD,), b"HTTP/1.1 408"),
         ((HEAD + b"Content-Length: 9\r\n\r\n123",), b"HTTP/1.1 408"),
@@ -77,7 +77,7 @@ def run(story: Callable[[Callable[..., Awaitable[bytes]]], Awaitable[Any]], prot
 def test_a_request_that_does_not_arrive_ends_its_connection(parts: tuple[bytes, ...], answer: bytes) -> None:
     said = run(lambda say: say(*parts))
     assert said.startswith(answer)
-    assert said.count(b"HTTP/1.1 ") == (2 if answer.endswith(b"200") else 1)
+    assert said.count(b"HTTP/1.1 ") == {b"": 0, b"HTTP/1.1 200": 2}.get(answer, 1)
 
 
 def test_a_slow_reply_and_a_body_in_pieces_are_waited_for() -> None:
