@@ -131,7 +131,10 @@ def test_wechatpayv3_and_wechatpy_reach_every_platform_by_their_environment(gate
         assert index["refused"] == {"pay.weixin.qq.com": 1}
         assert index["tunnels"]["api.mch.weixin.qq.com"] >= 3
         assert [order["trade_state"] for order in control.get("/wechatpay/orders").json()] == ["REFUND"]
-        assert len(control.get("/wechat/messages").json()) == 1
+        messages = control.get("/wechat/messages").json()
+        assert [sent["touser"] for sent in messages if sent["touser"] != "o-npm"] == [
+            told["wechat"]["openid"]
+        ]
         assert len(control.get("/wecom/marks").json()) == 1
 
 
