@@ -65,6 +65,7 @@ class ReceiptContent:
         discount_fen: taken off the amount.
         card_masked, phone_masked: already masked (`mask_card`, `mask_phone`), or empty.
         order: order number, or empty.
+        parts: what a member's points, coupon and balance paid of it, as (label, value); a row each under the way of payment.
         qr_text: invoice link or verification text for the QR code, or empty.
         footer: a last line, or empty.
 
@@ -87,6 +88,7 @@ class ReceiptContent:
     card_masked: str = ""
     phone_masked: str = ""
     order: str = ""
+    parts: tuple[tuple[str, str], ...] = ()
     qr_text: str = ""
     footer: str = "谢谢惠顾 欢迎再次光临"
 
@@ -134,6 +136,7 @@ def receipt_sections(content: ReceiptContent) -> tuple[tuple[tuple[str, str], ..
     )
     payment = (
         ("支付方式", content.pay_method),
+        *content.parts,
         ("卡号", content.card_masked),
         ("手机", content.phone_masked),
         ("订单号", content.order),

@@ -6,6 +6,7 @@ The ledger row says what the pump delivered and never changes. The sale row says
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,10 +15,11 @@ from sqlalchemy import Row, bindparam, select, update
 from reference.backend.core import Core
 from reference.backend.errors import ApiError
 from reference.backend.models import SalePost, Settlement
+from reference.backend.receipts import receipt_of
 from reference.backend.store.database import Transaction
 from reference.backend.store.schema import handovers, ledger, orders, sales
 
-__all__ = ["Sales", "inconsistency", "receipt_of", "sale_fields"]
+__all__ = ["Sales", "inconsistency", "sale_fields"]
 
 _STEP_ML: Final = 10
 _OWED: Final = frozenset({"payable", "locked"})
@@ -96,28 +98,6 @@ def sale_fields(row: Row[Any]) -> dict[str, Any]:
     """A sale as the API shows it."""
     who = row.attendant or getattr(row, "on_shift", None)
     return {name: getattr(row, name) for name in _FIELDS} | {"attendant": who}
-
-
-def receipt_of(
-    sale: Row[Any], *, station_name: str, tender: str, paid_fen: int, number: str | None
-) -> dict[str, Any]:
-    """What a receipt says. ``number`` is the `out_trade_no`, if the phone paid."""
-    return {
-        "station": sale.station,
-        "station_name": station_name,
-        "sale_id": sale.sale_id,
-        "sequence": sale.sequence,
-        "fuelling_point": sale.fuelling_point,
-        "nozzle": sale.nozzle,
-        "grade": sale.grade,
-        "volume_ml": sale.volume_ml,
-        "amount_fen": sale.amount_fen,
-        "price_fen_per_l": sale.price_fen_per_l,
-        "ended_us": sale.ended_us,
-        "tender": tender,
-        "paid_fen": paid_fen,
-        "out_trade_no": number,
-    }
 
 
 def inconsistency(post: SalePost) -> str:
@@ -386,10 +366,13 @@ class Sales:
         tender: str,
         paid_fen: int,
         number: str | None,
+        parts: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """Tell the site that a sale is settled, and let it print the receipt."""
         name = (await self.core.stations.row(tx, sale.station)).name
-        receipt = receipt_of(sale, station_name=name, tender=tender, paid_fen=paid_fen, number=number)
+        receipt = receipt_of(
+            sale, station_name=name, tender=tender, paid_fen=paid_fen, number=number, parts=parts
+        )
         where = {"station": sale.station, "nozzle": sale.nozzle, "order_id": order_id}
         settled = {
             "sale_id": sale.sale_id,

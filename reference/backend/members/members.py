@@ -148,6 +148,11 @@ class Members:
             )
         return sum(int(part.amount_fen) for part in rows)
 
+    async def told(self, tx: Transaction, number: str) -> list[dict[str, Any]]:
+        """The parts of a payment as its receipt shows them: ``tender``, ``units`` (points, or fen), and what they were worth."""
+        rows = await tx.rows(_PARTS, {"number": number})
+        return [{"tender": part.kind, "units": part.units, "amount_fen": part.amount_fen} for part in rows]
+
     async def _hold_again(self, tx: Transaction, rows: list[Row[Any]], order: Row[Any]) -> bool:
         points = sum(part.units for part in rows if part.kind == "points")
         balance_fen = sum(part.units for part in rows if part.kind == "balance")

@@ -154,12 +154,13 @@ class Payments:
         if order.mode == "prepay":
             await self._prepaid(tx, order, paid)
         else:
-            await self._postpaid(tx, order, paid, channel.tender)
+            await self._postpaid(tx, order, paid, channel.tender, has_parts="parts_fen" in paid)
 
     async def paid_by_parts(self, tx: Transaction, order: Row[Any], number: str) -> None:
         """Points, coupon and balance, which this transaction holds, are worth the whole (locked) order."""
         parts_fen = await self.core.members.take(tx, order, number)
-        await self._postpaid(tx, order, {"paid_fen": parts_fen, "out_trade_no": number}, "member")
+        paid = {"paid_fen": parts_fen, "out_trade_no": number}
+        await self._postpaid(tx, order, paid, "member", has_parts=True)
 
     async def _too_little(self, tx: Transaction, order: Row[Any], paid: dict[str, Any]) -> None:
         """It came late, and the parts that were to go with it are spent: the money goes back, the sale is free."""
@@ -182,7 +183,9 @@ class Payments:
             order = await self.core.orders.move(tx, order, order.state, **paid)
             await self.core.refunds.give_back(tx, order, order.paid_fen, "paid after the end")
 
-    async def _postpaid(self, tx: Transaction, order: Row[Any], paid: dict[str, Any], tender: str) -> None:
+    async def _postpaid(
+        self, tx: Transaction, order: Row[Any], paid: dict[str, Any], tender: str, *, has_parts: bool = False
+    ) -> None:
         sale = await self.core.sales.lock(tx, order.sale_id)
         if order.state in {"CANCELLED", "CLOSED"} and sale.state != "payable":
             # Meanwhile somebody else has paid, or is paying, for this sale.
@@ -202,6 +205,7 @@ class Payments:
             tender=tender,
             paid_fen=order.paid_fen,
             number=order.out_trade_no,
+            parts=await self.core.members.told(tx, order.out_trade_no) if has_parts else (),
         )
 
 

@@ -25,6 +25,7 @@ _TENDERS: Final = {
     "fuel_card": "加油卡",
     "balance": "余额",
     "points": "积分",
+    "coupon": "优惠券",
 }
 _TO_MASK: Final = {"card": mask_card, "phone": mask_phone}
 _DIGITS_SHOWN_MOST: Final = re.compile(r"\d{7,}")
@@ -60,6 +61,7 @@ def receipt_content(receipt: Mapping[str, Any]) -> ReceiptContent:
             card_masked=str(clean.get("card") or ""),
             phone_masked=str(clean.get("phone") or ""),
             order=str(clean.get("out_trade_no") or ""),
+            parts=tuple(_part(part) for part in clean.get("parts") or ()),
         )
     except KeyError as error:
         raise ValueError(f"receipt has no {error.args[0]}") from error
@@ -70,3 +72,10 @@ def receipt_content(receipt: Mapping[str, Any]) -> ReceiptContent:
 def _pay_method(tender: str) -> str:
     """Mixed tender comes joined by ``+``; what has no Chinese name is printed as it is."""
     return "+".join(_TENDERS.get(part, part) for part in tender.split("+"))
+
+
+def _part(part: Mapping[str, Any]) -> tuple[str, str]:
+    """What points, a coupon or balance paid, as a row: points with how many there were."""
+    fen, tender = int(part["amount_fen"]), str(part["tender"])
+    points = f"{int(part['units'])}分 " if tender == "points" else ""
+    return f"{_TENDERS.get(tender, tender)}抵付", f"{points}{fen // 100}.{fen % 100:02d}"

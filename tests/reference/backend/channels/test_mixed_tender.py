@@ -37,7 +37,30 @@ def test_all_four_legs_sum_to_the_payable(shop):
             for command in (await s.call("GET", "/v1/stations/KM01/commands"))["commands"]
             if command["kind"] == "print"
         ]
-        assert (receipt["paid_fen"], receipt["tender"]) == (9601, "wechatpay")
+        assert (receipt["paid_fen"], receipt["tender"]) == (9601, "wechatpay+balance+coupon+points")
+        assert receipt["parts"] == [
+            {"tender": "balance", "units": 2500, "amount_fen": 2500},
+            {"tender": "coupon", "units": 1, "amount_fen": 1000},
+            {"tender": "points", "units": 300, "amount_fen": 300},
+        ]
+
+    shop().run(scene)
+
+
+def test_a_receipt_without_a_gateway_names_what_paid_and_an_ordinary_one_has_no_parts(shop):
+    async def scene(s):
+        await s.grant(points=500, balance_fen=4000)
+        await s.pay(await s.order(amount_fen=1000), parts={"points": 300, "balance_fen": 700})
+        order = await s.order(amount_fen=2000, nozzle=2)
+        await s.confirm(await s.pay(order))
+        await s.until(order, "PAID")
+        commands = (await s.call("GET", "/v1/stations/KM01/commands"))["commands"]
+        receipts = [command["receipt"] for command in commands if command["kind"] == "print"]
+        assert [(one["tender"], one["paid_fen"]) for one in receipts] == [
+            ("balance+points", 1000),
+            ("wechatpay", 2000),
+        ]
+        assert ["parts" in one for one in receipts] == [True, False]
 
     shop().run(scene)
 
