@@ -120,7 +120,8 @@ class Reader:
         with selectors.DefaultSelector() as ready:
             ready.register(process.stdout, selectors.EVENT_READ)
             # A server goes on talking: what follows may come in the same breath.
-            while not examples.looks_like(shown + "...", seen):
+            # On a line of its own: a full stop before it would be taken for one of its dots.
+            while not examples.looks_like(shown + "\n...", seen):
                 left_s = deadline_s - time.monotonic()
                 assert left_s > 0, f"{block.place} never showed what the page shows:\n{seen}"
                 if ready.select(left_s):
