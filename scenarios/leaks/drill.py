@@ -38,7 +38,6 @@ from scenarios.leaks.station import VAULT_HOST, VAULT_KEY, ClosedStation
 from scenarios.loader import LoadedScenario
 from scenarios.oracles import judge_all
 from scenarios.processes.broom import release, sweep_when_killed
-from scenarios.report.page import render_report
 from scenarios.runner.run import forecourt_version
 from scenarios.verdicts import worst
 from scenarios.world.harvest import harvest
@@ -291,6 +290,9 @@ def _finish(
         runs=[run],
     )
     write_histograms(evidence.path / "histograms", "virtual", latencies)
+    # Its plots take a second to load.
+    from scenarios.report import render_report
+
     evidence.finish(
         document,
         report_html=render_report(document, {"virtual": latencies}, limits_us={}),

@@ -35,7 +35,6 @@ from scenarios.loader import LoadedScenario
 from scenarios.model import Scenario
 from scenarios.oracles import ORACLES
 from scenarios.record import Replication, RunRecord
-from scenarios.report import render_report
 from scenarios.runner.api import Progress, RunFailed, RunOptions, RunOutcome
 from scenarios.runner.fault_toll import fault_lines
 from scenarios.runner.timeline import pick_car, timeline
@@ -109,6 +108,9 @@ def run_scenario(loaded: LoadedScenario, options: RunOptions, progress: Progress
             document = _document(loaded, options, started, judged, curve, environment)
             for part in judged:
                 write_histograms(folder.path / "histograms", part.clock_run.clock, part.latencies_us)
+            # Its plots take a second to load, which those who only run hours need not wait for.
+            from scenarios.report import render_report
+
             html = render_report(
                 document,
                 {part.clock_run.clock: part.latencies_us for part in judged},
