@@ -22,7 +22,7 @@ from scenarios.runner.swarm import (
 from scenarios.verdicts import ExitCode
 
 
-def scenario(*, settle_us: int = 600_000_000, faults: int = 8) -> Scenario:
+def scenario(*, settle_us: int = 600_000_000, faults: int = 8, cars: int = 8) -> Scenario:
     """`smoke` with faults; without any, and with a tiny ``settle_us``, every seed fails `liveness.settled`."""
     smoke = load("smoke").scenario
     checks = tuple(
@@ -32,7 +32,7 @@ def scenario(*, settle_us: int = 600_000_000, faults: int = 8) -> Scenario:
         for check in smoke.checks
     )
     # A few cars, soon one after another.
-    demand = smoke.demand.model_copy(update={"duration_s": 300, "arrivals_per_hour": 200, "max_cars": 8})
+    demand = smoke.demand.model_copy(update={"duration_s": 300, "arrivals_per_hour": 200, "max_cars": cars})
     made = smoke.model_copy(update={"checks": checks, "demand": demand})
     return with_faults(made, faults) if faults else made
 
@@ -43,7 +43,7 @@ def run(made: Scenario, **options) -> SwarmResult:
 
 @pytest.mark.timeout(120)
 def test_seeds_run_in_processes_and_the_first_failing_one_is_made_small(tmp_path):
-    made = scenario(settle_us=1, faults=0)
+    made = scenario(settle_us=1, faults=0, cars=2)
     result = run(made, seeds=2, first=4, workers=2, shrink_s=2)
     assert [seed.seed for seed in result.seeds] == ["swarm-4", "swarm-5"]
     assert result.exit_code is ExitCode.NON_CONFORMANT
