@@ -99,7 +99,8 @@ class PriceBook:
         before: dict[int, int] = {}
         for (text,) in rows:
             before |= {int(nozzle): price for nozzle, price in json.loads(text).items()}
-        new = {nozzle: price for nozzle, price in told.items() if before.get(nozzle) != price}
+        # A nozzle that shows nothing yet: it is new, or the process died before this was noted.
+        new = {n: price for n, price in told.items() if before.get(n) != price or n not in self._shown}
         if new:
             number, given = self.ask(new, CONFIGURATION)
             self.sent(number)
@@ -186,6 +187,19 @@ class PriceBook:
             )
             for row in rows
         ]
+
+    def unfinished(self) -> dict[int, int]:
+        """Prices that were sent and never seen on their nozzles: the process may have died before its pumps heard of them."""
+        wanted: dict[int, int] = {}
+        for (text,) in self._journal.rows(
+            "SELECT prices FROM price_sets WHERE sent_us IS NOT NULL ORDER BY sent_us, id"
+        ):
+            wanted |= {int(nozzle): price for nozzle, price in json.loads(text).items()}
+        return {
+            nozzle: price
+            for nozzle, price in wanted.items()
+            if nozzle in self._shown and self._shown[nozzle][-1].price_fen_per_l != price
+        }
 
     def sent(self, price_set: int) -> bool:
         """Note that a set is sent now. False: it was sent before, whatever the clock says meanwhile."""

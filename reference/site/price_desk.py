@@ -49,6 +49,7 @@ class PriceDesk:
     def start(self) -> None:
         """Go on with the plans that the journal holds."""
         self._loop = asyncio.get_running_loop()
+        self._tell_pumps(self.book.unfinished())
         self._look()
 
     def stop(self) -> None:
@@ -112,10 +113,14 @@ class PriceDesk:
         self._timer = self._loop.call_later(wait_s, self._look)
 
     def _send(self, plan: PlannedPrices) -> None:
-        if not self.book.sent(plan.price_set):
-            return
+        if self.book.sent(plan.price_set):
+            self._tell_pumps(plan.prices)
+
+    def _tell_pumps(self, prices_fen_per_l: Mapping[int, int]) -> None:
         by_point: dict[int, dict[int, int]] = {}
-        for nozzle, price in plan.prices.items():
+        for nozzle, price in prices_fen_per_l.items():
+            if nozzle not in self._owner.point_of:
+                continue  # it was taken down since
             by_point.setdefault(self._owner.point_of[nozzle], {})[nozzle] = price
         for number, prices in by_point.items():
             self._owner.driver_of[number].set_prices(number, prices)

@@ -201,3 +201,35 @@ def test_a_journal_of_an_earlier_version_is_read_and_goes_on(tmp_path):
         "the same bytes as before the update: the backend may know it already"
     )
     journal.close()
+
+
+@pytest.mark.requirement("clk.windows-trigger-once")
+def test_a_process_that_died_before_its_pumps_heard_tells_them_when_it_is_back(tmp_path, world):
+    path = str(tmp_path / "site.sqlite3")
+    w = world(journal=path, protocol="modbus")
+    w.run(5)
+    number, _ = w.site.price_desk.book.ask({1: 799, 2: 799}, "plan", due_us=EPOCH_US, key="midnight")
+    assert w.site.price_desk.book.sent(number)  # and here it dies
+    world.end(w)
+    fewer = world(journal=path, points=1, protocol="modbus")  # nozzle 2 is gone: no reason not to start
+    fewer.run(0.01)
+    world.end(fewer)
+    again = world(journal=path, protocol="modbus")
+    again.run(5)
+    assert [point.nozzles[1].price_fen_per_l for point in again.points] == [799, 799]
+    assert again.site.prices == {1: 799, 2: 799}
+    assert [row[0] for row in again.site.price_desk.book.log() if row[3] == "shown"][-2:] == [number, number]
+    assert again.site.price_desk.book.unfinished() == {}
+
+
+def test_a_first_start_that_died_half_way(tmp_path, world):
+    path = str(tmp_path / "site.sqlite3")
+    w = world(journal=path)
+    w.run(1)
+    world.end(w)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DELETE FROM prices_shown")
+        db.commit()
+    again = world(journal=path)
+    again.run(1)
+    assert again.site.prices == {1: 750, 2: 750}
