@@ -163,7 +163,6 @@ class RefundRemedies:
         row = await self.core.db.run(lambda tx: self._open(tx, number, body.client_token, _CASH))
         if isinstance(row, dict):
             return False, row
-        self._settleable(row)
         if row.sent_us is not None:
             await self._still_abnormal(row)
         return await self.core.db.run(lambda tx: self._settle(tx, number, body, (row.state, row.sent_us)))
@@ -203,6 +202,7 @@ class RefundRemedies:
         if known is not None and (known.state in {"accepted", "done"} or row.state != "ABNORMAL"):
             return refund_fields(row)
         if kind == _CASH:
+            self._settleable(row)
             await self._nothing_in_flight(tx, number)
         return row
 

@@ -18,6 +18,7 @@ from reference.backend.gateways.port import (
     RefundReport,
 )
 from reference.backend.reconciliation.match import Ours, _agree
+from reference.backend.refunds.by_hand import RefundRemedies, SentOn
 from reference.backend.store.schema import metadata
 from sim.wechatpay import GatewayFault, generate_merchant, generate_platform
 
@@ -154,13 +155,13 @@ async def abnormal(w, amount_fen=9600):
 class Onward:
     """A gateway's call to send a refund on, with the outcome that the test wants."""
 
-    def __init__(self, w, outcome):
+    def __init__(self, w, outcome, core=None):
         self.w, self.outcome, self.calls = w, outcome, []
-        w.core.channels.elsewhere["wechatpay"] = self
+        (core or w.core).channels.elsewhere["wechatpay"] = self
 
     async def pay_elsewhere(self, *, refund_id, out_refund_no, card):
         self.calls.append((refund_id, out_refund_no, card))
-        if isinstance(self.outcome, Exception):
+        if isinstance(self.outcome, BaseException):
             raise self.outcome
         self.w.gateway.refunds[out_refund_no]["state"] = self.outcome
         return self.w.gateway._refund_report(out_refund_no)
@@ -312,6 +313,56 @@ def test_the_same_token_sends_on_again_what_certainly_had_no_effect(play_sqlite)
     play_sqlite(scene)
 
 
+@pytest.mark.requirement("rfd.refunds-never-exceed-paid")
+def test_cash_and_sending_on_at_once_are_one_of_them(play):
+    async def scene(w):
+        await w.add()
+        order, number = await abnormal(w)
+        onwards = [Onward(w, "SUCCESS", backend.core) for backend in w.backends]
+        wishes = [("cash", CASH), ("elsewhere", MERCHANTS)] * 4
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+        replies = await asyncio.gather(
+            *(
+                w.clients[n % 4 // 2].post(
+                    f"/v1/admin/refunds/{number}/{what}",
+                    json=wish | {"client_token": f"{what}-{n}"},
+                    headers=headers,
+                )
+                for n, (what, wish) in enumerate(wishes)
+            )
+        )
+        assert sum(reply.is_success for reply in replies) == 1
+        assert {reply.status_code for reply in replies} <= {201, 202, 409}
+        (refund,) = (await w.admin("refunds"))["rows"]
+        sent_on = sum(len(onward.calls) for onward in onwards)
+        assert (sent_on, refund["state"]) in {(0, "CASH"), (1, "SUCCESS")}
+        assert len(await cash_entries(w)) == 1
+        assert (await w.show(order))["refunded_fen"] == 9600
+        assert await w.violations() == []
+
+    play(scene)
+
+
+@pytest.mark.parametrize("had_its_effect", [True, False])
+def test_an_instance_that_dies_in_the_call_leaves_somebody_to_look(play_sqlite, had_its_effect):
+    async def scene(w):
+        order, number = await abnormal(w)
+        Onward(w, asyncio.CancelledError())
+        with pytest.raises(asyncio.CancelledError):
+            await RefundRemedies(w.core).send_on(number, SentOn(**MERCHANTS))
+        if had_its_effect:
+            w.gateway.refunds[number]["state"] = "SUCCESS"
+        await w.run_due(later_s=61)
+        (refund,) = (await w.admin("refunds"))["rows"]
+        assert refund["state"] == ("SUCCESS" if had_its_effect else "ABNORMAL")
+        refused = await post(w, number, "cash", CASH, 409)
+        assert refused["code"] == ("not_settleable" if had_its_effect else "too_early")
+        assert (await w.show(order))["refunded_fen"] == 9600 * had_its_effect
+        assert await w.violations() == []
+
+    play_sqlite(scene)
+
+
 def test_a_gateway_that_cannot_send_on_says_so(play_sqlite):
     async def scene(w):
         _, number = await abnormal(w)
@@ -369,26 +420,23 @@ CLEAR = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "field"), CLEAR)
-def test_a_card_number_in_clear_is_refused_before_anything_is_done(play_sqlite, changes, field):
+def test_a_card_number_in_clear_is_refused_before_anything_is_done(play_sqlite):
     async def scene(w):
         _, number = await abnormal(w)
         onward = Onward(w, "PROCESSING")
-        card = {
-            "bank_type": "ICBC_DEBIT",
-            "bank_account": SEALED,
-            "real_name": SEALED,
-            "serial": "AB" * 20,
-        } | changes
-        body = MERCHANTS | {"to": "USER_BANK_CARD", "card": card}
-        refused = await post(w, number, "elsewhere", body, 422)
-        assert refused["field"] == f"card.{field}"
-        assert CARD not in json.dumps(refused)
-        assert onward.calls == []
-        assert CARD not in await w.database.run(everything)
-        for wrong in (MERCHANTS | {"card": card}, MERCHANTS | {"to": "USER_BANK_CARD"}):
+        good = {"bank_type": "ICBC_DEBIT", "bank_account": SEALED, "real_name": SEALED, "serial": "AB" * 20}
+        for changes, field in CLEAR:
+            body = MERCHANTS | {"to": "USER_BANK_CARD", "card": good | changes}
+            refused = await post(w, number, "elsewhere", body, 422)
+            assert refused["field"] == f"card.{field}", changes
+            assert CARD not in json.dumps(refused)
+        for wrong in (MERCHANTS | {"card": good}, MERCHANTS | {"to": "USER_BANK_CARD"}):
             await post(w, number, "elsewhere", wrong, 422)
         await post(w, number, "cash", CASH | {"reason": CARD}, 422)
+        assert onward.calls == []
+        assert CARD not in await w.database.run(everything)
+        await post(w, number, "elsewhere", MERCHANTS | {"to": "USER_BANK_CARD", "card": good}, 202)
+        assert onward.calls[0][2].bank_account == SEALED
 
     play_sqlite(scene)
 
