@@ -266,7 +266,9 @@ def test_thick_bars_are_two_and_a_half_times_as_wide_as_thin_ones() -> None:
 
 def test_a_line_that_goes_back_reads_as_it_stands_on_paper() -> None:
     """Receiptline prints the rules of a table first and goes back for what stands between them."""
-    receipt, _ = printed(FS + b"." + ESC + b"t\x01\x96" + ESC + b"$\x54\x00\x96" + ESC + b"$\x0c\x00pump" + b"\n")
+    receipt, _ = printed(
+        FS + b"." + ESC + b"t\x01\x96" + ESC + b"$\x54\x00\x96" + ESC + b"$\x0c\x00pump" + b"\n"
+    )
     assert receipt.text == "│pump  │"
     receipt, _ = printed(b"a" + ESC + b"$\x00\x00/\n")
     assert receipt.text == "a/"
