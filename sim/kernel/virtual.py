@@ -87,8 +87,7 @@ class VirtualKernel(Kernel):
         self._collections += 1
         # What is young holds most of the garbage; to go through all that a long run has kept each time would cost more than the run.
         gc.collect(2 if self._collections % _WHOLE_COLLECTION_EACH == 1 else 1)
-        # What somebody else has left out stays so: `close` could not tell it from this run's own, and would bring it back.
-        if self._collections == 1 and not gc.get_freeze_count():
+        if not self._frozen:
             self._frozen = True
             gc.freeze()
 
