@@ -427,6 +427,15 @@ def test_a_pending_payment_is_not_yet_a_contradiction() -> None:
     assert result.figures["pending"] == 1
 
 
+def test_an_answer_in_the_message_that_says_paid_has_no_age() -> None:
+    with_paid = judge(replace(GOOD, latencies_us={"invoice_answered": (0, 0)}), "latency.invoice-answered")
+    assert (with_paid.verdict, with_paid.message) == (
+        Verdict.PASS,
+        "all 2 answered, by the very message that said PAID",
+    )
+    assert judge(GOOD, "latency.invoice-answered").message == "all 300 answered, slowest 900.0 ms"
+
+
 def test_long_lists_of_problems_are_counted() -> None:
     record = replace(GOOD, ledger=())
     result = judge(record, "sale.exactly-once")
