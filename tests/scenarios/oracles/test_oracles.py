@@ -433,7 +433,7 @@ def test_an_answer_in_the_message_that_says_paid_has_no_age() -> None:
         Verdict.PASS,
         "all 2 answered, by the very message that said PAID",
     )
-    assert judge(GOOD, "latency.invoice-answered").message == "all 300 answered, slowest 900.0 ms"
+    assert judge(GOOD, "latency.invoice-answered").message == "all 300 answered, slowest 900 ms"
 
 
 def test_long_lists_of_problems_are_counted() -> None:
