@@ -236,19 +236,20 @@ def _application(core: Core, sessions: Sessions) -> FastAPI:
     app.acts = ActLog(core, sessions)
     app.body_limit = core.settings.max_body_bytes
     install_error_handlers(app)
-    # The routes themselves, not routers: a router that is included is searched twice for each request.
+    # The routes themselves, not routers: a router that is included is searched twice for each request. They are tried in this
+    # order, so what every payment needs comes first.
     for router in (
+        notify_routes(core, Callbacks(core)),
+        phone_routes(core, sessions),
         site_routes(core, sessions, posts),
         tank_routes(core, sessions),
         shift_routes(core, sessions),
         attendant_routes(core, sessions),
         voice_routes(core, sessions),
-        phone_routes(core, sessions),
         invoice_routes(core, sessions),
         pump_routes(core, sessions),
         member_routes(core, sessions),
         card_routes(core, sessions),
-        notify_routes(core, Callbacks(core)),
         admin_routes(core, sessions),
         quarantine_routes(core, sessions),
         refund_routes(core, sessions),
