@@ -132,17 +132,17 @@ class RefundRemedies:
         if row.state != "ABNORMAL" or row.refund_id is None:
             raise ApiError(409, "not_abnormal", f"the refund is {row.state}; only an abnormal one is sent on")
         await self._still_abnormal(row)
-        is_ours = await self.core.db.run(lambda tx: self._begin(tx, number, body))
-        if not is_ours:
+        is_repeat = await self.core.db.run(lambda tx: self._begin(tx, number, body))
+        if is_repeat is None:
             raise ApiError(409, "not_abnormal", "somebody else has just seen to this refund")
         card = None if body.card is None else SealedCard(**body.card.model_dump())
         try:
             report = await sender.pay_elsewhere(refund_id=row.refund_id, out_refund_no=number, card=card)
         except GatewayUnreachableError as error:
-            await self._nothing_done(number, body.client_token)
+            await self._nothing_done(number, body.client_token, is_repeat=is_repeat)
             raise ApiError(503, "gateway_silent", f"the gateway was not reached: {error}") from error
         except GatewayRefusedError as error:
-            await self._nothing_done(number, body.client_token)
+            await self._nothing_done(number, body.client_token, is_repeat=is_repeat)
             raise ApiError(502, "gateway_refused", f"the gateway refused: {error}") from error
         except GatewayUnknownError as error:
             told = f"the gateway may have taken it; ask again with the same client_token: {error}"
@@ -206,18 +206,22 @@ class RefundRemedies:
             await self._nothing_in_flight(tx, number)
         return row
 
-    async def _begin(self, tx: Transaction, number: str, body: SentOn) -> bool:
-        """Put the call on record, and make sure that somebody looks how it ended, before it is made."""
+    async def _begin(self, tx: Transaction, number: str, body: SentOn) -> bool | None:
+        """Put the call on record, and make sure that somebody looks how it ended, before it is made.
+
+        Gives whether an earlier call with this token may still take effect; None if the refund is not ours to send on.
+        """
         row = await self.core.refunds.lock(tx, number)
         if row is None or row.state != "ABNORMAL":
-            return False
+            return None
         ours = {"number": number, "token": body.client_token}
-        if await tx.first(_ONE, ours) is None:
+        known = await tx.first(_ONE, ours)
+        if known is None:
             await self._record(tx, row, body, body.to, "asked")
         else:
             await tx.execute(_ASKED, ours | {"now_us": self.core.clock_us()})
         await self._reopen(tx, row)
-        return True
+        return known is not None and known.state == "asked"
 
     async def _settle(
         self, tx: Transaction, number: str, body: PaidInCash, seen: tuple[str, int | None]
@@ -303,10 +307,13 @@ class RefundRemedies:
         key = f"refund.send/{row.out_refund_no}/{self.core.clock_us()}"
         await self.core.outbox.put(tx, "refund.send", row.out_refund_no, key=key, delay_us=_LOOK_US)
 
-    async def _nothing_done(self, number: str, token: str) -> None:
+    async def _nothing_done(self, number: str, token: str, *, is_repeat: bool) -> None:
+        """This call had no effect. An earlier one with the same token still may, so then the remedy stays asked."""
+
         async def work(tx: Transaction) -> None:
             row = await self.core.refunds.lock(tx, number)
-            await tx.execute(_ENDED, {"number": number, "token": token, "new_state": "refused"})
+            if not is_repeat:
+                await tx.execute(_ENDED, {"number": number, "token": token, "new_state": "refused"})
             if row is not None and row.state == "PROCESSING":
                 await self.core.refunds.move(tx, row, "ABNORMAL")
 

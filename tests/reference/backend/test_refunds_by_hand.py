@@ -295,6 +295,30 @@ def test_after_an_answer_that_was_lost_no_cash_until_the_call_cannot_land_any_mo
     play_sqlite(scene)
 
 
+@pytest.mark.requirement("rfd.refunds-never-exceed-paid")
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [(GatewayUnreachableError("no connection"), 503), (GatewayRefusedError(403, "NO_AUTH", "no"), 502)],
+)
+def test_a_retry_without_effect_says_nothing_of_the_call_before_it(play_sqlite, outcome, status):
+    async def scene(w):
+        _, number = await abnormal(w)
+        onward = Onward(w, GatewayUnknownError("no answer"))
+        await post(w, number, "elsewhere", MERCHANTS, 503)
+        await w.run_due(later_s=61)
+        onward.outcome = outcome
+        for _ in range(2):
+            await post(w, number, "elsewhere", MERCHANTS, status)
+        assert len(onward.calls) == 3
+        assert (await w.admin("refunds"))["rows"][0]["state"] == "ABNORMAL"
+        assert (await post(w, number, "cash", CASH, 409))["code"] == "too_early"
+        w.now_us += 600_000_000
+        await post(w, number, "cash", CASH, 201)
+        assert await w.violations() == []
+
+    play_sqlite(scene)
+
+
 def test_the_same_token_sends_on_again_what_certainly_had_no_effect(play_sqlite):
     async def scene(w):
         order, number = await abnormal(w)
