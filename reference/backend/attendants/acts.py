@@ -62,13 +62,12 @@ class ActLog:
 
     async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the application answer, with a line before and one after."""
-        headers = dict(scope["headers"])
         try:
-            self._sessions.check_admin(str(headers.get(b"authorization", b""), "latin-1"))
+            self._sessions.check_admin(str(_first(scope, b"authorization"), "latin-1"))
         except Exception:  # noqa: BLE001 - the application refuses it in its own words
             await app(scope, receive, send)
             return
-        who = str(headers.get(_OPERATOR, b""), "utf-8", "replace").strip()
+        who = str(_first(scope, _OPERATOR), "utf-8", "replace").strip()
         ended = [500]
 
         async def watched(message: Message) -> None:
@@ -104,6 +103,12 @@ class ActLog:
                 status=status,
             )
         )
+
+
+def _first(scope: Scope, name: bytes) -> bytes:
+    """A header as the routes read it: where it is sent twice, the first one counts."""
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    return next((value for known, value in headers if known == name), b"")
 
 
 def _plain(text: str) -> str:

@@ -231,6 +231,27 @@ def test_every_privileged_act_is_on_record_and_nobody_changes_the_record(play):
 
 
 @pytest.mark.requirement("sec.roles-are-separated")
+def test_an_act_is_on_record_whatever_headers_follow_the_ones_that_count(play_sqlite):
+    async def scene(w):
+        correction = {"corrects": 999, "volume_ml": 0, "amount_fen": 1, "reason": "x"}
+        headers = [
+            ("Authorization", f"Bearer {ADMIN_KEY}"),
+            ("X-Operator", "li.si"),
+            ("Authorization", "Bearer wrong"),
+            ("X-Operator", "zhang.san"),
+        ]
+        answer = await w.clients[0].post("/v1/admin/corrections", json=correction, headers=headers)
+        assert answer.status_code == 404, "the routes take the first key, so this was let in"
+        rows = (await w.admin("acts"))["rows"]
+        assert [(row["who"], row["status"]) for row in rows] == [("li.si", 0), ("li.si", 404)]
+        answer = await w.clients[0].post("/v1/admin/corrections", json=correction, headers=headers[::-1])
+        assert answer.status_code == 401
+        assert (await w.admin("acts"))["rows"] == rows
+
+    play_sqlite(scene)
+
+
+@pytest.mark.requirement("sec.roles-are-separated")
 def test_an_act_that_cannot_be_put_on_record_is_not_done(play_sqlite, monkeypatch):
     async def scene(w):
         await w.declare()
