@@ -6,6 +6,7 @@ from sqlalchemy import bindparam, func, or_, select, text, update
 
 from reference.backend.attendants.schema import duties
 from reference.backend.store.schema import (
+    alarms,
     handovers,
     ledger,
     nozzles,
@@ -100,8 +101,9 @@ UNPAID = (
         sales.c.station == bindparam("of_station"),
         or_(sales.c.state == "payable", sales.c.state == "locked"),
         sales.c.amount_fen > 0,
-        sales.c.ended_us > bindparam("from_us"),
         sales.c.ended_us <= bindparam("until_us"),
+        # Identifiers are made so that no alarm masks them.
+        sales.c.sale_id.not_in(select(alarms.c.subject).where(alarms.c.kind == "drive_off")),
     )
     .order_by(sales.c.ended_us, sales.c.sale_id)
     .limit(200)

@@ -189,7 +189,7 @@ class Shifts:
             rule_us = self.core.settings.drive_off_s * 1_000_000
             report = await report_as_of(tx, station, boundary_of(last), closed, frozenset(), rule_us)
             await self._alarm(tx, station, report)
-            await self._drive_offs(tx, station, last.at_us - rule_us, post.at_us - rule_us)
+            await self._drive_offs(tx, station, post.at_us - rule_us)
         await tx.insert(
             handovers,
             {
@@ -258,10 +258,9 @@ class Shifts:
             words = f"{report['cash_difference_fen']} fen more in the drawer than were taken"
             await self.core.alarm(tx, "shift_cash", subject, words)
 
-    async def _drive_offs(self, tx: Transaction, station: str, from_us: int, until_us: int) -> None:
-        """Tell of each sale that has become a drive-off since the handover before, whichever shift it was sold in."""
-        keys = {"of_station": station, "from_us": from_us, "until_us": until_us}
-        for sale in await tx.rows(q.UNPAID, keys):
+    async def _drive_offs(self, tx: Transaction, station: str, until_us: int) -> None:
+        """Tell of each drive-off once, whichever shift it was sold in and whenever it became known; the oldest first."""
+        for sale in await tx.rows(q.UNPAID, {"of_station": station, "until_us": until_us}):
             words = f"nozzle {sale.nozzle}: {sale.amount_fen} fen are unpaid since {sale.ended_us}"
             await self.core.alarm(tx, "drive_off", sale.sale_id, words)
 

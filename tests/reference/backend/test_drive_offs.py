@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
+
+from reference.backend.store.schema import alarms
 
 from .shift_rig import Pumps, report, settle
 
@@ -94,3 +97,30 @@ def test_a_rule_that_changes_does_not_change_what_was_filed(play_sqlite):
         assert await w.violations() == [], "rebuilt by the rule of its day"
 
     play_sqlite(scene)
+
+
+@pytest.mark.requirement("fc-sale.drive-off-is-flagged")
+def test_a_drive_off_that_becomes_known_late_is_told_at_the_next_handover_once(play):
+    async def scene(w):
+        pumps = Pumps(w)
+        await pumps.hand_over(1)
+        held_back = pumps.fuel(1)
+        w.now_us += 40 * MINUTE
+        await pumps.hand_over(2)
+        gone = (await w.site("POST", "/sales", held_back, status=201))["sale_id"]
+        more = [(await pumps.sell(2, 100))["sale_id"] for _ in range(201)]
+        w.now_us += 40 * MINUTE
+        told = []
+        for number, count in ((3, 200), (4, 202), (5, 202)):
+            await pumps.hand_over(number)
+            told = [
+                row.subject
+                for row in await w.database.run(
+                    lambda tx: tx.rows(select(alarms).where(alarms.c.kind == "drive_off"), {})
+                )
+            ]
+            assert len(told) == len(set(told)) == count
+            assert told[0] == gone, "the oldest first"
+        assert set(told) == {gone, *more}
+
+    play(scene)
