@@ -245,7 +245,11 @@ class SiteController(AuthorisationDesk):
         # Durations come from the machine's clock, which no one sets; only the end is a time of day.
         ended_us = self.clock_us() - (event.at_us - event.ended_us)
         started_us = ended_us - (event.ended_us - event.started_us)
-        shown = self.price_desk.book.of_sale(event.nozzle, event.price_fen_per_l, started_us)
+        try:
+            shown = self.price_desk.book.of_sale(event.nozzle, event.price_fen_per_l, started_us)
+        except JournalError as error:
+            self.alarm(f"sale at nozzle {event.nozzle} not stored: {error}")
+            raise SaleNotStored from error
         sale = Sale(
             nozzle=event.nozzle,
             sequence=0,
@@ -328,12 +332,14 @@ class SiteController(AuthorisationDesk):
         """See `UplinkOwner`."""
         return self._readings()
 
-    def on_command(self, command: dict[str, Any]) -> None:
+    def on_command(self, command: dict[str, Any]) -> bool:
         """See `UplinkOwner`."""
         try:
             self.commands.handle(command)
         except JournalError as error:
             self.alarm(f"command {command.get('id')} not stored: {error}")
+            return False
+        return True
 
     def on_backend(self, up: bool) -> None:
         """See `UplinkOwner`."""

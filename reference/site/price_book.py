@@ -20,11 +20,13 @@ __all__ = ["CONFIGURATION", "PlannedPrices", "PriceBook", "PriceShown"]
 
 CONFIGURATION: Final = "configuration"
 """Who asked for the prices in the configuration file."""
+BOUNDS: Final = "bounds"
+"""Who asks when a price in force lies beyond bounds that have changed."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS price_sets (
     id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, key TEXT UNIQUE, asked_us INTEGER NOT NULL,
-    due_us INTEGER NOT NULL, prices TEXT NOT NULL, sent_us INTEGER
+    due_us INTEGER NOT NULL, prices TEXT NOT NULL, sent_us INTEGER, sent_no INTEGER
 ) STRICT;
 CREATE TABLE IF NOT EXISTS price_log (
     id INTEGER PRIMARY KEY AUTOINCREMENT, price_set INTEGER NOT NULL, at_us INTEGER NOT NULL, nozzle INTEGER NOT NULL,
@@ -95,14 +97,24 @@ class PriceBook:
     def _take_configuration(self, config: SiteConfig) -> None:
         """The file's prices, if they are not those that it had before: what was changed since stays in force."""
         told = {n.nozzle: n.price_fen_per_l for point in config.fuelling_points for n in point.nozzles}
-        rows = self._journal.rows("SELECT prices FROM price_sets WHERE source = ? ORDER BY id", CONFIGURATION)
-        before: dict[int, int] = {}
-        for (text,) in rows:
-            before |= {int(nozzle): price for nozzle, price in json.loads(text).items()}
+        # As the file said them, not as bounds let them through: those may have moved.
+        before: dict[int, int] = dict(
+            self._journal.rows(
+                "SELECT nozzle, asked_fen_per_l FROM price_log WHERE what IN ('asked', 'clamped')"
+                " AND price_set IN (SELECT id FROM price_sets WHERE source = ?) ORDER BY id",
+                CONFIGURATION,
+            )
+        )
         # A nozzle that shows nothing yet: it is new, or the process died before this was noted.
         new = {n: price for n, price in told.items() if before.get(n) != price or n not in self._shown}
-        if new:
-            number, given = self.ask(new, CONFIGURATION)
+        self._begin_with(new, CONFIGURATION)
+        # Bounds that were drawn tighter hold for what is shown, too.
+        shown = {nozzle: self._shown[nozzle][-1].price_fen_per_l for nozzle in told}
+        self._begin_with({n: price for n, price in shown.items() if self._bounded(n, price) != price}, BOUNDS)
+
+    def _begin_with(self, prices_fen_per_l: Mapping[int, int], source: str) -> None:
+        if prices_fen_per_l:
+            number, given = self.ask(prices_fen_per_l, source)
             self.sent(number)
             for nozzle, price in given.items():
                 self.confirm(nozzle, price, number)
@@ -171,7 +183,8 @@ class PriceBook:
         return number or 0, given
 
     def _bounded(self, nozzle: int, price: int) -> int:
-        limits = self._limits.get(self._grades[nozzle])
+        grade = self._grades.get(nozzle)  # None: it was taken away since the set was made
+        limits = None if grade is None else self._limits.get(grade)
         if limits is None:
             return price
         return max(limits.floor_fen_per_l, min(limits.ceiling_fen_per_l, price))
@@ -183,7 +196,12 @@ class PriceBook:
         )
         return [
             PlannedPrices(
-                row[0], row[1], {int(nozzle): price for nozzle, price in json.loads(row[2]).items()}
+                row[0],
+                row[1],
+                {
+                    int(nozzle): self._bounded(int(nozzle), price)
+                    for nozzle, price in json.loads(row[2]).items()
+                },
             )
             for row in rows
         ]
@@ -192,9 +210,11 @@ class PriceBook:
         """Prices that were sent and never seen on their nozzles: the process may have died before its pumps heard of them."""
         wanted: dict[int, int] = {}
         for (text,) in self._journal.rows(
-            "SELECT prices FROM price_sets WHERE sent_us IS NOT NULL ORDER BY sent_us, id"
+            "SELECT prices FROM price_sets WHERE sent_no IS NOT NULL ORDER BY sent_no"
         ):
-            wanted |= {int(nozzle): price for nozzle, price in json.loads(text).items()}
+            wanted |= {
+                int(nozzle): self._bounded(int(nozzle), price) for nozzle, price in json.loads(text).items()
+            }
         return {
             nozzle: price
             for nozzle, price in wanted.items()
@@ -205,7 +225,9 @@ class PriceBook:
         """Note that a set is sent now. False: it was sent before, whatever the clock says meanwhile."""
         with self._journal.transaction() as db:
             changed = db.execute(
-                "UPDATE price_sets SET sent_us = ? WHERE id = ? AND sent_us IS NULL",
+                # Their order is by number: the clock may have been set back in between.
+                "UPDATE price_sets SET sent_us = ?, sent_no = (SELECT coalesce(max(sent_no), 0) + 1 FROM price_sets)"
+                " WHERE id = ? AND sent_us IS NULL",
                 (self._clock_us(), price_set),
             )
             return changed.rowcount == 1
@@ -233,7 +255,7 @@ class PriceBook:
     def _newest(self, nozzle: int, price_fen_per_l: int) -> int:
         """The set that a nozzle shows: the newest one sent that gives it this price, 0 if none ever did."""
         rows = self._journal.rows(
-            "SELECT id, prices FROM price_sets WHERE sent_us IS NOT NULL ORDER BY id DESC LIMIT 100"
+            "SELECT id, prices FROM price_sets WHERE sent_no IS NOT NULL ORDER BY sent_no DESC LIMIT 100"
         )
         wanted = str(nozzle)
         return next((row[0] for row in rows if json.loads(row[1]).get(wanted) == price_fen_per_l), 0)

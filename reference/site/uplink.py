@@ -17,7 +17,7 @@ import httpx
 
 from reference.site.config import BackendConfig
 from reference.site.courier import Answer, Courier, commands_of
-from reference.site.journal import Journal, Sale
+from reference.site.journal import Journal, JournalError, Sale
 
 __all__ = ["BackendAway", "Uplink", "UplinkOwner"]
 
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _REFUSED = frozenset({400, 409, 413, 422})  # answers that a repetition would not change
 _READINGS_MOST = 480  # rounds of the gauge, two a minute
+_CAUSE_MOST_US = 60_000_000
+"""How long a sale waits for the result of its authorisation while the backend answers: money goes before order."""
 
 
 class BackendAway(Exception):  # noqa: N818 - a state of the world, not a defect
@@ -40,8 +42,8 @@ class UplinkOwner(Protocol):
     def live_readings(self) -> list[dict[str, Any]]:
         """The state of every nozzle."""
 
-    def on_command(self, command: dict[str, Any]) -> None:
-        """Carry out a command; its result goes through the journal."""
+    def on_command(self, command: dict[str, Any]) -> bool:
+        """Carry out a command; its result goes through the journal. False: it could not be noted, and must come again."""
 
     def on_backend(self, up: bool) -> None:
         """The backend came or went."""
@@ -101,6 +103,7 @@ class Uplink:
         """Results that waited when this process began: which of its sales came of which is not known any more."""
         self.up: bool | None = None
         """Whether the backend answers; None before the first try."""
+        self._answers = 0
         self.trouble = ""
         """Why it does not, or the last refusal; for the status page."""
 
@@ -182,9 +185,14 @@ class Uplink:
         while True:
             await self._sales.wait()
             self._sales.clear()
-            for sale in self._journal.unsent_sales():
-                await self._send_sale(sale)
-                self._sales.set()  # look for more before waiting
+            try:
+                for sale in self._journal.unsent_sales():
+                    await self._send_sale(sale)
+                    self._sales.set()  # look for more before waiting
+            except JournalError as error:
+                # A full disk may have room again: what is owed is sent then, with the same key.
+                await self._journal_failed("sales", error)
+                self._sales.set()
 
     async def _send_sale(self, sale: Sale) -> None:
         body = sale.as_json()
@@ -205,30 +213,46 @@ class Uplink:
 
     async def _after_its_cause(self, sale: Sale) -> None:
         """A sale is not told before the authorisation that it came of."""
-        cause = self._causes.pop(sale.sale_id, None)
+        cause = self._causes.get(sale.sale_id)
         for command_id in self._old_results if cause is None else (cause,):
-            while self._journal.owes_result(command_id):
+            waited_us, before = 0, self._answers
+            while self._journal.owes_result(command_id) and waited_us < _CAUSE_MOST_US:
                 self._results.set()
                 await self._sleep(self._config.retry_first_us)
+                if self._answers != before:  # away altogether is no reason to turn the order round
+                    waited_us += self._config.retry_first_us
         if cause is None:
             self._old_results.clear()
+        self._causes.pop(sale.sale_id, None)
+
+    async def _journal_failed(self, what: str, error: JournalError) -> None:
+        log.warning("%s wait: %s", what, error)
+        self.trouble = f"{what} wait: {error}"
+        await self._sleep(self._config.retry_most_us)
 
     async def _results_loop(self) -> None:
         while True:
             await self._results.wait()
             self._results.clear()
-            for command_id, ok, reason, version in self._journal.unposted_results():
-                body = {"ok": ok, "reason": reason[:200] or None}
-                path = f"/commands/{command_id}/result"
-                response = await self._patiently("POST", path, lambda body=body: body)  # type: ignore[misc]
-                if response.status_code in (401, 403):
-                    self._complain("result", response)
-                    await self._sleep(self._config.retry_most_us)
-                    self._results.set()
-                    break
-                if response.status_code >= 300:
-                    self._complain(f"result of command {command_id}", response)
-                self._journal.result_posted(command_id, version)
+            try:
+                await self._send_results()
+            except JournalError as error:
+                await self._journal_failed("results", error)
+                self._results.set()
+
+    async def _send_results(self) -> None:
+        for command_id, ok, reason, version in self._journal.unposted_results():
+            body = {"ok": ok, "reason": reason[:200] or None}
+            path = f"/commands/{command_id}/result"
+            response = await self._patiently("POST", path, lambda body=body: body)  # type: ignore[misc]
+            if response.status_code in (401, 403):
+                self._complain("result", response)
+                await self._sleep(self._config.retry_most_us)
+                self._results.set()
+                return
+            if response.status_code >= 300:
+                self._complain(f"result of command {command_id}", response)
+            self._journal.result_posted(command_id, version)
 
     async def _live_loop(self) -> None:
         refresh_s = self._config.live_refresh_us / 1e6
@@ -286,7 +310,9 @@ class Uplink:
                 await self._sleep(self._config.retry_most_us)
                 continue
             for command in commands_of(response):
-                self._owner.on_command(command)
+                if not self._owner.on_command(command):
+                    await self._sleep(self._config.retry_most_us)
+                    break  # it comes again, and so does what follows it
                 after = max(after, command["id"])
 
     async def _poll(self, path: str, timeout_us: int) -> Answer | None:
@@ -364,6 +390,7 @@ class Uplink:
                 self.trouble = f"{self._urls[used]}: {type(error).__name__} {error}".rstrip()
             else:
                 if response.status_code < 500 and response.status_code != 429:
+                    self._answers += 1
                     self._presence(True)
                     return response
                 self.trouble = f"{self._urls[used]}: HTTP {response.status_code}"

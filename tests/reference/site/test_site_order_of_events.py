@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reference.site import SiteController
+from reference.site.journal import JournalError
 
 
 def held_back(w, path_end, seconds):
@@ -78,3 +79,38 @@ def test_a_sale_by_policy_waits_for_nothing(world):
     w.fill(5, seconds=5)
     w.run(25)
     assert [kind for kind, _ in told] == ["sales"]
+
+
+def test_a_result_that_is_never_taken_does_not_keep_sales_for_ever(world):
+    w = world()
+    w.run(3)
+    told = held_back(w, "/result", 3_600)
+    w.backend.command("authorise", order_id="o1")
+    w.fill(5, seconds=10)
+    w.run(180)
+    assert [kind for kind, _ in told] == ["sales"]
+    assert w.ledger() == w.truth()
+
+
+@pytest.mark.parametrize(
+    "broken", ["uploaded", "unsent_sales", "result_posted", "owes_result", "begin_command"]
+)
+def test_a_journal_that_fails_once_loses_no_sale_no_result_and_no_command(world, monkeypatch, broken):
+    w = world()
+    w.run(3)
+    works, failures = getattr(w.site.journal, broken), []
+
+    def fails_once(*arguments, **more):
+        if not failures:
+            failures.append(broken)
+            raise JournalError("database or disk is full")
+        return works(*arguments, **more)
+
+    monkeypatch.setattr(w.site.journal, broken, fails_once)
+    w.backend.command("authorise", order_id="o1")
+    w.fill(20, seconds=10)
+    w.run(180)
+    assert failures == [broken]
+    assert len(w.backend.results) == 1
+    assert w.ledger() == w.truth()
+    assert w.site.journal.count_unsent() == 0

@@ -233,3 +233,34 @@ def test_a_first_start_that_died_half_way(tmp_path, world):
     again = world(journal=path)
     again.run(1)
     assert again.site.prices == {1: 750, 2: 750}
+
+
+def test_a_clock_that_was_set_back_brings_no_old_price_back_at_the_next_start(world):
+    w = world(protocol="modbus")
+    step = [0]
+    w.site.clock_us = w.site.price_desk.book._clock_us = lambda: w.kernel.unix_us + step[0]
+    w.run(1)
+    for price, step_s in ((800, 0), (810, -3_600)):
+        step[0] = step_s * S
+        w.site.set_prices({1: price, 2: price})
+        w.run(5)
+    assert [point.nozzles[1].price_fen_per_l for point in w.points] == [810, 810]
+    again = PriceBook(w.site.journal, w.config, w.site.clock_us, w.site.alarm)
+    assert again.unfinished() == {}
+    assert again.applied(w.config).fuelling_points[0].nozzles[0].price_fen_per_l == 810
+
+
+@pytest.mark.requirement("fd-price.elastic-price-is-bounded")
+def test_bounds_that_are_drawn_tighter_hold_for_what_is_shown_and_change_nothing_else(world):
+    w = world(protocol="modbus", price_limits={"92": {"ceiling_fen_per_l": 740}})  # the file says 750
+    w.run(1)
+    w.site.set_prices({1: 735, 2: 720})
+    w.run(5)
+    same = PriceBook(w.site.journal, w.config, w.site.clock_us, w.site.alarm)
+    assert [p.nozzles[0].price_fen_per_l for p in same.applied(w.config).fuelling_points] == [735, 720]
+    document = w.config.model_dump(mode="json") | {"price_limits": {"92": {"ceiling_fen_per_l": 730}}}
+    tighter = parse_config(document)
+    book = PriceBook(w.site.journal, tighter, w.site.clock_us, w.site.alarm)
+    assert [p.nozzles[0].price_fen_per_l for p in book.applied(tighter).fuelling_points] == [730, 720]
+    log = book.log()
+    assert PriceBook(w.site.journal, tighter, w.site.clock_us, w.site.alarm).log() == log
