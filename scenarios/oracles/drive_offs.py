@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from scenarios.oracles.answer import answer, nothing_seen
 from scenarios.record import Delivery, LedgerSale, RunRecord
@@ -43,6 +43,14 @@ def _report(shift: ShiftReport, sale: LedgerSale) -> Iterator[str]:
             yield f"shift {shift.number}: sale {sale.sale_id} was unpaid for {age_us / 1e6:.0f} s, and the report {wrong}"
 
 
+def _closed_over(shifts: Iterable[ShiftReport], sale: LedgerSale) -> ShiftReport | None:
+    """The closed shift in which a sale ended, by the clock."""
+    if sale.ended_us is None:
+        return None
+    mine = (shift for shift in shifts if shift.station == sale.station)
+    return next((shift for shift in mine if shift.from_us < sale.ended_us <= shift.until_us), None)
+
+
 def _blamed(shift: ShiftReport, sales: Mapping[str, LedgerSale]) -> Iterator[str]:
     """Sales that the report calls drive-offs, and its sums of them."""
     called = [sale_id for sale_id, why in shift.odd.items() if "drive_off" in why]
@@ -71,6 +79,10 @@ def flagged(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
         sale = by_key.get(delivery.key)
         problems += _books(delivery, sale)
         shift = shifts.get(sale.shift or 0) if sale is not None else None
+        if sale is not None and sale.shift is None:
+            shift = _closed_over(record.shifts, sale)
+            if shift is not None:
+                problems.append(f"sale {sale.sale_id} stands in no shift, and ended in shift {shift.number}")
         late = (
             shift is not None and sale is not None and any(e.sale_id == sale.sale_id for e in shift.entries)
         )

@@ -130,7 +130,7 @@ def report_of(
         "drive_off_after_us": drive_off_us,
         "drive_offs": len(gone),
         "drive_off_fen": sum(sale.amount_fen for sale in gone),
-        "odd": _odd(sales, tender_of, frozenset(sale.sale_id for sale in gone))[:_ODD_MOST],
+        "odd": _cut(_odd(sales, tender_of, frozenset(sale.sale_id for sale in gone))),
         "tanks": _tanks(opened, closed, sales, received),
     }
 
@@ -287,6 +287,15 @@ def _odd(sales: Sequence[Any], tender_of: Mapping[str, str], gone: frozenset[str
                 }
             )
     return rows
+
+
+def _cut(odd: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As many as a person reads; of what is owed none is left out, and it stands first in a list that was cut."""
+    if len(odd) <= _ODD_MOST:
+        return odd
+    owed = [row for row in odd if UNPAID in row["why"]]
+    others = [row for row in odd if UNPAID not in row["why"]]
+    return owed + others[: max(0, _ODD_MOST - len(owed))]
 
 
 def _tanks(

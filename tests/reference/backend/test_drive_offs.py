@@ -124,3 +124,31 @@ def test_a_drive_off_that_becomes_known_late_is_told_at_the_next_handover_once(p
         assert set(told) == {gone, *more}
 
     play(scene)
+
+
+@pytest.mark.requirement("fc-sale.drive-off-is-flagged")
+def test_a_long_list_of_what_is_odd_leaves_out_no_drive_off(play_sqlite):
+    async def scene(w):
+        pumps = Pumps(w)
+        await pumps.hand_over(1)
+        for _ in range(199):
+            odd = await pumps.sell(1, 100, flags=["reconstructed"])
+            await settle(w, odd["sale_id"], 100)
+        gone = {(await pumps.sell(2, 100))["sale_id"] for _ in range(3)}
+        w.now_us += 40 * MINUTE
+        await pumps.hand_over(2)
+        shown = await report(w, 1)
+        assert shown["drive_offs"] == 3
+        assert len(shown["odd"]) == 200
+        assert {row["sale_id"] for row in shown["odd"][:3]} == gone
+        assert all(row["why"] == ["unpaid", "drive_off"] for row in shown["odd"][:3])
+        # More than the list is long: told all the same.
+        for _ in range(201):
+            await pumps.sell(3, 100)
+        w.now_us += 40 * MINUTE
+        await pumps.hand_over(3)
+        shown = await report(w, 2)
+        assert shown["drive_offs"] == len(shown["odd"]) == 201
+        assert await w.violations() == []
+
+    play_sqlite(scene)

@@ -86,6 +86,13 @@ def paid(record: RunRecord) -> RunRecord:
     return spoil("ledger", lambda sale: sale.key in gone, paid_fen=100)(record)
 
 
+def forgets_the_shift(record: RunRecord) -> RunRecord:
+    gone = {delivery.key for delivery in record.deliveries if delivery.unpaid_by_intent}
+    ledger = tuple(replace(sale, shift=None) if sale.key in gone else sale for sale in record.ledger)
+    shifts = tuple(replace(shift, odd={}, drive_offs=0, drive_off_fen=0) for shift in record.shifts)
+    return replace(record, ledger=ledger, shifts=shifts)
+
+
 @pytest.mark.requirement("fc-sale.drive-off-is-flagged")
 @pytest.mark.parametrize(
     ("breaker", "said"),
@@ -94,6 +101,7 @@ def paid(record: RunRecord) -> RunRecord:
         pytest.param(paid, "is paid in the books", id="paid"),
         pytest.param(lambda r: with_why(r, ()), "does not list sale", id="hidden"),
         pytest.param(lambda r: with_why(r, ("unpaid",)), "does not call it a drive-off", id="not-flagged"),
+        pytest.param(forgets_the_shift, "stands in no shift", id="no-shift"),
         pytest.param(blames_the_honest, "and it was paid before", id="blames-the-honest"),
         pytest.param(spoil("shifts", drive_off_fen=1), "and lists", id="wrong-sum"),
         pytest.param(
