@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 
-from reference.backend.attendants.schema import attendant_sessions, attendants, duties
+from reference.backend.attendants.schema import SHIFT_US, attendant_sessions, attendants, duties
 from reference.backend.attendants.views import AttendantLogin, AttendantPost
 from reference.backend.core import Core
 from reference.backend.errors import ApiError
@@ -36,8 +36,6 @@ _BY_TOKEN = (
 _OF_STATION = (
     select(attendants).where(attendants.c.station == bindparam("of_station")).order_by(attendants.c.attendant)
 )
-_SHIFT_US: Final = 16 * 3_600_000_000
-"""A login ends by itself after the longest shift."""
 
 
 class Attendants:
@@ -47,7 +45,7 @@ class Attendants:
         self.core = core
 
     async def enrol(self, station: str, attendant: str, body: AttendantPost) -> dict[str, Any]:
-        """Enter an attendant, or change one; what is out of service or has another code is logged out.
+        """Enter an attendant, or change one; what is out of service or has another code is logged out, and off duty.
 
         Raises:
             ApiError: 404 for the station; 409 if somebody has this code already.
@@ -79,6 +77,7 @@ class Attendants:
                         attendant_sessions.c.station == station, attendant_sessions.c.attendant == attendant
                     )
                 )
+                await self._off_duty(tx, station, attendant)
             return {"attendant": attendant, "name": body.name, "role": body.role, "active": body.active}
 
         return await self.core.db.run(work)
@@ -110,7 +109,7 @@ class Attendants:
                     "token_digest": _digest(token),
                     "station": station,
                     "attendant": row.attendant,
-                    "expires_us": now_us + _SHIFT_US,
+                    "expires_us": now_us + SHIFT_US,
                 },
             )
             for point in sorted(set(body.fuelling_points)):
@@ -126,16 +125,29 @@ class Attendants:
         async def work(tx: Transaction) -> None:
             token = _digest(authorization.partition(" ")[2])
             await tx.execute(delete(attendant_sessions).where(attendant_sessions.c.token_digest == token))
-            held: dict[int, str | None] = {}
-            mine = select(duties).where(duties.c.station == station).order_by(duties.c.id)
-            for row in await tx.rows(mine, {}):
-                held[row.fuelling_point] = row.attendant
-            for point, who in sorted(held.items()):
-                if who == attendant:
-                    await self._duty(tx, station, point, None)
+            await self._off_duty(tx, station, attendant)
 
         if attendant:
             await self.core.db.run(work)
+
+    async def _off_duty(self, tx: Transaction, station: str, attendant: str) -> None:
+        """End an attendant's duties. Whoever came to a pump after her login at all of them stays there."""
+        since_us = self.core.clock_us() - SHIFT_US
+        recent = (
+            select(duties)
+            .where(duties.c.station == station, duties.c.from_us > since_us)
+            .order_by(duties.c.from_us, duties.c.id)
+        )
+        held: dict[int, str | None] = {}
+        for row in await tx.rows(recent, {}):
+            if row.fuelling_point == 0:
+                held.clear()  # all pumps changed hands
+            held[row.fuelling_point] = row.attendant
+        for point, who in sorted(held.items()):
+            if who == attendant:
+                await self._duty(tx, station, point, None)
+            elif who is not None and held.get(0) == attendant:
+                await self._duty(tx, station, point, who)
 
     async def _duty(self, tx: Transaction, station: str, point: int, attendant: str | None) -> None:
         await tx.insert(

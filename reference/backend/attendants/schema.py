@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, UniqueConstraint
 
 from reference.backend.store.columns import SERIAL, integer, varchar
 from reference.backend.store.schema import metadata
 
-__all__ = ["acts", "attendant_sessions", "attendants", "duties"]
+__all__ = ["SHIFT_US", "acts", "attendant_sessions", "attendants", "duties"]
+
+SHIFT_US: Final = 16 * 3_600_000_000
+"""A login, and the duty that began with it, end by themselves after the longest shift."""
 
 attendants = Table(
     "attendants",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, func, or_, select, text, update
+from sqlalchemy import BigInteger, bindparam, func, or_, select, text, update
 
-from reference.backend.attendants.schema import duties
+from reference.backend.attendants.schema import SHIFT_US, duties
 from reference.backend.store.schema import (
     alarms,
     handovers,
@@ -51,6 +51,7 @@ ON_DUTY = (
         duties.c.station == stations.c.station,
         or_(duties.c.fuelling_point == 0, duties.c.fuelling_point == nozzles.c.fuelling_point),
         duties.c.from_us <= bindparam("ended"),
+        duties.c.from_us > bindparam("ended", type_=BigInteger) - SHIFT_US,
     )
     .order_by(duties.c.from_us.desc(), duties.c.id.desc())
     .limit(1)

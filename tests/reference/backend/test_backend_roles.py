@@ -320,6 +320,55 @@ def test_each_sale_is_whose_card_was_shown_at_its_pump(play):
     play(scene)
 
 
+@pytest.mark.requirement("shift.sale-has-an-attendant")
+def test_a_duty_ends_with_the_login_the_card_or_the_service_and_takes_nobody_else_off(play):
+    async def scene(w):
+        await w.declare()
+        for name in ("A1", "A2"):
+            await enrol(w, name)
+        path = "/v1/stations/KM01/attendants/logout"
+
+        async def seller(nozzle=1):
+            w.now_us += 60_000_000
+            sale_id = (await w.site("POST", "/sales", w.sale(nozzle), status=201))["sale_id"]
+            listed = (await w.site("GET", "/sales", status=200))["sales"]
+            return next(sale["attendant"] for sale in listed if sale["sale_id"] == sale_id)
+
+        # Out of service, and back: a new login is needed.
+        await log_in(w, "A1", 1)
+        assert await seller() == "A1"
+        await enrol(w, "A1", name="张师傅")
+        assert await seller() == "A1", "another name ends nothing"
+        await enrol(w, "A1", active=False)
+        assert await seller() is None
+        await enrol(w, "A1")
+        # A lost card.
+        await log_in(w, "A1", 0)
+        assert await seller() == "A1"
+        await enrol(w, "A1", code="another-card-of-A1")
+        assert await seller() is None
+        await enrol(w, "A1")
+        # Nobody works for so long.
+        await log_in(w, "A1", 1)
+        w.now_us += 16 * 3_600_000_000
+        assert await seller() is None
+        # She has all pumps, another comes to one of them, and she goes.
+        card = await log_in(w, "A1", 0)
+        w.now_us += 1
+        other = await log_in(w, "A2", 1)
+        assert (await seller(1), await seller(5)) == ("A2", "A1")
+        await w.call("POST", path, key=card["token"], status=204)
+        assert (await seller(1), await seller(5)) == ("A2", None)
+        # And the other way round: who has all pumps keeps them when the one before goes.
+        w.now_us += 1
+        await log_in(w, "A1", 0)
+        w.now_us += 1
+        await w.call("POST", path, key=other["token"], status=204)
+        assert (await seller(1), await seller(5)) == ("A1", "A1")
+
+    play(scene)
+
+
 def test_cards_that_do_not_open(play_sqlite):
     async def scene(w):
         await w.declare()
