@@ -69,7 +69,7 @@ class Callbacks:
                 raise NoticeRefusedError(f"a success notice whose trade_state is {notice.trade.state}")
             await self.core.payments.apply(notice.trade, "callback")
         elif notice.refund is not None:
-            await self.core.refunds.apply(notice.refund)
+            await self.core.refunds.apply(notice.refund, is_notice=True)
         elif notice.invoice is not None and notice.event_type == "FAPIAO.ISSUED":
             # Nothing else moves anything: a late USER_APPLIED must not move an issued invoice back.
             await self.core.invoices.noticed(notice.id, notice.invoice)

@@ -165,7 +165,8 @@ class RefundRemedies:
             return False, row
         if row.sent_us is not None:
             await self._still_abnormal(row)
-        return await self.core.db.run(lambda tx: self._settle(tx, number, body, (row.state, row.sent_us)))
+        seen = (row.state, row.sent_us, row.updated_us)
+        return await self.core.db.run(lambda tx: self._settle(tx, number, body, seen))
 
     async def try_again(self, number: str) -> dict[str, Any]:
         """Somebody saw to what held a refund, or wants to know of an abnormal one: look and send again, soon. Others are left alone.
@@ -224,7 +225,7 @@ class RefundRemedies:
         return known is not None and known.state == "asked"
 
     async def _settle(
-        self, tx: Transaction, number: str, body: PaidInCash, seen: tuple[str, int | None]
+        self, tx: Transaction, number: str, body: PaidInCash, seen: tuple[str, int | None, int]
     ) -> tuple[bool, dict[str, Any]]:
         found = await self.core.refunds.row(tx, number)
         order = await self.core.orders.lock(tx, found.order_id) if found is not None else None
@@ -233,7 +234,7 @@ class RefundRemedies:
         assert row is not None  # noqa: S101 - it was there before, and refunds stay
         if await tx.first(_ONE, {"number": number, "token": body.client_token}) is not None:
             return False, refund_fields(row)
-        if (row.state, row.sent_us) != seen:
+        if (row.state, row.sent_us, row.updated_us) != seen:
             raise ApiError(409, "not_settleable", f"the refund has just changed to {row.state}; look again")
         await self._nothing_in_flight(tx, number)
         await self._record(tx, row, body, _CASH, "done")

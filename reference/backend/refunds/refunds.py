@@ -18,7 +18,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, bindparam, func, select, update
+from sqlalchemy import Row, bindparam, func, or_, select, update
 
 from reference.backend.core import Core
 from reference.backend.gateways.port import (
@@ -29,6 +29,7 @@ from reference.backend.gateways.port import (
 )
 from reference.backend.outbox import Task
 from reference.backend.refunds.limits import RefundLimits
+from reference.backend.refunds.schema import refund_remedies
 from reference.backend.store.database import Transaction
 from reference.backend.store.schema import payments, refunds
 
@@ -52,6 +53,12 @@ _OPEN = (
     select(refunds.c.out_refund_no)
     .where(refunds.c.order_id == bindparam("of_order"))
     .where(refunds.c.state != "SUCCESS", refunds.c.state != "CLOSED", refunds.c.state != "CASH")
+    .limit(1)
+)
+_SENT_ON = (
+    select(refund_remedies.c.client_token)
+    .where(refund_remedies.c.out_refund_no == bindparam("number"))
+    .where(or_(refund_remedies.c.state == "asked", refund_remedies.c.state == "accepted"))
     .limit(1)
 )
 _SET = (
@@ -292,19 +299,21 @@ class Refunds:
 
     # Hearing
 
-    async def apply(self, report: RefundReport) -> None:
+    async def apply(self, report: RefundReport, *, is_notice: bool = False) -> None:
         """Take what the gateway says of a refund. "Accepted" is not "refunded".
+
+        A notice may tell of what was before: that a refund is abnormal, which has been sent on since, a query decides.
 
         Raises:
             NoticeRefusedError: it is not a refund of ours as we asked for it; an alarm is on record.
         """
         try:
-            await self.core.db.run(lambda tx: self._apply(tx, report))
+            await self.core.db.run(lambda tx: self._apply(tx, report, is_notice=is_notice))
         except NoticeRefusedError as error:
             await self.core.alarm_alone("refund_notice_refused", report.out_refund_no, str(error))
             raise
 
-    async def _apply(self, tx: Transaction, report: RefundReport) -> None:
+    async def _apply(self, tx: Transaction, report: RefundReport, *, is_notice: bool) -> None:
         found = await tx.first(_ONE, {"number": report.out_refund_no[:64]})
         order = await self.core.orders.lock(tx, found.order_id) if found is not None else None
         row = await tx.first(_LOCK, {"number": report.out_refund_no[:64]})
@@ -325,6 +334,10 @@ class Refunds:
             return
         if row.state == "ABNORMAL" and report.state == "PROCESSING":
             return
+        if is_notice and report.state == "ABNORMAL" and await self._was_sent_on(tx, row):
+            key = f"refund.look/{row.out_refund_no}/{self.core.clock_us()}"
+            await self.core.outbox.put(tx, "refund.look", row.out_refund_no, key=key)
+            return
         await self.move(tx, row, report.state, refund_id=report.refund_id)
         if report.state == "SUCCESS":
             await self._done(tx, order, row)
@@ -333,6 +346,11 @@ class Refunds:
         elif report.state == "ABNORMAL":
             detail = f"{order.order_id}: {row.amount_fen} fen did not reach the payer's account"
             await self.core.alarm(tx, "refund_abnormal", row.out_refund_no, detail)
+
+    async def _was_sent_on(self, tx: Transaction, row: Row[Any]) -> bool:
+        if row.state != "PROCESSING":
+            return False
+        return await tx.first(_SENT_ON, {"number": row.out_refund_no}) is not None
 
     async def paid_in_cash(self, tx: Transaction, order: Row[Any], row: Row[Any], operator: str) -> None:
         """A person has paid this (locked) refund out at the station: it is back, and the gateway owes nothing of it."""

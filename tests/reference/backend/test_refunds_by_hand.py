@@ -15,6 +15,7 @@ from reference.backend.gateways.port import (
     GatewayRefusedError,
     GatewayUnknownError,
     GatewayUnreachableError,
+    Notice,
     RefundReport,
 )
 from reference.backend.reconciliation.match import Ours, _agree
@@ -291,6 +292,57 @@ def test_after_an_answer_that_was_lost_no_cash_until_the_call_cannot_land_any_mo
         assert await cash_entries(w) == [(9600, {"tender": "cash", "by": "王站长"})]
         assert (await w.show(order))["refunded_fen"] == 9600
         assert await w.violations() == []
+
+    play_sqlite(scene)
+
+
+@pytest.mark.requirement("rfd.refunds-never-exceed-paid")
+@pytest.mark.parametrize(
+    ("outcome", "status"), [("PROCESSING", 202), (GatewayUnknownError("no answer"), 503)]
+)
+def test_a_late_notice_of_the_first_bounce_does_not_undo_a_refund_that_was_sent_on(
+    play_sqlite, outcome, status
+):
+    async def scene(w):
+        _, number = await abnormal(w)
+        bounce = Notice("n1", "REFUND.ABNORMAL", refund=w.gateway._refund_report(number))
+        Onward(w, outcome)
+        await post(w, number, "elsewhere", MERCHANTS, status)
+        w.gateway.refunds[number]["state"] = "PROCESSING"
+        w.gateway.open_notice = lambda headers, body: bounce
+        for at_the_gateway in ("PROCESSING", "ABNORMAL"):
+            w.gateway.refunds[number]["state"] = at_the_gateway
+            w.now_us += 1_000_000
+            assert await w.notify("") == 204
+            assert (await w.admin("refunds"))["rows"][0]["state"] == "PROCESSING", "the query decides"
+            assert (await post(w, number, "cash", CASH, 409))["code"] == "not_settleable"
+            await w.run_due()
+            assert (await w.admin("refunds"))["rows"][0]["state"] == at_the_gateway
+        assert await alarms(w) == ["refund_abnormal", "refund_abnormal"]
+        assert await w.violations() == []
+
+    play_sqlite(scene)
+
+
+@pytest.mark.requirement("rfd.refunds-never-exceed-paid")
+def test_no_cash_on_an_answer_from_before_the_refund_was_sent_on_and_bounced_again(play_sqlite):
+    async def scene(w):
+        _, number = await abnormal(w)
+        Onward(w, "PROCESSING")
+        ask_gateway = w.gateway.query_refund
+
+        async def slow(out_refund_no):
+            w.gateway.query_refund = ask_gateway
+            answer = await ask_gateway(out_refund_no)
+            w.now_us += 1_000_000
+            await post(w, number, "elsewhere", MERCHANTS, 202)
+            await w.core.refunds.apply(answer)
+            assert (await w.admin("refunds"))["rows"][0]["state"] == "ABNORMAL"
+            return answer
+
+        w.gateway.query_refund = slow
+        assert (await post(w, number, "cash", CASH, 409))["code"] == "not_settleable"
+        assert await cash_entries(w) == []
 
     play_sqlite(scene)
 
