@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, insert, select, update
@@ -23,6 +24,21 @@ _NOZZLE = (
     .outerjoin(tanks, (tanks.c.station == nozzles.c.station) & (tanks.c.tank == nozzles.c.tank))
     .where(nozzles.c.station == bindparam("of_station"), nozzles.c.nozzle == bindparam("number"))
 )
+
+
+_LINE_MOST = 200
+"""What the record of acts keeps of one."""
+
+
+def _lines(items: Iterable[str]) -> list[str]:
+    """Items strung together, as many as go into one act."""
+    lines: list[str] = []
+    for item in items:
+        if lines and len(lines[-1]) + len(item) + 2 <= _LINE_MOST:
+            lines[-1] += f", {item}"
+        else:
+            lines.append(item)
+    return lines
 
 
 class Stations:
@@ -51,8 +67,7 @@ class Stations:
                 for item in setup.nozzles
                 if known.get(item.nozzle, item.price_fen_per_l) != item.price_fen_per_l
             ]
-            if changed:
-                words = ", ".join(changed)
+            for words in _lines(changed):
                 await note_act(
                     self.core, tx, role="station", who="", station=station, action="prices", subject=words
                 )

@@ -252,6 +252,23 @@ def test_an_act_is_on_record_whatever_headers_follow_the_ones_that_count(play_sq
 
 
 @pytest.mark.requirement("sec.roles-are-separated")
+def test_a_change_of_many_prices_is_on_record_whole(play):
+    async def scene(w):
+        def setup(price):
+            head = {"name": "昆明一号站", "taxpayer_id": None, "lift_policy": "authorise_on_lift"}
+            one = {"fuelling_point": 1, "grade": "92", "price_fen_per_l": price, "tank": 1}
+            return {**head, "nozzles": [{"nozzle": n, **one} for n in range(1, 65)]}
+
+        await w.site("PUT", "", setup(781), status=200)
+        await w.site("PUT", "", setup(780), status=200)
+        told = [row["subject"] for row in (await w.admin("acts"))["rows"] if row["action"] == "prices"]
+        assert all(len(words) <= 200 for words in told)
+        assert ", ".join(told) == ", ".join(f"{n}: 781 to 780" for n in range(1, 65))
+
+    play(scene)
+
+
+@pytest.mark.requirement("sec.roles-are-separated")
 def test_an_act_that_cannot_be_put_on_record_is_not_done(play_sqlite, monkeypatch):
     async def scene(w):
         await w.declare()
