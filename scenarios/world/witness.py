@@ -63,14 +63,14 @@ class Witness:
             self.pays[order_id] = (event["arrived_us"], event["number"])
 
     def hear_commands(
-        self, handle: Callable[[dict[str, Any]], None], now_us: Callable[[], int]
-    ) -> Callable[..., None]:
+        self, handle: Callable[[dict[str, Any]], bool], now_us: Callable[[], int]
+    ) -> Callable[..., bool]:
         """Wrap the site controller's ``on_command`` so that "settled" is noted when it arrives."""
 
-        def heard(command: dict[str, Any]) -> None:
+        def heard(command: dict[str, Any]) -> bool:
             if command.get("kind") == "settled" and command.get("order_id"):
                 self.settled.setdefault(str(command["order_id"]), now_us())
-            handle(command)
+            return handle(command)
 
         return heard
 
