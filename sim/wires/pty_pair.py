@@ -4,7 +4,8 @@ A pty has neither parity nor 7 bits. The kernel drops both silently, and the C l
 nothing could be changed that its argument is invalid. So a driver that asks for 8O1 gets through on a fresh pty, because it sets
 CLOCAL on the way, and is refused from its second call on: when it sets a time-out, or is started again. Here CLOCAL, which
 means nothing on a pty, is cleared behind each caller, so that there always is a flag to change. The kernel tells of each caller in packet
-mode (TIOCPKT and EXTPROC, see ioctl_tty(2)); where there is no such thing, the pty is a plain one.
+mode (TIOCPKT and EXTPROC, see ioctl_tty(2)); where there is no such thing, the pty is a plain one. EXTPROC would keep XON and XOFF
+from being obeyed, so it is gone for as long as the peer has IXON set; what such a peer does to its other flags is not told.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["PtyPair", "write_waiting"]
 
 _EXTPROC: Final = 0o200000
-_SETTINGS_CHANGED: Final = 0x40
-"""TIOCPKT_IOCTL: somebody has set the peer's terminal attributes."""
+_SETTINGS_CHANGED: Final = 0x40 | 0x10 | 0x20
+"""TIOCPKT_IOCTL, NOSTOP and DOSTOP: somebody has set the peer's terminal attributes, or just its IXON."""
 
 _AFTER_S: Final = 0.002
 """A caller reads back what it has set; the flag must not be gone before."""
@@ -81,9 +82,10 @@ class PtyPair:
         self._forgetting = None
         with contextlib.suppress(termios.error):
             settings = termios.tcgetattr(self.peer_fd)
-            if settings[2] & termios.CLOCAL or not settings[3] & _EXTPROC:
+            told = 0 if settings[0] & termios.IXON else _EXTPROC
+            if settings[2] & termios.CLOCAL or settings[3] & _EXTPROC != told:
                 settings[2] &= ~termios.CLOCAL
-                settings[3] |= _EXTPROC
+                settings[3] = settings[3] & ~_EXTPROC | told
                 termios.tcsetattr(self.peer_fd, termios.TCSANOW, settings)
 
     def close_ours(self) -> None:

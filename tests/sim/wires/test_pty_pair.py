@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import sys
 import termios
 from collections.abc import Callable
@@ -89,6 +91,50 @@ def test_so_does_the_printers_pty_and_none_of_its_bytes_are_of_the_terminal() ->
             assert not printer.surprises
         finally:
             await host.aclose()
+
+    asyncio.run(run())
+
+
+async def what_comes(pty: PtyPair, count: int) -> bytes:
+    """So many bytes from the peer."""
+    came = b""
+    async with asyncio.timeout(10):
+        while len(came) < count:
+            with contextlib.suppress(BlockingIOError):
+                came += pty.read(100)
+            await asyncio.sleep(0)
+    return came
+
+
+async def told_of(pty: PtyPair, *, extproc: bool) -> None:
+    """Wait until the pty has taken notice of what the peer has set."""
+    async with asyncio.timeout(10):
+        while bool(termios.tcgetattr(pty.peer_fd)[3] & 0o200000) is not extproc:
+            with contextlib.suppress(BlockingIOError):
+                pty.read(100)
+            await asyncio.sleep(0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="packet mode is Linux's")
+def test_a_driver_that_uses_xon_and_xoff_is_stopped_by_them_and_never_reads_them() -> None:
+    async def run() -> None:
+        pty = PtyPair()
+        try:
+            with serial.Serial(str(pty.path), 9600, xonxoff=True, timeout=1) as line:
+                await told_of(pty, extproc=False)
+                os.write(pty.fd, b"\x13ab")
+                assert line.read(2) == b"ab"
+                with pytest.raises(BlockingIOError):
+                    os.write(line.fileno(), b"kept")
+                os.write(pty.fd, b"\x11")
+                line.write(b"sent")
+                assert await what_comes(pty, 4) == b"sent"
+            with serial.Serial(str(pty.path), 9600, timeout=1) as line:
+                await told_of(pty, extproc=True)
+                os.write(pty.fd, b"\x13\x11")
+                assert line.read(2) == b"\x13\x11"
+        finally:
+            pty.close()
 
     asyncio.run(run())
 
