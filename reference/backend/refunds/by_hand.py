@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
 from pydantic import StringConstraints, field_validator, model_validator
 from sqlalchemy import Row, bindparam, select, update
@@ -107,6 +107,13 @@ class PaidInCash(StrictModel):
     reason: Text80
 
 
+class _Begun(NamedTuple):
+    """A call that is on record: when it began (Unix µs), and whether an earlier one with its token may still take effect."""
+
+    asked_us: int
+    is_repeat: bool
+
+
 class RefundRemedies:
     """What a person does about a refund that is ABNORMAL or HELD."""
 
@@ -132,17 +139,17 @@ class RefundRemedies:
         if row.state != "ABNORMAL" or row.refund_id is None:
             raise ApiError(409, "not_abnormal", f"the refund is {row.state}; only an abnormal one is sent on")
         await self._still_abnormal(row)
-        is_repeat = await self.core.db.run(lambda tx: self._begin(tx, number, body))
-        if is_repeat is None:
+        begun = await self.core.db.run(lambda tx: self._begin(tx, number, body))
+        if begun is None:
             raise ApiError(409, "not_abnormal", "somebody else has just seen to this refund")
         card = None if body.card is None else SealedCard(**body.card.model_dump())
         try:
             report = await sender.pay_elsewhere(refund_id=row.refund_id, out_refund_no=number, card=card)
         except GatewayUnreachableError as error:
-            await self._nothing_done(number, body.client_token, is_repeat=is_repeat)
+            await self._nothing_done(number, body.client_token, begun)
             raise ApiError(503, "gateway_silent", f"the gateway was not reached: {error}") from error
         except GatewayRefusedError as error:
-            await self._nothing_done(number, body.client_token, is_repeat=is_repeat)
+            await self._nothing_done(number, body.client_token, begun)
             raise ApiError(502, "gateway_refused", f"the gateway refused: {error}") from error
         except GatewayUnknownError as error:
             told = f"the gateway may have taken it; ask again with the same client_token: {error}"
@@ -207,22 +214,26 @@ class RefundRemedies:
             await self._nothing_in_flight(tx, number)
         return row
 
-    async def _begin(self, tx: Transaction, number: str, body: SentOn) -> bool | None:
+    async def _begin(self, tx: Transaction, number: str, body: SentOn) -> _Begun | None:
         """Put the call on record, and make sure that somebody looks how it ended, before it is made.
 
-        Gives whether an earlier call with this token may still take effect; None if the refund is not ours to send on.
+        None: the refund is not ours to send on.
         """
         row = await self.core.refunds.lock(tx, number)
         if row is None or row.state != "ABNORMAL":
             return None
         ours = {"number": number, "token": body.client_token}
         known = await tx.first(_ONE, ours)
+        asked_us = self.core.clock_us()
         if known is None:
-            await self._record(tx, row, body, body.to, "asked")
+            await self._record(tx, row, body, body.to, "asked", asked_us)
         else:
-            await tx.execute(_ASKED, ours | {"now_us": self.core.clock_us()})
+            asked_us = max(
+                asked_us, known.asked_us + 1
+            )  # each call has its own, even if the clock was set back
+            await tx.execute(_ASKED, ours | {"now_us": asked_us})
         await self._reopen(tx, row)
-        return known is not None and known.state == "asked"
+        return _Begun(asked_us, is_repeat=known is not None and known.state == "asked")
 
     async def _settle(
         self, tx: Transaction, number: str, body: PaidInCash, seen: tuple[str, int | None, int]
@@ -237,12 +248,18 @@ class RefundRemedies:
         if (row.state, row.sent_us, row.updated_us) != seen:
             raise ApiError(409, "not_settleable", f"the refund has just changed to {row.state}; look again")
         await self._nothing_in_flight(tx, number)
-        await self._record(tx, row, body, _CASH, "done")
+        await self._record(tx, row, body, _CASH, "done", self.core.clock_us())
         await self.core.refunds.paid_in_cash(tx, order, row, body.operator)
         return True, refund_fields(await self._row(tx, number))
 
     async def _record(
-        self, tx: Transaction, row: Row[Any], body: SentOn | PaidInCash, kind: str, state: str
+        self,
+        tx: Transaction,
+        row: Row[Any],
+        body: SentOn | PaidInCash,
+        kind: str,
+        state: str,
+        asked_us: int,
     ) -> None:
         await tx.insert(
             refund_remedies,
@@ -256,7 +273,7 @@ class RefundRemedies:
                 "note": body.reason,
                 "amount_fen": row.amount_fen,
                 "instance": self.core.instance,
-                "asked_us": self.core.clock_us(),
+                "asked_us": asked_us,
             },
         )
 
@@ -308,12 +325,18 @@ class RefundRemedies:
         key = f"refund.send/{row.out_refund_no}/{self.core.clock_us()}"
         await self.core.outbox.put(tx, "refund.send", row.out_refund_no, key=key, delay_us=_LOOK_US)
 
-    async def _nothing_done(self, number: str, token: str, *, is_repeat: bool) -> None:
-        """This call had no effect. An earlier one with the same token still may, so then the remedy stays asked."""
+    async def _nothing_done(self, number: str, token: str, begun: _Begun) -> None:
+        """This call had no effect. An earlier one with the same token still may, so then the remedy stays asked.
+
+        And a later one has taken the remedy over: then how it stands is for that call to say.
+        """
 
         async def work(tx: Transaction) -> None:
             row = await self.core.refunds.lock(tx, number)
-            if not is_repeat:
+            remedy = await tx.first(_ONE, {"number": number, "token": token})
+            if remedy is None or remedy.asked_us != begun.asked_us:
+                return
+            if not begun.is_repeat:
                 await tx.execute(_ENDED, {"number": number, "token": token, "new_state": "refused"})
             if row is not None and row.state == "PROCESSING":
                 await self.core.refunds.move(tx, row, "ABNORMAL")

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
+from sqlalchemy import select
+
+from reference.backend.store.schema import metadata
+
 ADMIN_KEY = "admin-key-for-tests"
+CARD = "6222021234567890128"
+MERCHANTS = {"client_token": "s1", "operator": "王站长", "reason": "card is void", "to": "MERCHANT_BANK_CARD"}
+CASH = {"client_token": "c1", "operator": "王站长", "reason": "paid out at the till"}
 TITLE = {"title_type": "INDIVIDUAL", "name": "张三", "taxpayer_id": None}
 
 
@@ -36,3 +45,10 @@ async def alarms(w):
 
 def sent(w):
     return [key for name, key in w.gateway.calls if name == "refund"]
+
+
+async def everything(tx):
+    """All that is stored, as one text."""
+    return json.dumps(
+        [[str(row) for row in await tx.rows(select(table))] for table in metadata.sorted_tables]
+    )
