@@ -45,6 +45,11 @@ _LOG = (
     "INSERT INTO price_log (price_set, at_us, nozzle, what, asked_fen_per_l, price_fen_per_l)"
     " VALUES (?,?,?,?,?,?)"
 )
+# Their order is by number: the clock may have been set back in between.
+_SENT = (
+    "UPDATE price_sets SET sent_us = ?, sent_no = (SELECT coalesce(max(sent_no), 0) + 1 FROM price_sets)"
+    " WHERE id = ? AND sent_us IS NULL"
+)
 _SHOWN_KEPT = 8
 
 
@@ -115,7 +120,6 @@ class PriceBook:
     def _begin_with(self, prices_fen_per_l: Mapping[int, int], source: str) -> None:
         if prices_fen_per_l:
             number, given = self.ask(prices_fen_per_l, source)
-            self.sent(number)
             for nozzle, price in given.items():
                 self.confirm(nozzle, price, number)
 
@@ -154,7 +158,7 @@ class PriceBook:
         Args:
             prices_fen_per_l: wanted, by nozzle.
             source: who wants them, for the record.
-            due_us: when they are to be sent (Unix µs); None: now.
+            due_us: when they are to be sent (Unix µs); None: now, and they count as sent.
             key: names a plan; the same key again is the same set.
 
         Raises:
@@ -171,6 +175,9 @@ class PriceBook:
                 "INSERT INTO price_sets (source, key, asked_us, due_us, prices) VALUES (?,?,?,?,?)",
                 (source, key, now_us, now_us if due_us is None else due_us, json.dumps(given)),
             ).lastrowid
+            if due_us is None:
+                # In the same transaction: a set for now that failed must not come hours later, as a plan.
+                db.execute(_SENT, (now_us, number))
             for nozzle, asked in prices_fen_per_l.items():
                 what = "asked" if given[nozzle] == asked else "clamped"
                 db.execute(_LOG, (number, now_us, nozzle, what, asked, given[nozzle]))
@@ -224,13 +231,7 @@ class PriceBook:
     def sent(self, price_set: int) -> bool:
         """Note that a set is sent now. False: it was sent before, whatever the clock says meanwhile."""
         with self._journal.transaction() as db:
-            changed = db.execute(
-                # Their order is by number: the clock may have been set back in between.
-                "UPDATE price_sets SET sent_us = ?, sent_no = (SELECT coalesce(max(sent_no), 0) + 1 FROM price_sets)"
-                " WHERE id = ? AND sent_us IS NULL",
-                (self._clock_us(), price_set),
-            )
-            return changed.rowcount == 1
+            return db.execute(_SENT, (self._clock_us(), price_set)).rowcount == 1
 
     # -- what pumps show -----------------------------------------------------------------------------------------
 

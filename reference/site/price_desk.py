@@ -66,7 +66,7 @@ class PriceDesk:
             JournalError: nothing was stored or sent.
         """
         number, given = self.book.ask(self._known(prices_fen_per_l), source)
-        self._send(PlannedPrices(number, self._owner.clock_us(), given))
+        self._tell_pumps(given)
         return number
 
     def plan(self, prices_fen_per_l: Mapping[int, int], due_us: int, *, key: str, source: str) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from reference.site import ConfigError
 from reference.site.config import parse_config
-from reference.site.journal import Journal, Sale
+from reference.site.journal import Journal, JournalError, Sale
 from reference.site.price_book import PriceBook
 
 from .site_world import EPOCH_US, S, World
@@ -264,3 +264,19 @@ def test_bounds_that_are_drawn_tighter_hold_for_what_is_shown_and_change_nothing
     assert [p.nozzles[0].price_fen_per_l for p in book.applied(tighter).fuelling_points] == [730, 720]
     log = book.log()
     assert PriceBook(w.site.journal, tighter, w.site.clock_us, w.site.alarm).log() == log
+
+
+def test_prices_for_now_that_could_not_be_noted_do_not_come_later(world):
+    w = world()
+    w.run(5)
+    db = w.site.journal._db
+    db.execute(
+        "CREATE TEMP TRIGGER full BEFORE UPDATE ON price_sets BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+    )
+    with pytest.raises(JournalError, match="disk full"):
+        w.site.set_prices({1: 799})
+    db.execute("DROP TRIGGER full")
+    assert w.site.price_desk.book.planned() == []
+    w.site.price_desk.plan({2: 801}, w.kernel.unix_us, key="now", source="plan")
+    w.run(10)
+    assert [point.nozzles[1].price_fen_per_l for point in w.points] == [750, 801]
