@@ -319,7 +319,7 @@ class Orders:
                 await self.move(tx, order, "CANCELLED")
             elif paid_ahead:
                 why = "cancelled" if kind == "cancel" else f"not authorised: {reason or 'no reason given'}"
-                await self.core.refunds.give_back(tx, order, order.paid_fen, why)
+                await self.core.refunds.give_back(tx, order, order.payable_fen, why)
         elif kind == "cancel" and order.cancel_asked:
             await self.move(tx, order, order.state, cancel_asked=0)
 
@@ -367,7 +367,8 @@ class Orders:
     ) -> None:
         """Prepaid fuel was delivered: give back what was not, record (never charge) what was too much."""
         await self.core.sales.set(tx, sale.sale_id, "cleared", order.order_id)
-        rest_fen = order.paid_fen - sale.amount_fen
+        # What came in a second time is not for fuel, and is on its way back by itself; payable is what the first one was.
+        rest_fen = order.payable_fen - sale.amount_fen
         if rest_fen > 0:
             order = await self.move(tx, order, order.state, **figures)
             await self.core.refunds.give_back(tx, order, rest_fen, "not delivered")
@@ -388,7 +389,7 @@ class Orders:
         if sale.amount_fen > 0:
             if order.title is not None:
                 await self.core.invoices.ask(tx, sale, order=order, title=msgspec.json.decode(order.title))
-            paid_fen = min(order.paid_fen, sale.amount_fen)
+            paid_fen = min(order.payable_fen, sale.amount_fen)
             await self.core.sales.finish(
                 tx,
                 sale,

@@ -115,7 +115,8 @@ class Refunds:
             # Points, coupon and balance go back here; what came through a gateway goes back there.
             order, amount_fen = await self.core.members.give_back(tx, order, amount_fen)
         if amount_fen:
-            total_fen = order.paid_fen - order.parts_fen
+            # A prepayment that came in twice is in what was paid; the number that counts was for the preset.
+            total_fen = order.payable_fen if order.mode == "prepay" else order.paid_fen - order.parts_fen
             await self.put(tx, order, order.out_trade_no, amount_fen, total_fen, reason)
 
     async def put(

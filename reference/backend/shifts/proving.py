@@ -91,7 +91,7 @@ class Proving:
         if order is None or (order.station, order.nozzle) != (station, sale.nozzle):
             return
         if order.mode == "prepay" and order.state in {"PAID", "AUTHORISED", "FUELLING"}:
-            await self.core.refunds.give_back(tx, order, order.paid_fen, "test delivery")
+            await self.core.refunds.give_back(tx, order, order.payable_fen, "test delivery")
         elif order.state in {"CREATED", "AUTHORISED", "FUELLING"}:
             await self.core.orders.move(tx, order, "CLOSED")
 
