@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from scenarios.oracles.answer import answer, nothing_seen
 from scenarios.record import Delivery, LedgerSale, RunRecord
 from scenarios.shift_record import ShiftReport
-from scenarios.verdicts import CheckResult
+from scenarios.verdicts import CheckResult, Verdict
 
 __all__ = ["flagged"]
 
@@ -65,7 +65,7 @@ def _blamed(shift: ShiftReport, sales: Mapping[str, LedgerSale]) -> Iterator[str
 
 
 def flagged(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
-    """Each drive-off is an unpaid sale in the ledger, and its shift's report tells it."""
+    """Each drive-off is an unpaid sale in the ledger, and its shift's report tells it; INCONCLUSIVE if no such shift was closed."""
     slug = "sale.drive-off-flagged"
     gone = [delivery for delivery in record.deliveries if delivery.unpaid_by_intent]
     if not gone:
@@ -93,6 +93,9 @@ def flagged(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
         problems += _blamed(shift, by_id)
     amount_fen = sum(delivery.amount_fen for delivery in gone)
     figures = {"drive_offs": len(gone), "amount_fen": amount_fen, "in_closed_shifts": reported}
+    if not problems and not reported:
+        message = f"the ledger holds what {len(gone)} drivers took who drove off, and no shift was closed that has to tell of them"
+        return CheckResult(slug, Verdict.INCONCLUSIVE, message, figures, record.clock)
     good = (
         f"{len(gone)} drivers drove off with {amount_fen:,} fen of fuel: all in the ledger, unpaid; {reported} of them in "
         "shifts that were closed, whose reports tell them"

@@ -120,6 +120,14 @@ def test_a_run_in_which_nobody_drove_off_proves_nothing(record: RunRecord) -> No
     assert judge(replace(record, deliveries=honest), SLUG).verdict is Verdict.INCONCLUSIVE
 
 
+def test_a_run_in_which_no_shift_was_closed_proves_half_of_it(record: RunRecord) -> None:
+    ledger = tuple(replace(sale, shift=None) for sale in record.ledger)
+    found = judge(replace(record, ledger=ledger, shifts=()), SLUG)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "no shift was closed" in found.message
+    assert found.figures["in_closed_shifts"] == 0
+
+
 def test_the_honest_do_the_same_whatever_the_share() -> None:
     some, none = (demand_profile(dishonest(share).demand) for share in (0.4, 0.0))
     pairs = [(draw_car(some, "s", number), draw_car(none, "s", number)) for number in range(200)]
