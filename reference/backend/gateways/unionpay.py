@@ -7,12 +7,16 @@ card's holder or issuer refuses (the bands of the platform interface specificati
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from collections.abc import Callable
 from typing import Any
 
 from protocols.sansio import RemoteProtocolError
 from protocols.unionpay import (
+    MAX_BODY_BYTES,
+    MAX_FILE_BODY_BYTES,
+    NO_FILE,
     PATHS,
     Endpoint,
     Fields,
@@ -21,6 +25,7 @@ from protocols.unionpay import (
     Outcome,
     clearing_date,
     encode_form,
+    file_request,
     follow_up_request,
     open_notice,
     open_reply,
@@ -30,6 +35,7 @@ from protocols.unionpay import (
     trade_request,
     txn_time,
     unix_s_of_txn_time,
+    unpack_settlement,
 )
 from reference.backend.gateways.outgoing import Outgoing
 from reference.backend.gateways.port import (
@@ -41,7 +47,7 @@ from reference.backend.gateways.port import (
     TradeReport,
 )
 
-__all__ = ["UnionPayClient", "time_of"]
+__all__ = ["UnionPayClient", "follow_up_id", "time_of"]
 
 _FORM = {"Content-Type": "application/x-www-form-urlencoded;charset=UTF-8", "User-Agent": "forecourt"}
 _NO_SUCH_TRADE = "34"
@@ -62,7 +68,8 @@ class UnionPayClient:
         own: the merchant's keys, and whom it trusts.
         outgoing: carries the calls to the gateway.
         acquirer: carries calls to the acquirer of the mini-program route.
-        url, acquirer_url: where they answer.
+        files: carries calls for settlement files.
+        url, acquirer_url, file_url: where they answer.
         back_url: where notices go.
         clock_us: Unix time in microseconds.
     """
@@ -72,15 +79,19 @@ class UnionPayClient:
         own: MerchantCredentials,
         outgoing: Outgoing,
         acquirer: Outgoing,
+        files: Outgoing | None = None,
         *,
         url: str,
         acquirer_url: str | None,
+        file_url: str = "https://filedownload.95516.com",
         back_url: str,
         clock_us: Callable[[], int],
     ) -> None:
         self.own = own
         self._outgoing = outgoing
         self._acquirer = acquirer
+        self._files = files or outgoing
+        self._file_url = file_url
         self._url = url
         self._acquirer_url = acquirer_url
         self.back_url = back_url
@@ -117,7 +128,7 @@ class UnionPayClient:
             reply = await self._post(self._acquirer, self._acquirer_url, fields)
         else:
             reply = await self._post(self._outgoing, self._url + PATHS[Endpoint.BACK], fields)
-        return _accepted(reply)
+        return _accepted(reply, fields)
 
     async def query(self, order_id: str, at_us: int) -> TradeReport | None:
         """What became of a trade, or None if the gateway has none of this number and time."""
@@ -127,7 +138,7 @@ class UnionPayClient:
     async def reverse(self, order_id: str, at_us: int) -> None:
         """Undo a consume, whatever became of it; only within its clearing day (23:00 to 23:00)."""
         request = reversal_request(self.own, order_id=order_id, txn_time=time_of(at_us))
-        _accepted(await self._post(self._outgoing, self._url + PATHS[Endpoint.BACK], request))
+        _accepted(await self._post(self._outgoing, self._url + PATHS[Endpoint.BACK], request), request)
 
     # Giving back
 
@@ -146,7 +157,7 @@ class UnionPayClient:
     async def query_refund(self, out_refund_no: str, at_us: int) -> RefundReport | None:
         """What became of a refund; None if the gateway has none."""
         for txn_type in ("31", "04"):
-            reply = await self._query(_follow_up_id(txn_type, out_refund_no), at_us)
+            reply = await self._query(follow_up_id(txn_type, out_refund_no), at_us)
             if reply is not None:
                 return _refund(reply.fields, _state(reply), out_refund_no)
         return None
@@ -161,7 +172,7 @@ class UnionPayClient:
         fields = follow_up_request(
             self.own,
             txn_type,
-            order_id=_follow_up_id(txn_type, out_refund_no),
+            order_id=follow_up_id(txn_type, out_refund_no),
             txn_time=time_of(at_us),
             amount_fen=amount_fen,
             orig_query_id=query_id,
@@ -171,8 +182,28 @@ class UnionPayClient:
         fields = {name: value for name, value in fields.items() if name != "signature"}
         fields = sign_request(self.own, {**fields, "reqReserved": out_refund_no})
         reply = await self._post(self._outgoing, self._url + PATHS[Endpoint.BACK], fields)
-        accepted = _accepted(reply)
+        accepted = _accepted(reply, fields)
         return _refund({**fields, **accepted}, "PROCESSING", out_refund_no)
+
+    # Settlement
+
+    async def settlement_file(self, day: dt.date) -> bytes | None:
+        """The text of the settlement file of a clearing day; None if the gateway says that there is none (98).
+
+        Raises:
+            SettlementFileError: what came is none, or another's.
+            GatewayUnknownError, GatewayRefusedError: it is not to be had now.
+        """
+        at = time_of(self._clock_us())
+        request = file_request(self.own, txn_time=at, settle_date=f"{day:%m%d}")
+        reply = await self._post(self._files, f"{self._file_url}/", request, MAX_FILE_BODY_BYTES)
+        if reply.code == NO_FILE:
+            return None
+        fields = _accepted(reply)
+        # An old reply is signed as well, and a day without its year comes round again.
+        if (fields.get("txnTime"), fields.get("settleDate")) != (at, f"{day:%m%d}"):
+            raise GatewayUnknownError("the answer is about another request")
+        return unpack_settlement(fields.get("fileContent", ""), mer_id=self.own.mer_id, day=day)
 
     # Hearing
 
@@ -191,7 +222,7 @@ class UnionPayClient:
             return Notice(key, "TRANSACTION", trade=self._trade(fields, state))
         if fields["txnType"] in {"31", "04"}:
             number = fields.get("reqReserved", "")
-            if _follow_up_id(fields["txnType"], number) != fields["orderId"]:
+            if follow_up_id(fields["txnType"], number) != fields["orderId"]:
                 raise NoticeRefusedError("the notice is about a refund that is not ours")
             return Notice(key, "REFUND", refund=_refund(fields, _GIVEN[state], number))
         return Notice(key, f"TXN.{fields['txnType']}")
@@ -207,8 +238,7 @@ class UnionPayClient:
             raise GatewayRefusedError(200, reply.code, reply.fields.get("respMsg", ""))
         if reply.trade is None:
             raise GatewayUnknownError(f"the query was answered {reply.code}")
-        if reply.fields.get("orderId") != order_id or reply.fields.get("txnTime") != time_of(at_us):
-            raise GatewayUnknownError("the answer is about another order")
+        _about(reply, request)
         return reply
 
     def _report(self, reply: OpenedReply) -> TradeReport:
@@ -228,12 +258,15 @@ class UnionPayClient:
             order_s=unix_s_of_txn_time(fields.get("txnTime", "")) or 0,
         )
 
-    async def _post(self, outgoing: Outgoing, url: str, fields: Fields) -> OpenedReply:
+    async def _post(
+        self, outgoing: Outgoing, url: str, fields: Fields, max_bytes: int = MAX_BODY_BYTES
+    ) -> OpenedReply:
         response = await outgoing.send("POST", url, encode_form(fields), dict(_FORM))
         if response.status_code != 200:
             raise GatewayUnknownError(f"the gateway answered {response.status_code}")
         try:
-            return open_reply(self.own, response.content, now_s=self._clock_us() // 1_000_000)
+            now_s = self._clock_us() // 1_000_000
+            return open_reply(self.own, response.content, now_s=now_s, max_bytes=max_bytes)
         except RemoteProtocolError as error:
             raise GatewayUnknownError(f"the gateway's answer cannot be believed: {error}") from error
 
@@ -254,16 +287,23 @@ def _state(reply: OpenedReply) -> str:
     return _STATES[reply.trade or Outcome.UNKNOWN]
 
 
-def _accepted(reply: OpenedReply) -> Fields:
+def _about(reply: OpenedReply, request: Fields) -> None:
+    """Replies carry no time of their own: one that was signed for another order could be played back for ever."""
+    if any(reply.fields.get(name) != request[name] for name in ("orderId", "txnTime")):
+        raise GatewayUnknownError("the answer is about another order")
+
+
+def _accepted(reply: OpenedReply, request: Fields) -> Fields:
     if reply.outcome is Outcome.REFUSED:
         raise GatewayRefusedError(200, reply.code, reply.fields.get("respMsg", "")[:500])
     if reply.outcome is Outcome.UNKNOWN:
         raise GatewayUnknownError(f"the gateway answered {reply.code}")
+    _about(reply, request)
     return reply.fields
 
 
-def _follow_up_id(txn_type: str, out_refund_no: str) -> str:
-    """32 letters and digits (an `orderId` has no ``-``), the same for the same refund."""
+def follow_up_id(txn_type: str, out_refund_no: str) -> str:
+    """The `orderId` of a refund (04) or cancel (31): 32 letters and digits (an `orderId` has no ``-``), the same for the same refund."""
     return txn_type + hashlib.sha256(f"{txn_type}/{out_refund_no}".encode()).hexdigest()[:30]
 
 

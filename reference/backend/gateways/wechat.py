@@ -38,6 +38,7 @@ from reference.backend.gateways.port import (
     TradeReport,
 )
 from reference.backend.gateways.wechat_answers import (
+    about,
     believed,
     invoice_of,
     notice_of,
@@ -119,7 +120,7 @@ class WeChatClient:
         """Query by the merchant's number."""
         path = f"/v3/pay/transactions/out-trade-no/{out_trade_no}?mchid={self._merchant.mchid}"
         try:
-            return believed(trade_of, await self.call("GET", path))
+            return about(believed(trade_of, await self.call("GET", path)), out_trade_no)
         except GatewayRefusedError as error:
             if error.code in {"ORDER_NOT_EXIST", "ORDERNOTEXIST"}:
                 return None
@@ -147,7 +148,7 @@ class WeChatClient:
                 "scene_info": {"store_info": {"out_id": store_id}},
             },
         )
-        return believed(trade_of, raw)
+        return about(believed(trade_of, raw), out_trade_no)
 
     async def reverse(self, out_trade_no: str) -> None:
         """End a pay-code order, whatever became of it (WX-OAPI)."""
@@ -170,16 +171,17 @@ class WeChatClient:
                 "amount": {"refund": amount_fen, "total": total_fen, "currency": "CNY"},
             },
         )
-        return believed(refund_of, raw)
+        return about(believed(refund_of, raw), out_refund_no)
 
     async def query_refund(self, out_refund_no: str) -> RefundReport | None:
         """Query a refund by the merchant's number."""
         try:
-            return believed(refund_of, await self.call("GET", f"/v3/refund/domestic/refunds/{out_refund_no}"))
+            raw = await self.call("GET", f"/v3/refund/domestic/refunds/{out_refund_no}")
         except GatewayRefusedError as error:
             if error.code == "RESOURCE_NOT_EXISTS":
                 return None
             raise
+        return about(believed(refund_of, raw), out_refund_no)
 
     def pay_sign(self, prepay_id: str) -> dict[str, str]:
         """The six fields for the phone."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from reference.backend.gateways.port import RefundReport, SealedCard
 from reference.backend.gateways.wechat import WeChatClient
-from reference.backend.gateways.wechat_answers import believed, refund_of
+from reference.backend.gateways.wechat_answers import about, believed, refund_of
 
 __all__ = ["WeChatAbnormalRefunds"]
 
@@ -44,4 +44,4 @@ class WeChatAbnormalRefunds:
             content,
             sealed_for=None if card is None else card.serial,
         )
-        return believed(refund_of, raw)
+        return about(believed(refund_of, raw), out_refund_no)

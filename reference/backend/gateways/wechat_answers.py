@@ -20,9 +20,19 @@ from reference.backend.gateways.port import (
     TradeReport,
 )
 
-__all__ = ["believed", "invoice_of", "notice_of", "prepay_id_of", "refund_of", "refusal_of", "trade_of"]
+__all__ = [
+    "about",
+    "believed",
+    "invoice_of",
+    "notice_of",
+    "prepay_id_of",
+    "refund_of",
+    "refusal_of",
+    "trade_of",
+]
 
 T = TypeVar("T")
+R = TypeVar("R", TradeReport, RefundReport)
 
 
 def believed(read: Callable[[bytes], T], raw: bytes) -> T:
@@ -31,6 +41,14 @@ def believed(read: Callable[[bytes], T], raw: bytes) -> T:
         return read(raw)
     except RemoteProtocolError as error:
         raise GatewayUnknownError(f"the gateway's answer cannot be read: {error}") from error
+
+
+def about(report: R, number: str) -> R:
+    """A report that is about this number. An answer to another question, however well signed, leaves the outcome open."""
+    told = report.out_trade_no if isinstance(report, TradeReport) else report.out_refund_no
+    if told != number:
+        raise GatewayUnknownError("the answer is about another number than was asked for")
+    return report
 
 
 class _Prepaid(msgspec.Struct):
