@@ -9,7 +9,7 @@ from protocols.sansio import RemoteProtocolError
 from protocols.unionpay.codes import Outcome, outcome_of_reply, outcome_of_trade
 from protocols.unionpay.keys import MerchantCredentials
 from protocols.unionpay.signing import sign_request, verify_received
-from protocols.unionpay.wire import Fields, decode_form, decode_reply
+from protocols.unionpay.wire import MAX_BODY_BYTES, Fields, decode_form, decode_reply
 
 __all__ = [
     "BIZ_DEFAULT",
@@ -180,14 +180,21 @@ class OpenedNotice:
     key: tuple[str, str, str]
 
 
-def open_reply(own: MerchantCredentials, body: bytes, *, now_s: int, sign_method: str = "01") -> OpenedReply:
-    """Verify and read the body of a reply.
+def open_reply(
+    own: MerchantCredentials,
+    body: bytes,
+    *,
+    now_s: int,
+    sign_method: str = "01",
+    max_bytes: int = MAX_BODY_BYTES,
+) -> OpenedReply:
+    """Verify and read the body of a reply of at most ``max_bytes``.
 
     Raises:
         RemoteProtocolError: unreadable, or without a code.
         SignatureRefusedError: forged.
     """
-    fields = decode_reply(body)
+    fields = decode_reply(body, max_bytes=max_bytes)
     verify_received(fields, trust=own.trust, now_s=now_s, sign_method=sign_method, secure_key=own.secure_key)
     code = fields.get("respCode", "")
     if not code:

@@ -36,6 +36,7 @@ class Endpoint(StrEnum):
     BACK = "back"
     QUERY = "query"
     APP = "app"
+    FILE = "file"
 
 
 PATHS: Final[Mapping[Endpoint, str]] = {
@@ -44,12 +45,14 @@ PATHS: Final[Mapping[Endpoint, str]] = {
     Endpoint.QUERY: "/gateway/api/queryTrans.do",
     Endpoint.APP: "/gateway/api/appTransReq.do",
 }
-"""Paths below ``https://gateway.95516.com`` (UP-GO, the official demonstration code)."""
+"""Paths below ``https://gateway.95516.com`` (UP-GO, the official demonstration code). Files have a host of their own,
+``https://filedownload.95516.com/`` (open API page 791)."""
 
 _COMMON: Final = (
     "version", "encoding", "signMethod", "txnType", "txnSubType", "bizType", "accessType", "merId", "orderId", "txnTime",
 )  # fmt: skip
 _TRADE: Final = (*_COMMON, "channelType", "txnAmt", "currencyCode", "backUrl")
+_FILE: Final = (*(name for name in _COMMON if name != "orderId"), "settleDate", "fileType")
 _FOLLOW_UP: Final = (*_COMMON, "channelType", "txnAmt", "backUrl", "origQryId")
 
 
@@ -89,8 +92,9 @@ SHAPES: Final[tuple[Shape, ...]] = (
     Shape("completion-cancel", "33", ("00",), _BACK, _FOLLOW_UP),
     Shape("reversal", "99", ("01", "06"), _BACK, (*_COMMON, "channelType")),
     Shape("encryption-key", "95", ("00",), _BACK, (*_COMMON, "channelType", "certType")),
+    Shape("file-transfer", "76", ("01",), (Endpoint.FILE,), _FILE),
 )
-"""Files, SMS codes and card opening (76 to 79) are not here."""
+"""SMS codes and card opening (77 to 79) are not here."""
 
 _PATTERNS: Final[Mapping[str, re.Pattern[str]]] = {
     "version": re.compile(r"5\.[01]\.0"),
@@ -107,6 +111,8 @@ _PATTERNS: Final[Mapping[str, re.Pattern[str]]] = {
     "txnTime": re.compile(r"20[0-9]{12}"),
     "txnAmt": re.compile(r"[0-9]{1,12}"),
     "certType": re.compile(r"01"),
+    "settleDate": re.compile(r"(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"),
+    "fileType": re.compile(r"[0-9]{2}"),
     "currencyCode": re.compile(r"[0-9]{3}"),
     "origQryId": re.compile(r"[0-9]{21}"),
     "qrNo": re.compile(r"[0-9]{16,20}"),
@@ -166,8 +172,8 @@ def check_fields(fields: Mapping[str, str], shape: Shape) -> FieldFault | None:
 
 
 _ECHOED: Final = (
-    "accessType", "bizType", "encoding", "merId", "orderId", "origQryId", "reqReserved", "signMethod", "txnAmt",
-    "txnSubType", "txnTime", "txnType", "version",
+    "accessType", "bizType", "encoding", "fileType", "merId", "orderId", "origQryId", "reqReserved", "settleDate",
+    "signMethod", "txnAmt", "txnSubType", "txnTime", "txnType", "version",
 )  # fmt: skip
 
 

@@ -65,8 +65,10 @@ def encode_reply(fields: Mapping[str, str]) -> bytes:
     return "&".join(f"{name}={value}" for name, value in fields.items()).encode()
 
 
-def decode_reply(body: bytes) -> Fields:
+def decode_reply(body: bytes, *, max_bytes: int = MAX_BODY_BYTES) -> Fields:
     """Read a reply: each value from its first ``=`` to the next ``&`` outside ``{…}`` and ``[…]``.
+
+    ``max_bytes``: more is not read; beyond the ordinary limit a single value may fill it (a file does).
 
     A form parser turns the ``+`` of base64 into blanks, and then no signature fits. That brackets protect ``&`` follows
     the official demonstration code, which knows one level of them.
@@ -74,7 +76,8 @@ def decode_reply(body: bytes) -> Fields:
     Raises:
         RemoteProtocolError: too large, not UTF-8, a bad or doubled name, a bracket that never closes.
     """
-    _check_size(body)
+    _check_size(body, max_bytes)
+    max_chars = _MAX_VALUE_CHARS if max_bytes <= MAX_BODY_BYTES else max_bytes
     try:
         text = body.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:
@@ -84,7 +87,7 @@ def decode_reply(body: bytes) -> Fields:
         name, equals, value = part.partition("=")
         if not equals:
             raise RemoteProtocolError("the reply is not a list of name=value")
-        _put(fields, name, value)
+        _put(fields, name, value, max_chars)
     return fields
 
 
@@ -109,19 +112,19 @@ def _unquote(raw: bytes) -> str:
     return unquote_to_bytes(raw.replace(b"+", b" ")).decode("utf-8")
 
 
-def _check_size(body: bytes) -> None:
-    if len(body) > MAX_BODY_BYTES:
-        raise RemoteProtocolError(f"the message has {len(body)} bytes; at most {MAX_BODY_BYTES} are read")
+def _check_size(body: bytes, max_bytes: int = MAX_BODY_BYTES) -> None:
+    if len(body) > max_bytes:
+        raise RemoteProtocolError(f"the message has {len(body)} bytes; at most {max_bytes} are read")
 
 
-def _put(fields: Fields, name: str, value: str) -> None:
+def _put(fields: Fields, name: str, value: str, max_chars: int = _MAX_VALUE_CHARS) -> None:
     if _NAME.fullmatch(name) is None:
         raise RemoteProtocolError("a field name is not letters and digits")
     if name in fields:
         raise RemoteProtocolError(f"the field {name} is there twice")
     if len(fields) >= _MAX_FIELDS:
         raise RemoteProtocolError(f"the message has more than {_MAX_FIELDS} fields")
-    if len(value) > _MAX_VALUE_CHARS:
+    if len(value) > max_chars:
         raise RemoteProtocolError(f"the field {name} has {len(value)} characters")
     fields[name] = value
 

@@ -71,6 +71,7 @@ class BackendSettings(BaseModel):
         unionpay_file: keys of the merchant at UnionPay, for the channels over it.
         unionpay_url: where its gateway answers, without a path.
         unionpay_acquirer_url: the call of the acquirer that opens ``unionpay-jump``.
+        unionpay_file_url: where its settlement files are, without a path.
         contract_plan_id: the plan by which members sign contracts (``wechatpay-contract``).
         contract_limit_fen: the most that one debit by a contract may take.
         points_per_fen: how many of a member's points are worth a fen.
@@ -86,7 +87,8 @@ class BackendSettings(BaseModel):
         bind_window_s: a scanned code finds a finished, unpaid sale that is at most this old.
         refund_schedule_s: waits before each query of an accepted refund, counted from its sending.
         reconcile_at_s: when the gateway's bills of the day before are fetched and compared, in seconds after midnight
-            in Beijing (bills are ready at 10:00); None: only when the operator asks.
+            in Beijing (bills are ready at 10:00; UnionPay's file of the clearing day likewise); None: only when the
+            operator asks.
         refund_tries: how often a refund that the gateway closes is asked for, under a new number each time.
         refund_calls_per_s, refund_errors_per_s: the platform's limits on refund calls of one merchant, when all is well
             and while calls fail (WXDOC refund page: 150 and 6).
@@ -119,6 +121,7 @@ class BackendSettings(BaseModel):
     unionpay_file: Path | None = None
     unionpay_url: str = "https://gateway.95516.com"
     unionpay_acquirer_url: str | None = None
+    unionpay_file_url: str = "https://filedownload.95516.com"
     contract_plan_id: Annotated[int, Field(ge=1)] | None = None
     contract_limit_fen: Annotated[int, Field(ge=1, le=100_000_000)] = 50_000
     points_per_fen: Annotated[int, Field(ge=1, le=10_000)] = 1

@@ -25,6 +25,7 @@ from sim.unionpay.operations import UNION_APP_ID, Operations
 from sim.unionpay.payer import PayerDesk
 from sim.unionpay.profile import NOTICE_LADDERS_S, GatewayProfile, Switches
 from sim.unionpay.replies import Signer
+from sim.unionpay.settlement import PlantedDifference, SettlementBook, clearing_day
 
 __all__ = [
     "ANSWER_LIMIT_S",
@@ -49,8 +50,10 @@ __all__ = [
     "Operations",
     "PayerDesk",
     "PaymentRefusedError",
+    "PlantedDifference",
     "PlatformMaterial",
     "RequestGate",
+    "SettlementBook",
     "Signer",
     "SignerKey",
     "Switches",
@@ -58,6 +61,7 @@ __all__ = [
     "TradeState",
     "UnionPayFaults",
     "UnionPayGateway",
+    "clearing_day",
     "generate_merchant",
     "generate_platform",
     "issue_signer",

@@ -32,6 +32,10 @@ class FaultKind(StrEnum):
     NOTICE_FORGED = "notice-forged"
     DECLINE = "decline"
     CHARGED_LATE = "charged-late"
+    BILL_MISSING = "bill-missing"
+    BILL_EXTRA = "bill-extra"
+    BILL_AMOUNT = "bill-amount"
+    BILL_OTHER_DAY = "bill-other-day"
 
 
 class Forgery(StrEnum):
@@ -55,7 +59,9 @@ class GatewayFault(CountedFault):
             ``delay_us`` and then answers 504 without a message; ``reply-late`` holds the true reply; ``decline`` lets the
             issuer say no (``code``) to a payment, refund or cancel that was accepted; ``charged-late`` takes the money of a payer
             who confirms an expired order (a query says 42, no notice comes); ``notice-forged`` sends a forged notice of
-            success as soon as a trade is made, before anybody has paid.
+            success as soon as a trade is made, before anybody has paid. The ``bill-`` kinds strike rows of settlement files
+            when these are made: a row is left out, one of nobody's payment is added, an amount is a fen too high, a refund
+            stands in the next day's file.
         at: transactions it may hit (names of `SHAPES`; notice-before-reply also ``confirm``, the payer's finger); empty means
             every one that the kind can hit.
         code: ``answer`` and ``decline``: a code of the table that is no success.

@@ -38,6 +38,7 @@ REFUSAL_ORDER: Final[tuple[tuple[str, str], ...]] = (
     ("32", "the merchant may not do this transaction"),
     ("39", "txnTime is too far from now (only where the switch asks for it)"),
     ("12", "the order number and time were used before"),
+    ("98", "there is no settlement file of this day, type and merchant (or not yet)"),
     ("35", "the original does not exist or does not allow it; 36, 39, 45, 46, 86, 88 likewise"),
 )
 """Which refusal wins when several are due. No public source states the order: unproven."""

@@ -24,6 +24,7 @@ from sim.unionpay.operations import Done, Operations
 from sim.unionpay.payer import PayerDesk
 from sim.unionpay.profile import GatewayProfile, Switches
 from sim.unionpay.replies import Signer, message_of
+from sim.unionpay.settlement import SettlementBook
 
 __all__ = ["UnionPayGateway"]
 
@@ -50,9 +51,10 @@ class UnionPayGateway:
         app: the gateway itself, an ASGI application; browsers find the cashier there too.
         acquirer_app: an acquirer for route 2: ``POST /v1/jump`` takes an app consume and adds ``pay_info``,
             ``union_app_id`` and ``union_path`` to the reply.
+        file_app: ``filedownload.95516.com``: settlement files; ``POST /``.
         payer_app: control of payers' phones; see `PayerDesk`.
         control_app: a look inside and faults by hand.
-        ledger: trades. faults: counters. notifier: notices. gate: refused requests.
+        ledger: trades. settlements: files of clearing days. faults: counters. notifier: notices. gate: refused requests.
     """
 
     def __init__(
@@ -80,11 +82,13 @@ class UnionPayGateway:
         self.notifier = Notifier(
             kernel, entity, notify_client, signer=self.signer, faults=self.faults, switches=self.switches
         )
+        self.settlements = SettlementBook(self.ledger, self.switches, self.faults)
         self.payers = PayerDesk(self)
         self.operations = Operations(self)
         self.cashier = Cashier(self)
         self.app: ASGIApp = self
         self.acquirer_app: ASGIApp = self._acquirer
+        self.file_app: ASGIApp = self._files
         self.payer_app: ASGIApp = self.payers.app
         self.control_app: ASGIApp = control_app(self)
 
@@ -116,14 +120,23 @@ class UnionPayGateway:
         await response(scope, receive, send)
 
     async def _acquirer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._one_call(scope, receive, send, JUMP_PATH, Endpoint.APP)
+
+    async def _files(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._one_call(scope, receive, send, "/", Endpoint.FILE)
+
+    async def _one_call(
+        self, scope: Scope, receive: Receive, send: Send, path: str, endpoint: Endpoint
+    ) -> None:
         if await _is_lifespan(scope, receive, send):
             return
-        if scope["path"] != JUMP_PATH:
+        if scope["path"] != path:
             response = Response(status_code=404)
         elif scope["method"] != "POST":
             response = Response(status_code=405, headers={"Allow": "POST"})
         else:
-            response = await self._answer(Endpoint.APP, await read_body(receive), jump=True)
+            jump = endpoint is Endpoint.APP
+            response = await self._answer(endpoint, await read_body(receive), jump=jump)
         await response(scope, receive, send)
 
     async def _answer(self, endpoint: Endpoint, body: bytes, *, jump: bool = False) -> Response:
@@ -171,7 +184,7 @@ class UnionPayGateway:
         """The work of a request and what becomes of its answer; None: the answer is lost."""
         commit = self.operations.prepare(shape, fields, endpoint, jump=jump)
         await self.pass_time(self.profile.of(endpoint), shape.name)
-        order_id = fields["orderId"]
+        order_id = fields.get("orderId")
         wrong = self.faults.draw(FaultKind.ANSWER, shape.name)
         if wrong is not None:
             if wrong.spec.after_commit:

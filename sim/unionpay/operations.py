@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from protocols.unionpay import Endpoint, Fields, Shape, clearing_date, echoed
+from protocols.unionpay import (
+    Endpoint,
+    Fields,
+    Shape,
+    clearing_date,
+    echoed,
+    pack_settlement,
+    write_settlement,
+)
 from sim.latency import LatencyProfile
 from sim.unionpay.faults import FaultKind
 from sim.unionpay.followups import follow_up
@@ -69,6 +77,8 @@ class Operations:
             return lambda: self._reverse(fields)
         if shape.name == "encryption-key":
             return self._encryption_key
+        if shape.name == "file-transfer":
+            return lambda: self._file(fields)
         if "origQryId" in shape.required:
             return lambda: self._follow_up(shape, fields)
         if "qrNo" in shape.required:
@@ -164,6 +174,23 @@ class Operations:
     def _encryption_key(self) -> Done:
         """What card fields are to be encrypted with; clients ask for it when they start (UP-GO ``LoadEncryptKey``, API 758)."""
         return Done({"certType": "01", "encryptPubKeyCert": self._gateway.signer.encryption.pem})
+
+    def _file(self, fields: Fields) -> Done:
+        gateway = self._gateway
+        now_us = gateway.kernel.unix_us
+        book, missing = gateway.settlements, gateway.switches.no_file_code
+        day = book.day_of(fields["settleDate"], now_us)
+        if day is None:
+            raise AcpRefusedError("10", "settleDate")
+        if fields["fileType"] != "00":
+            raise AcpRefusedError(missing, "fileType")
+        ready_us = book.ready_us(day)
+        if now_us < ready_us or now_us - ready_us > gateway.switches.file_kept_days * 86_400_000_000:
+            raise AcpRefusedError(missing, "settleDate")
+        rows = book.rows(fields["merId"], day)
+        if not rows and not gateway.switches.empty_day_file:
+            raise AcpRefusedError(missing, "settleDate")
+        return Done(pack_settlement(write_settlement(rows), mer_id=fields["merId"], day=day))
 
     def _query(self, fields: Fields) -> Done:
         gateway = self._gateway

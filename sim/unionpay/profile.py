@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from protocols.unionpay import CODES, Endpoint
+from protocols.unionpay import CODES, NO_FILE, Endpoint
 from sim.latency import LatencyProfile
 
 __all__ = ["NOTICE_LADDERS_S", "GatewayProfile", "Switches"]
@@ -28,7 +28,7 @@ class GatewayProfile:
     Attributes:
         front: form received → cashier page.
         back: back request complete → committed.
-        query: query.
+        query: query, and a settlement file.
         app: app request → tn.
         confirm: the payer's finger → trade paid and the phone's answer; no password and no bank in it.
         issuer: a scanned payment or a completion accepted → the card issuer has said yes.
@@ -67,6 +67,7 @@ class GatewayProfile:
             Endpoint.BACK: self.back,
             Endpoint.QUERY: self.query,
             Endpoint.APP: self.app,
+            Endpoint.FILE: self.query,
         }[endpoint]
 
 
@@ -91,6 +92,11 @@ class Switches:
         allow_sha1: serve version 5.0.0, whose signatures rest on SHA-1.
         sign_refusals: whether refusals of requests with a bad signature are signed as all others.
         txn_time_skew_s: ``txnTime`` further than this from now is refused (39); 0 lets every time pass.
+        file_ready_s: seconds after midnight (China time) at which the settlement file of the clearing day before is there.
+        file_kept_days: it is there so long.
+        no_file_code: answer where a settlement file is not there yet, not there any more, or was never made.
+        empty_day_file: whether a clearing day without a transaction has a file (an empty one).
+        fee_per_10_000: the merchant's fee in a settlement file, of payments alone.
     """
 
     notice_ladder: Literal["1-2-4-5", "0-1-2-4"] = "1-2-4-5"
@@ -108,6 +114,11 @@ class Switches:
     allow_sha1: bool = False
     sign_refusals: bool = True
     txn_time_skew_s: int = 0
+    file_ready_s: int = 9 * 3600
+    file_kept_days: int = 90
+    no_file_code: str = NO_FILE
+    empty_day_file: bool = False
+    fee_per_10_000: int = 60
 
     def __post_init__(self) -> None:
         if self.notice_ladder not in NOTICE_LADDERS_S:
@@ -118,13 +129,16 @@ class Switches:
             "expired_code",
             "reversed_code",
             "pending_query_code",
+            "no_file_code",
         ):
             code = getattr(self, name)
             if code not in CODES or code in {"00", "A6"}:
                 raise ValueError(f"{name} must be a code of a trade that did not succeed, not {code!r}")
-        for name in ("refund_days", "unpaid_life_s", "scan_life_s", "code_life_s"):
+        for name in ("refund_days", "unpaid_life_s", "scan_life_s", "code_life_s", "file_kept_days"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive")
+        if self.file_ready_s < 0 or not 0 <= self.fee_per_10_000 <= 1_000:
+            raise ValueError("file_ready_s must be 0 or more, fee_per_10_000 from 0 to 1000")
         if self.completion_permille < 1000 or self.password_over_fen < 0 or self.txn_time_skew_s < 0:
             raise ValueError(
                 "completion_permille must be 1000 or more; password_over_fen and txn_time_skew_s 0 or more"

@@ -15,7 +15,6 @@ from reference.backend.core import Core
 from reference.backend.errors import ApiError
 from reference.backend.gateways.port import GatewayRefusedError, GatewayUnknownError
 from reference.backend.models import AdminPage
-from reference.backend.reconciliation.daily import BILLS
 from reference.backend.reconciliation.schema import reconciled, reconciliations
 from reference.backend.sessions import Sessions
 from reference.backend.store.database import Transaction
@@ -91,7 +90,7 @@ def reconciliation_routes(core: Core, sessions: Sessions) -> APIRouter:
         wanted = _checked(day)
         if wanted >= bill_day(core.clock_us()):
             raise ApiError(409, "day_not_over", f"there is no bill of {day} before that day is over", "day")
-        for bill in BILLS:
+        for bill in core.reconciliation.bills():
             try:
                 await core.reconciliation.run(wanted, bill)
             except GatewayRefusedError as error:

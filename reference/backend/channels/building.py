@@ -35,16 +35,18 @@ def channels_of(core: Core, wechat: WeChatClient, transport: httpx.AsyncBaseTran
     onward = core.gateway if hasattr(core.gateway, "pay_elsewhere") else WeChatAbnormalRefunds(wechat)
     channels.elsewhere["wechatpay"] = cast("AbnormalRefundGateway", onward)
     if settings.unionpay is not None:
-        gateway, acquirer = (
+        gateway, acquirer, files = (
             Outgoing(transport, core.clock_us, core.ids, settings.call_timeout_s, settings.busy_qps)
-            for _ in range(2)
+            for _ in range(3)
         )
         core.unionpay = UnionPayClient(
             settings.unionpay,
             gateway,
             acquirer,
+            files,
             url=settings.unionpay_url,
             acquirer_url=settings.unionpay_acquirer_url,
+            file_url=settings.unionpay_file_url,
             back_url=f"{settings.notify_url}/v1/notify/unionpay",
             clock_us=core.clock_us,
         )

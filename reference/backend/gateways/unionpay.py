@@ -197,13 +197,18 @@ class UnionPayClient:
         at = time_of(self._clock_us())
         request = file_request(self.own, txn_time=at, settle_date=f"{day:%m%d}")
         reply = await self._post(self._files, f"{self._file_url}/", request, MAX_FILE_BODY_BYTES)
+        if reply.outcome is Outcome.REFUSED:
+            raise GatewayRefusedError(200, reply.code, reply.fields.get("respMsg", "")[:500])
+        # A day without its year comes round again, so the time of the request tells an old answer.
+        about = {"settleDate": request["settleDate"], "fileType": request["fileType"], **reply.fields}
+        if any(about.get(name) != request[name] for name in ("txnTime", "settleDate", "fileType")):
+            raise GatewayUnknownError("the answer is about another request")
         if reply.code == NO_FILE:
             return None
-        fields = _accepted(reply)
-        # An old reply is signed as well, and a day without its year comes round again.
-        if (fields.get("txnTime"), fields.get("settleDate")) != (at, f"{day:%m%d}"):
-            raise GatewayUnknownError("the answer is about another request")
-        return unpack_settlement(fields.get("fileContent", ""), mer_id=self.own.mer_id, day=day)
+        if reply.outcome is Outcome.UNKNOWN:
+            raise GatewayUnknownError(f"the gateway answered {reply.code}")
+        content = reply.fields.get("fileContent", "")
+        return unpack_settlement(content, mer_id=self.own.mer_id, day=day)
 
     # Hearing
 

@@ -4,6 +4,8 @@ It runs every day at a declared hour (Beijing time; the platform has a day's bil
 each day however many instances there are, also for days during which the service was down. Running a day again writes
 its result anew. A difference that a question to the gateway may settle (paid there, open here) is asked about at once.
 
+UnionPay's settlement file of the clearing day (23:00 to 23:00) is compared in the same way, by a task of its own.
+
 A payment near midnight may stand in either day's bill, and the platform's clock is not ours: what our books have in
 the last ten minutes of a day is expected in that bill or in the next one.
 """
@@ -17,19 +19,30 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Row, bindparam, delete, select
 
+from protocols.sansio import RemoteProtocolError
+from protocols.unionpay import SettlementFileError
 from protocols.wechatpay import BEIJING, BillError, bill_day, read_fund_bill, read_trade_bill
 from reference.backend.channels import PAID
 from reference.backend.core import Core
 from reference.backend.gateways.port import BillGateway
 from reference.backend.outbox import Task
+from reference.backend.reconciliation.books import look_up, look_up_theirs, ours_of_payment, ours_of_refund
 from reference.backend.reconciliation.match import Finding, Ours, match_funds, match_trades
 from reference.backend.reconciliation.schema import reconciled, reconciliations
+from reference.backend.reconciliation.settlement import (
+    CLEARING_SHIFT_US,
+    fetch_settlement,
+    settlement_findings,
+)
 from reference.backend.store.database import Transaction
-from reference.backend.store.schema import ledger, payments, refunds
+from reference.backend.store.schema import payments, refunds
 
-__all__ = ["BILLS", "Reconciliation"]
+__all__ = ["BILLS", "SETTLEMENT", "Reconciliation"]
 
 BILLS: Final = ("trade", "fund")
+"""WeChat's."""
+SETTLEMENT: Final = "unionpay"
+"""UnionPay's settlement file, where the service has its credentials."""
 _DAY_US: Final = 86_400 * 1_000_000
 _GRACE_US: Final = 600 * 1_000_000
 # An unpaid order ends at the platform after a week; what stands in bills farther apart is not one payment.
@@ -37,10 +50,6 @@ _NEAR: Final = dt.timedelta(days=40)
 _RETRY_US: Final = 600 * 1_000_000
 
 _PAYMENT = select(payments).where(payments.c.out_trade_no == bindparam("number"))
-_PAYMENT_BY_THEIRS = select(payments).where(payments.c.transaction_id == bindparam("number"))
-_REFUND = select(refunds).where(refunds.c.out_refund_no == bindparam("number"))
-_REFUND_BY_THEIRS = select(refunds).where(refunds.c.refund_id == bindparam("number"))
-_BOOKED = select(ledger.c.amount_fen).where(ledger.c.entry_key == bindparam("key"))
 _PAID = (
     select(payments)
     .where(payments.c.state == "SUCCESS")
@@ -78,6 +87,7 @@ class Reconciliation:
     def __init__(self, core: Core) -> None:
         self.core = core
         core.outbox.handlers["reconcile"] = self._scheduled
+        core.outbox.handlers["reconcile.settlement"] = self._scheduled_settlement
         core.outbox.handlers["payment.recheck"] = self._recheck
 
     # When
@@ -100,6 +110,17 @@ class Reconciliation:
     async def _put(self, tx: Transaction, day: dt.date) -> None:
         delay_us = max(0, self._due_us(day) - self.core.clock_us())
         await self.core.outbox.put(tx, "reconcile", day.isoformat(), delay_us=delay_us)
+        if self.core.unionpay is not None:
+            # A task of its own: a file that is late keeps nothing else waiting.
+            await self.core.outbox.put(tx, "reconcile.settlement", day.isoformat(), delay_us=delay_us)
+
+    def bills(self) -> tuple[str, ...]:
+        """What there is to compare for each day."""
+        return BILLS if self.core.unionpay is None else (*BILLS, SETTLEMENT)
+
+    async def _scheduled_settlement(self, task: Task) -> int | None:
+        is_read = await self.run(dt.date.fromisoformat(task.subject), SETTLEMENT)
+        return None if is_read else self.core.clock_us() + _RETRY_US
 
     async def _scheduled(self, task: Task) -> int | None:
         day = dt.date.fromisoformat(task.subject)
@@ -117,15 +138,18 @@ class Reconciliation:
         Raises:
             GatewayUnknownError, GatewayRefusedError: there is no bill to be had now.
         """
-        content: bytes | BillError | None
+        content: bytes | RemoteProtocolError | None
         try:
-            content = await cast("BillGateway", self.core.gateway).bill(bill, day.isoformat())
-        except BillError as error:
+            if bill == SETTLEMENT:
+                content = await fetch_settlement(self.core, day)
+            else:
+                content = await cast("BillGateway", self.core.gateway).bill(bill, day.isoformat())
+        except (BillError, SettlementFileError) as error:
             content = error
         return await self.core.db.run(lambda tx: self.compare(tx, day, bill, content))
 
     async def compare(
-        self, tx: Transaction, day: dt.date, bill: str, content: bytes | BillError | None
+        self, tx: Transaction, day: dt.date, bill: str, content: bytes | RemoteProtocolError | None
     ) -> bool:
         """Compare a bill, and write the result in place of an older one; False if it is none.
 
@@ -134,12 +158,12 @@ class Reconciliation:
         findings: list[Finding] = []
         problem = sha1 = None
         try:
-            if isinstance(content, BillError):
+            if isinstance(content, RemoteProtocolError):
                 raise content
             if content is not None:
                 sha1 = hashlib.sha1(content, usedforsecurity=False).hexdigest()
             findings = await self._findings(tx, day, bill, content)
-        except BillError as error:
+        except (BillError, SettlementFileError) as error:
             problem = str(error)[:500]
         names = {"of_day": day.isoformat(), "of_bill": bill}
         before = await tx.first(_RUN, names)
@@ -186,7 +210,7 @@ class Reconciliation:
             trades = read_trade_bill(content) if content is not None else None
             for _, row in trades.rows if trades is not None else ():
                 for key in (("payment", row.out_trade_no), ("refund", row.out_refund_no)):
-                    await self._look_up(tx, key, ours)
+                    await look_up(tx, key, ours)
             if trades is None:
                 return _none(expected, days)
             merchant = self.core.settings.merchant
@@ -200,12 +224,14 @@ class Reconciliation:
             )
         if content is None:
             return _none(expected, days)
+        if bill == SETTLEMENT:
+            return await settlement_findings(self.core, tx, content, expected=expected, days=days)
         funds = read_fund_bill(content)
         for _, fund in funds.rows:
             for subject in ("payment", "refund"):
-                await self._look_up_theirs(tx, (subject, fund.business_no), theirs)
+                await look_up_theirs(tx, (subject, fund.business_no), theirs)
             # A reversal's own number is unknown here; its voucher is ours.
-            await self._look_up(tx, ("payment", fund.voucher), theirs)
+            await look_up(tx, ("payment", fund.voucher), theirs)
         return match_funds(
             funds,
             find=lambda subject, number: theirs.get((subject, number)),
@@ -214,66 +240,25 @@ class Reconciliation:
         )
 
     async def _expected(self, tx: Transaction, day: dt.date, bill: str) -> list[Ours]:
-        start_us = _start_us(day)
+        start_us = _start_us(day) - (CLEARING_SHIFT_US if bill == SETTLEMENT else 0)
         yesterday = (day - dt.timedelta(days=1)).isoformat()
         follows = await tx.first(_RUN, {"of_day": yesterday, "of_bill": bill}) is not None
         window = {
             "from_us": start_us - (_GRACE_US if follows else 0),
             "to_us": start_us + _DAY_US - _GRACE_US,
         }
-        paid = [await self._payment(tx, row) for row in await tx.rows(_PAID, window) if self._is_wechat(row)]
-        back = [row for row in await tx.rows(_REFUNDED, window) if self._is_wechat(row)]
-        return paid + [await self._refund(tx, row) for row in back]
+        provider = "unionpay" if bill == SETTLEMENT else "wechatpay"
+        paid = [row for row in await tx.rows(_PAID, window) if self._is_of(provider, row)]
+        back = [row for row in await tx.rows(_REFUNDED, window) if self._is_of(provider, row)]
+        return [
+            *[await ours_of_payment(tx, row) for row in paid],
+            *[await ours_of_refund(tx, row) for row in back],
+        ]
 
-    def _is_wechat(self, row: Row[Any]) -> bool:
-        """Whether these bills are about it; other providers have files of their own."""
+    def _is_of(self, provider: str, row: Row[Any]) -> bool:
+        """Whether this provider's bills are about it."""
         known = self.core.channels.known.get(row.channel or "wechatpay")
-        return known is not None and known.provider == "wechatpay"
-
-    async def _look_up(
-        self, tx: Transaction, key: tuple[str, str], into: dict[tuple[str, str], Ours]
-    ) -> None:
-        if key not in into:
-            subject, number = key
-            if subject == "payment":
-                row = await tx.first(_PAYMENT, {"number": number})
-            else:
-                row = await tx.first(_REFUND, {"number": number}) if number != "0" else None
-            if row is not None:
-                into[key] = await (self._payment if subject == "payment" else self._refund)(tx, row)
-
-    async def _look_up_theirs(
-        self, tx: Transaction, key: tuple[str, str], into: dict[tuple[str, str], Ours]
-    ) -> None:
-        if key not in into:
-            subject, number = key
-            statement = _PAYMENT_BY_THEIRS if subject == "payment" else _REFUND_BY_THEIRS
-            row = await tx.first(statement, {"number": number})
-            if row is not None:
-                into[key] = await (self._payment if subject == "payment" else self._refund)(tx, row)
-
-    async def _payment(self, tx: Transaction, row: Row[Any]) -> Ours:
-        booked = await tx.first(_BOOKED, {"key": f"payment/{row.out_trade_no}"})
-        return Ours(
-            "payment",
-            row.out_trade_no,
-            row.transaction_id,
-            row.amount_fen,
-            row.state,
-            0 if booked is None else booked.amount_fen,
-        )
-
-    async def _refund(self, tx: Transaction, row: Row[Any]) -> Ours:
-        booked = await tx.first(_BOOKED, {"key": f"refund/{row.out_refund_no}"})
-        return Ours(
-            "refund",
-            row.out_refund_no,
-            row.refund_id,
-            row.amount_fen,
-            row.state,
-            0 if booked is None else booked.amount_fen,
-            row.out_trade_no,
-        )
+        return known is not None and known.provider == provider
 
     # And then
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from protocols.unionpay import BadSettlementRow
 from protocols.wechatpay import (
     BadRow,
     Bill,
@@ -23,7 +24,7 @@ from protocols.wechatpay import (
     trade_totals,
 )
 
-__all__ = ["KINDS", "Finding", "Ours", "match_funds", "match_trades"]
+__all__ = ["KINDS", "Finding", "Matcher", "Ours", "Theirs", "match_funds", "match_trades", "unreadable"]
 
 KINDS: Final = (
     "matched",
@@ -89,7 +90,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class _Theirs:
+class Theirs:
     """What a row says, whichever bill it stands in."""
 
     line: int
@@ -101,7 +102,9 @@ class _Theirs:
     of: str | None = None
 
 
-class _Matcher:
+class Matcher:
+    """Holds the rows of one bill against our books, each once."""
+
     def __init__(
         self, find: Callable[[str, str], Ours | None], days: Mapping[Key, str], expected: Collection[Ours]
     ) -> None:
@@ -110,9 +113,8 @@ class _Matcher:
         self._expected = expected
         self.lines: dict[Key, int] = {}
 
-    def row(
-        self, row: _Theirs, *, may_be_undone: bool = False, check_state: bool = True
-    ) -> Iterator[Finding]:
+    def row(self, row: Theirs, *, may_be_undone: bool = False, check_state: bool = True) -> Iterator[Finding]:
+        """What is to be said of a row."""
         key = (row.subject, row.number)
         ours = self._find(*key)
 
@@ -135,6 +137,7 @@ class _Matcher:
             yield found(kind, detail)
 
     def missing(self) -> Iterator[Finding]:
+        """What was expected and stood in no row."""
         for ours in self._expected:
             if ours.key not in self.lines and ours.key not in self._days:
                 detail = f"{ours.theirs or 'no number of the platform'}: not in the bill"
@@ -142,7 +145,7 @@ class _Matcher:
 
 
 def _differences(
-    ours: Ours, row: _Theirs, *, may_be_undone: bool, check_state: bool
+    ours: Ours, row: Theirs, *, may_be_undone: bool, check_state: bool
 ) -> Iterator[tuple[str, str]]:
     if ours.theirs is not None and ours.theirs != row.theirs:
         yield "number_differs", f"the platform's number is {row.theirs}, ours is {ours.theirs}"
@@ -188,8 +191,8 @@ def match_trades(
         days: of what stands in another day's bill already, that day.
         expected: what must be in this bill (or in another day's).
     """
-    found = [_unreadable(bad) for bad in bill.bad]
-    matcher = _Matcher(find, days, expected)
+    found = [unreadable(bad) for bad in bill.bad]
+    matcher = Matcher(find, days, expected)
     reversed_ = {row.out_trade_no for _, row in bill.rows if row.trade_state == "REVOKED"}
     for line, row in bill.rows:
         subject, number, theirs, fen = _trade_key(row)
@@ -200,7 +203,7 @@ def match_trades(
         elif row.trade_state == "REVOKED":
             found.append(_reversal(row, line, find("payment", row.out_trade_no)))
         else:
-            told = _Theirs(
+            told = Theirs(
                 line,
                 subject,
                 number,
@@ -250,8 +253,8 @@ def match_funds(
         days: of what stands in another day's bill already (by our number), that day.
         expected: what must be in this bill (or in another day's).
     """
-    found = [_unreadable(bad) for bad in bill.bad]
-    matcher = _Matcher(lambda subject, number: by_number.get((subject, number)), days, expected)
+    found = [unreadable(bad) for bad in bill.bad]
+    matcher = Matcher(lambda subject, number: by_number.get((subject, number)), days, expected)
     by_number: dict[Key, Ours] = {}
     undone = {row.voucher for _, row in bill.rows if "退款" in row.kind and find("payment", row.voucher)}
     for line, row in bill.rows:
@@ -261,12 +264,12 @@ def match_funds(
             found.append(_undone(row, line, find("payment", row.voucher)))
         elif subject == "payment" and row.is_income and ours is not None:
             by_number[ours.key] = ours
-            told = _Theirs(line, subject, ours.number, row.business_no, row.amount_fen, "SUCCESS")
+            told = Theirs(line, subject, ours.number, row.business_no, row.amount_fen, "SUCCESS")
             found += matcher.row(told)
         elif subject == "refund" and not row.is_income and ours is not None:
             by_number[ours.key] = ours
             fen = ours.amount_fen if _is_net(row, ours.amount_fen) else row.amount_fen
-            told = _Theirs(line, subject, ours.number, row.business_no, fen, "SUCCESS")
+            told = Theirs(line, subject, ours.number, row.business_no, fen, "SUCCESS")
             # Money moves when a refund is accepted; what became of it is the trade bill's matter.
             found += matcher.row(told, check_state=False)
         else:
@@ -323,7 +326,8 @@ def _undone(row: FundRow, line: int, ours: Ours | None) -> Finding:
     return Finding(kind, subject, number[:64], line, known_fen, row.amount_fen, detail)
 
 
-def _unreadable(bad: BadRow) -> Finding:
+def unreadable(bad: BadRow | BadSettlementRow) -> Finding:
+    """The finding about a row that cannot be read."""
     where = f"{bad.field}: " if bad.field else ""
     return Finding("unreadable", "bill", "", bad.line, None, None, f"{where}{bad.problem}")
 

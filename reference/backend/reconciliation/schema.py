@@ -12,7 +12,7 @@ __all__ = ["reconciled", "reconciliations"]
 reconciliations = Table(
     "reconciliations",
     metadata,
-    # Of which day (Beijing time, 2026-01-31), and which bill: trade | fund
+    # Of which day (Beijing time, 2026-01-31; of unionpay the clearing day), and which bill: trade | fund | unionpay
     Column("day", String(10), primary_key=True),
     Column("bill", String(8), primary_key=True),
     # matched | differs | unreadable
