@@ -85,6 +85,9 @@ _FITS: Final = {
     "CLOSED": frozenset({"CLOSED"}),
     "CASH": frozenset({"CLOSED"}),
 }
+# Refusals that no repetition changes, and why a person must see to it: the payer's account cannot take money (WXDOC
+# refund page: the merchant gives it back by itself), or the time for refunds is over (39 is UnionPay's).
+_FOR_GOOD: Final = {"USER_ACCOUNT_ABNORMAL": "account", "TRADE_OVERDUE": "too_old", "39": "too_old"}
 # What the payer is told, by whose refund it is.
 _TOLD: Final = {"rest": "未加油部分退款", "duplicate": "重复支付退款"}
 _QUIET: Final = _END | {"ABNORMAL", "HELD", "CASH"}
@@ -221,6 +224,9 @@ class Refunds:
                 )
         except GatewayRefusedError as error:
             await self.limits.failed()
+            if error.code in _FOR_GOOD:
+                await self.core.db.run(lambda tx: self._refused(tx, task.subject, _FOR_GOOD[error.code]))
+                return None
             if not was_sent:
                 await self.core.alarm_alone("refund_refused", task.subject, str(error))
             raise
@@ -383,10 +389,22 @@ class Refunds:
             state = "COMPLETED" if order.paid_fen > refunded_fen else "REFUNDED"
         return await self.core.orders.move(tx, order, state, refunded_fen=refunded_fen)
 
-    async def _closed(self, tx: Transaction, order: Row[Any], row: Row[Any]) -> None:
+    async def _refused(self, tx: Transaction, number: str, why: str) -> None:
+        """The gateway will never take it, and nothing was done: a person gives the money back in another way."""
+        found = await tx.first(_ONE, {"number": number})
+        order = await self.core.orders.lock(tx, found.order_id) if found is not None else None
+        row = await tx.first(_LOCK, {"number": number})
+        if order is not None and row is not None and row.state == "PENDING":
+            await self.move(tx, row, "CLOSED")
+            await self._closed(tx, order, row, held=why)
+
+    async def _closed(
+        self, tx: Transaction, order: Row[Any], row: Row[Any], *, held: str | None = None
+    ) -> None:
         """Nothing went back, and this number is spent: what is owed goes under a new one, in the end to a person."""
         attempt = row.attempt + 1
-        held = "closed" if attempt > self.core.settings.refund_tries else None
+        if attempt > self.core.settings.refund_tries:
+            held = held or "closed"
         new = await self.write(
             tx, order, row.out_trade_no, row.amount_fen, row.total_fen, _word(row), attempt=attempt, held=held
         )
