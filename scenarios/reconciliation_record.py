@@ -17,6 +17,7 @@ class Movement:
     """A row that the bills of a day must have.
 
     Attributes:
+        provider: whose: ``wechatpay``, with a trade bill and a fund bill, or ``unionpay``, with a settlement file for a clearing day.
         subject: ``payment`` or ``refund``.
         number: the merchant's number of it.
         known_days: in which day's bill the backend's books must look for it: the day on which they have it as done, with the day
@@ -30,21 +31,26 @@ class Movement:
     amount_fen: int
     known_days: tuple[str, ...] = ()
     in_trade: bool = True
+    provider: str = "wechatpay"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planted:
-    """A difference that a fault has planted in the trade bill of a day: ``missing``, ``extra``, ``amount`` or ``other-day``."""
+    """A difference that a fault has planted in a trade bill or a settlement file.
+
+    ``kind``: ``missing``, ``extra``, ``amount`` or ``other-day``.
+    """
 
     day: str
     kind: str
     subject: str
     number: str
+    bill: str = "trade"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillRun:
-    """A bill (``trade`` or ``fund``) that was compared; ``state`` is matched, differs or unreadable."""
+    """A bill (``trade``, ``fund`` or ``unionpay``) that was compared; ``state`` is matched, differs or unreadable."""
 
     day: str
     bill: str
@@ -71,12 +77,14 @@ class ReconciliationRecord:
     """A run's days.
 
     Attributes:
+        bills: what there is to compare for each day.
         due: each day of the run with the instant at which its bills could be compared.
         gateway_fen: what the gateway holds of each of the merchant's numbers at the end: paid less given back.
         books_fen: what the backend's ledger says of the same.
         under_way: numbers of which a payment or a refund was under way when the run ended.
     """
 
+    bills: tuple[str, ...] = ("trade", "fund")
     due: tuple[tuple[str, int], ...] = ()
     movements: tuple[Movement, ...] = ()
     planted: tuple[Planted, ...] = ()

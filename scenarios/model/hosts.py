@@ -21,6 +21,7 @@ CALLBACKS: Final = "backend.station"
 UNIONPAY: Final = "gateway.95516.com"
 UNIONPAY_ACQUIRER: Final = "acquirer.sim"
 UNIONPAY_PAYER: Final = "unionpay-payer.sim"
+UNIONPAY_FILES: Final = "filedownload.95516.com"
 """UnionPay, where somebody pays over it."""
 
 
@@ -44,7 +45,7 @@ def http_routes(
     backends = tuple(f"{name}.station" for name in names)
     called = (GATEWAY, PLATFORM, *((SPEAKERS,) if speakers else ()))
     if unionpay:
-        called = (*called, UNIONPAY, UNIONPAY_ACQUIRER)
+        called = (*called, UNIONPAY, UNIONPAY_ACQUIRER, UNIONPAY_FILES)
     called = (*called, *TAX_HOSTS[tax])
     return {
         "site": backends,

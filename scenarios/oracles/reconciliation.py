@@ -18,7 +18,7 @@ from scenarios.verdicts import CheckResult, Verdict
 
 __all__ = ["reconciled"]
 
-_BILLS: Final = ("trade", "fund")
+_SETTLEMENT: Final = "unionpay"
 _ROWS: Final = frozenset({"payment", "refund"})
 """Subjects of rows that stand for a movement; fees follow from these."""
 
@@ -37,7 +37,7 @@ def _not_run(told: ReconciliationRecord, days: Iterable[str]) -> Iterator[str]:
     runs = Counter((run.day, run.bill) for run in told.runs)
     states = {(run.day, run.bill): run.state for run in told.runs}
     for day in days:
-        for bill in _BILLS:
+        for bill in told.bills:
             if runs[day, bill] != 1:
                 yield f"the {bill} bill of {day} was compared {runs[day, bill]} times"
             elif states[day, bill] not in {"matched", "differs"}:
@@ -48,8 +48,11 @@ def _rows(told: ReconciliationRecord, bill: str) -> Counter[Line]:
     """The rows that the bills of all days must have, faults included."""
     rows: Counter[Line] = Counter()
     for one in told.movements:
-        rows[one.day, one.subject, one.number] += bill == "fund" or one.in_trade
-    for planted in told.planted if bill == "trade" else ():
+        if (one.provider == "unionpay") == (bill == _SETTLEMENT):
+            rows[one.day, one.subject, one.number] += bill == "fund" or one.in_trade
+    for planted in told.planted:
+        if planted.bill != bill:
+            continue
         line = (planted.day, planted.subject, planted.number)
         rows[line] += (planted.kind == "extra") - (planted.kind in {"missing", "other-day"})
         if planted.kind == "other-day":
@@ -58,7 +61,7 @@ def _rows(told: ReconciliationRecord, bill: str) -> Counter[Line]:
 
 
 def _not_compared(told: ReconciliationRecord, days: Iterable[str]) -> Iterator[str]:
-    for bill in _BILLS:
+    for bill in told.bills:
         seen = Counter(
             (one.day, one.subject, one.number)
             for one in told.findings
@@ -97,7 +100,7 @@ class _Differences:
         kind = _SPOILT.get(planted.kind, "missing_there")
         for number, one in enumerate(self.left):
             if (one.bill, one.kind, one.subject, one.number) == (
-                "trade",
+                planted.bill,
                 kind,
                 planted.subject,
                 planted.number,
@@ -176,7 +179,7 @@ def reconciled(record: RunRecord, limits: Mapping[str, int]) -> CheckResult:
         message = f"the run ended before {differences.early} planted differences could be missed"
         return CheckResult(slug, Verdict.INCONCLUSIVE, message, figures, record.clock)
     good = (
-        f"{rows:,} movements on {len(days)} days, each compared in both bills; the {differences.planted} planted differences "
+        f"{rows:,} movements on {len(days)} days, each compared in every bill it belongs in; the {differences.planted} planted differences "
         f"found and no other; {figures['gateway_fen']:,} fen at the gateway and in our books"
     )
     return answer(slug, record, problems, good, figures)

@@ -25,6 +25,7 @@ from scenarios.record import FaultLanding
 from sim.faults import ArmedFault
 from sim.loudspeaker import SpeakerFault, SpeakerFaultKind
 from sim.net import HttpFault as SimHttpFault
+from sim.unionpay import GatewayFault as SimUnionPayFault
 from sim.wechatpay import GatewayFault as SimGatewayFault
 from sim.wires import WireFault as SimWireFault
 
@@ -140,6 +141,14 @@ class FaultPlan:
             made.append(SimGatewayFault.from_dict({**_common(planned), **words}))
         return made
 
+    def settlement(self) -> list[SimUnionPayFault]:
+        """Of these, those that spoil bills, for UnionPay's settlement files."""
+        return [
+            SimUnionPayFault.from_dict({**_common(planned), **_GATEWAY_KINDS[fault.kind]})
+            for planned, fault in self._of(GatewayFault)
+            if fault.kind.startswith("bill_")
+        ]
+
     def tax(self) -> list[tuple[PlannedFault, TaxFault]]:
         """The faults inside the tax platform."""
         return self._of(TaxFault)
@@ -179,7 +188,9 @@ class FaultPlan:
         """Take landed counts from a part that reports ``{name: {"landed": n}}``."""
         for planned in self.faults:
             if planned.name in report():
-                planned.landed = lambda name=planned.name: report()[name]["landed"]  # type: ignore[misc]
+                # One fault may strike in two parts.
+                before = planned.landed
+                planned.landed = lambda name=planned.name, before=before: before() + report()[name]["landed"]  # type: ignore[misc]
 
     def landings(self) -> tuple[FaultLanding, ...]:
         """All faults as the oracles see them."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from protocols.wechatpay import BEIJING, RefundState, bill_day
 from scenarios.reconciliation_record import BillFinding, BillRun, Movement, Planted, ReconciliationRecord
+from scenarios.world.settlement_harvest import held_at_unionpay, planted_in_settlements, settlement_movements
 
 if TYPE_CHECKING:
     from scenarios.world.virtual import VirtualWorld
@@ -36,16 +37,23 @@ def reconciliation_record(world: VirtualWorld, tables: Tables) -> Reconciliation
     runs = world.read_admin("reconciliations")
     days = sorted({row["day"] for row in runs})
     return ReconciliationRecord(
+        bills=("trade", "fund") if world.unionpay is None else ("trade", "fund", "unionpay"),
         due=due,
-        movements=tuple(_movements(world, tables)),
-        planted=tuple(
-            Planted(
-                day=one.day.isoformat(),
-                kind=one.kind.removeprefix("bill-"),
-                subject="refund" if one.is_refund else "payment",
-                number=one.number,
-            )
-            for one in world.services.gateway.bills.planted
+        movements=(
+            *_movements(world, tables),
+            *(() if world.unionpay is None else settlement_movements(world.unionpay, tables)),
+        ),
+        planted=(
+            *(
+                Planted(
+                    day=one.day.isoformat(),
+                    kind=one.kind.removeprefix("bill-"),
+                    subject="refund" if one.is_refund else "payment",
+                    number=one.number,
+                )
+                for one in world.services.gateway.bills.planted
+            ),
+            *(() if world.unionpay is None else planted_in_settlements(world.unionpay)),
         ),
         runs=tuple(
             BillRun(
@@ -74,7 +82,10 @@ def _due(world: VirtualWorld, reconcile_at_s: int) -> Iterable[tuple[str, int]]:
     while day < last:
         ends = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), BEIJING)
         due_us = (int(ends.timestamp()) + reconcile_at_s) * 1_000_000
-        yield day.isoformat(), max(due_us, world.services.gateway.bills.ready_us(day)) - epoch_us
+        ready_us = world.services.gateway.bills.ready_us(day)
+        if world.unionpay is not None:
+            ready_us = max(ready_us, world.unionpay.settlements.ready_us(day))
+        yield day.isoformat(), max(due_us, ready_us) - epoch_us
         day += dt.timedelta(days=1)
 
 
@@ -134,15 +145,17 @@ def _held(world: VirtualWorld) -> Counter[str]:
     for record in world.services.gateway.refunds.refunds:
         if record.state not in _NOT_TAKEN:
             held[record.order.out_trade_no] -= record.refund_fen
+    if world.unionpay is not None:
+        held.update(held_at_unionpay(world.unionpay))
     return held
 
 
 def _booked(tables: Tables) -> Counter[str]:
-    """The ledger's entries about payments over WeChat and about refunds of these, by the payment's number."""
+    """The ledger's entries about payments over a gateway and about refunds of these, by the payment's number."""
     ours = {
         row["out_trade_no"]
         for row in tables["payments"]
-        if (row["channel"] or "wechatpay").startswith("wechatpay")
+        if (row["channel"] or "wechatpay").startswith(("wechatpay", "unionpay"))
     }
     of_refund = {row["out_refund_no"]: row["out_trade_no"] for row in tables["refunds"]}
     booked: Counter[str] = Counter()

@@ -8,8 +8,9 @@ import httpx
 
 from reference.backend import BackendSettings
 from scenarios.model import Scenario, Services
-from scenarios.model.hosts import UNIONPAY, UNIONPAY_ACQUIRER, UNIONPAY_PAYER
+from scenarios.model.hosts import UNIONPAY, UNIONPAY_ACQUIRER, UNIONPAY_FILES, UNIONPAY_PAYER
 from scenarios.record import GatewayTransaction
+from scenarios.world.faults import FaultPlan
 from scenarios.world.keys import unionpay_keys
 from scenarios.world.translate import latency_profile, scaled
 from sim.kernel import Kernel
@@ -50,8 +51,13 @@ def with_unionpay(settings: BackendSettings) -> BackendSettings:
     return settings.with_unionpay(unionpay_keys()[1].credentials)
 
 
-def build_unionpay(kernel: Kernel, services: Services, notify_client: httpx.AsyncClient) -> UnionPayGateway:
-    """The gateway, as fast as the scenario says of the other one: three eighths before the payer, five after."""
+def build_unionpay(
+    kernel: Kernel, services: Services, plan: FaultPlan, notify_client: httpx.AsyncClient
+) -> UnionPayGateway:
+    """The gateway, as fast as the scenario says of the other one: three eighths before the payer, five after.
+
+    Of the plan's gateway faults, those that spoil bills strike its settlement files as well.
+    """
     platform, merchant = unionpay_keys()
     whole = latency_profile(services.gateway)
     profile = GatewayProfile(
@@ -62,7 +68,16 @@ def build_unionpay(kernel: Kernel, services: Services, notify_client: httpx.Asyn
         issuer=scaled(whole, 5),
         notice=scaled(whole, 5),
     )
-    return UnionPayGateway(kernel, [merchant.account], platform, notify_client=notify_client, profile=profile)
+    gateway = UnionPayGateway(
+        kernel,
+        [merchant.account],
+        platform,
+        notify_client=notify_client,
+        profile=profile,
+        faults=plan.settlement(),
+    )
+    plan.attach_report(gateway.faults.report)
+    return gateway
 
 
 def unionpay_hosts(gateway: UnionPayGateway) -> dict[str, Any]:
@@ -71,6 +86,7 @@ def unionpay_hosts(gateway: UnionPayGateway) -> dict[str, Any]:
         UNIONPAY: gateway.app,
         UNIONPAY_ACQUIRER: gateway.acquirer_app,
         UNIONPAY_PAYER: gateway.payer_app,
+        UNIONPAY_FILES: gateway.file_app,
     }
 
 

@@ -14,7 +14,7 @@ from reference.backend import Backend, BackendSettings, SqliteDatabase, create_b
 from reference.site import SiteController
 from scenarios.demand import demand_profile, positions, start_of_day_us
 from scenarios.model import Scenario
-from scenarios.model.hosts import UNIONPAY, UNIONPAY_ACQUIRER, UNIONPAY_PAYER
+from scenarios.model.hosts import UNIONPAY, UNIONPAY_ACQUIRER, UNIONPAY_FILES, UNIONPAY_PAYER
 from scenarios.world.equipment import Equipment, build_equipment
 from scenarios.world.faults import FaultPlan, plan_faults
 from scenarios.world.keys import RunKeys
@@ -165,6 +165,7 @@ class VirtualWorld:
             for name in self._instance_names():
                 network.set_latency(name, UNIONPAY, gateway)
                 network.set_latency(name, UNIONPAY_ACQUIRER, gateway)
+                network.set_latency(name, UNIONPAY_FILES, gateway)
             network.set_latency("unionpay", _CALLBACK_HOST, gateway)
             network.set_latency("phone", UNIONPAY_PAYER, none)
         return network
@@ -195,7 +196,7 @@ class VirtualWorld:
         self.unionpay: UnionPayGateway | None = None
         if uses_unionpay(self.scenario):
             notify = self.client("unionpay", _CALLBACK_HOST)
-            self.unionpay = build_unionpay(self.kernel, self.scenario.services, notify)
+            self.unionpay = build_unionpay(self.kernel, self.scenario.services, self.plan, notify)
             for host, app in unionpay_hosts(self.unionpay).items():
                 self.network.register(host, app)
         self.network.register(_CALLBACK_HOST, Balancer(targets, self.client("balancer", _CALLBACK_HOST)))

@@ -43,6 +43,8 @@ BILLS: Final = ("trade", "fund")
 """WeChat's."""
 SETTLEMENT: Final = "unionpay"
 """UnionPay's settlement file, where the service has its credentials."""
+_WECHAT: Final = "reconcile"
+_UNIONPAY: Final = "reconcile.settlement"
 _DAY_US: Final = 86_400 * 1_000_000
 _GRACE_US: Final = 600 * 1_000_000
 # An unpaid order ends at the platform after a week; what stands in bills farther apart is not one payment.
@@ -86,8 +88,7 @@ class Reconciliation:
 
     def __init__(self, core: Core) -> None:
         self.core = core
-        core.outbox.handlers["reconcile"] = self._scheduled
-        core.outbox.handlers["reconcile.settlement"] = self._scheduled_settlement
+        core.outbox.handlers[_WECHAT] = core.outbox.handlers[_UNIONPAY] = self._scheduled
         core.outbox.handlers["payment.recheck"] = self._recheck
 
     # When
@@ -100,34 +101,32 @@ class Reconciliation:
         day = today - dt.timedelta(days=1)
         if self._due_us(day) <= self.core.clock_us():
             day = today
-        await self.core.db.run(lambda tx: self._put(tx, day))
+        await self.core.db.run(lambda tx: self._put(tx, _WECHAT, day))
+        if self.core.unionpay is not None:
+            await self.core.db.run(lambda tx: self._put(tx, _UNIONPAY, day))
 
     def _due_us(self, day: dt.date) -> int:
         """When a day's bills are to be fetched: the next day at the declared hour."""
         after_s = 86_400 + (self.core.settings.reconcile_at_s or 0)
         return _start_us(day) + after_s * 1_000_000
 
-    async def _put(self, tx: Transaction, day: dt.date) -> None:
+    async def _put(self, tx: Transaction, topic: str, day: dt.date) -> None:
         delay_us = max(0, self._due_us(day) - self.core.clock_us())
-        await self.core.outbox.put(tx, "reconcile", day.isoformat(), delay_us=delay_us)
-        if self.core.unionpay is not None:
-            # A task of its own: a file that is late keeps nothing else waiting.
-            await self.core.outbox.put(tx, "reconcile.settlement", day.isoformat(), delay_us=delay_us)
+        await self.core.outbox.put(tx, topic, day.isoformat(), delay_us=delay_us)
 
     def bills(self) -> tuple[str, ...]:
         """What there is to compare for each day."""
         return BILLS if self.core.unionpay is None else (*BILLS, SETTLEMENT)
 
-    async def _scheduled_settlement(self, task: Task) -> int | None:
-        is_read = await self.run(dt.date.fromisoformat(task.subject), SETTLEMENT)
-        return None if is_read else self.core.clock_us() + _RETRY_US
-
     async def _scheduled(self, task: Task) -> int | None:
+        # A task for each platform: one that is late keeps nothing of the other waiting.
+        if task.topic == _UNIONPAY and self.core.unionpay is None:
+            return None  # its credentials were taken out of the settings
         day = dt.date.fromisoformat(task.subject)
-        for bill in BILLS:
+        for bill in BILLS if task.topic == _WECHAT else (SETTLEMENT,):
             if not await self.run(day, bill):
                 return self.core.clock_us() + _RETRY_US
-        await self.core.db.run(lambda tx: self._put(tx, day + dt.timedelta(days=1)))
+        await self.core.db.run(lambda tx: self._put(tx, task.topic, day + dt.timedelta(days=1)))
         return None
 
     # What
