@@ -101,6 +101,8 @@ class Outgoing:
 
     async def _wait(self) -> None:
         now_us = self._clock_us()
+        if self._next_us - now_us > self._timeout_s * 1_000_000 + 2 * max(self._gap_us, _SLOWEST_US):
+            self._next_us = now_us  # farther ahead than any queue: the clock was set back
         slot_us = max(now_us, self._next_us)
         if slot_us - now_us > self._timeout_s * 1_000_000:
             raise GatewayUnreachableError("the gateway has trouble: not asked now")

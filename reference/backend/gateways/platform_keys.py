@@ -75,7 +75,8 @@ class PlatformKeys:
         """
         async with self._lock:
             now_us = self._clock_us()
-            if self._asked_us is not None and now_us - self._asked_us < _GAP_US:
+            # A clock that was set back is no reason to learn nothing until it has caught up.
+            if self._asked_us is not None and 0 <= now_us - self._asked_us < _GAP_US:
                 return
             self._asked_us = now_us
             self.learned += 1

@@ -95,15 +95,20 @@ class RefundLimits:
             await tx.insert_new(refund_pace, fresh)
             pace = await tx.first(_PACE, ours)
             assert pace is not None  # noqa: S101 - inserted above, or by another
-        is_slow = pace.slow_until_us > now_us
-        wait_us = self._fast.wait_us(pace.full_us, now_us)
+        # Farther ahead than they are ever written means that the clock was set back since.
+        is_slow = now_us < pace.slow_until_us <= now_us + _SLOW_US
+        full_us, slow_full_us = (
+            at_us if at_us <= now_us + 2 * _SECOND_US else now_us
+            for at_us in (pace.full_us, pace.slow_full_us)
+        )
+        wait_us = self._fast.wait_us(full_us, now_us)
         if is_slow:
-            wait_us = max(wait_us, self._slow.wait_us(pace.slow_full_us, now_us))
+            wait_us = max(wait_us, self._slow.wait_us(slow_full_us, now_us))
         if wait_us:
             return now_us + wait_us
         taken = {
-            "new_full_us": self._fast.taken_us(pace.full_us, now_us),
-            "new_slow_full_us": self._slow.taken_us(pace.slow_full_us, now_us) if is_slow else now_us,
+            "new_full_us": self._fast.taken_us(full_us, now_us),
+            "new_slow_full_us": self._slow.taken_us(slow_full_us, now_us) if is_slow else now_us,
         }
         await tx.execute(_TAKE, ours | taken)
         return None
