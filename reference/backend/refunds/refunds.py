@@ -224,8 +224,9 @@ class Refunds:
                 )
         except GatewayRefusedError as error:
             await self.limits.failed()
-            if error.code in _FOR_GOOD:
-                await self.core.db.run(lambda tx: self._refused(tx, task.subject, _FOR_GOOD[error.code]))
+            why = _FOR_GOOD.get(error.code)
+            if why is not None:
+                await self.core.db.run(lambda tx: self._refused(tx, task.subject, why))
                 return None
             if not was_sent:
                 await self.core.alarm_alone("refund_refused", task.subject, str(error))
