@@ -24,11 +24,13 @@ __all__ = ["BY_CONTRACT", "Contracts"]
 BY_CONTRACT = "contract"
 """``pay_by`` of an order that is to be debited when the pump has finished."""
 CHANNEL = "wechatpay-contract"
+_TERMINATED = "TERMINATED"
 
 _LIVE = select(contracts).where(contracts.c.openid == bindparam("who"), contracts.c.is_live == 1)
+# An ended one stays ended, whatever an answer says that was on its way by then.
 _SET = (
     update(contracts)
-    .where(contracts.c.contract_code == bindparam("code"))
+    .where(contracts.c.contract_code == bindparam("code"), contracts.c.is_live == 1)
     .values(
         state=bindparam("new_state"),
         is_live=bindparam("live"),
@@ -94,7 +96,8 @@ class Contracts:
         if row is None:
             raise ApiError(404, "no_contract", "there is no contract")
         try:
-            if await self.core.contract_gateway.contract(row.contract_code) is not None:
+            report = await self.core.contract_gateway.contract(row.contract_code)
+            if report is not None and report.state != _TERMINATED:
                 await self.core.contract_gateway.end_contract(row.contract_code)
         except (GatewayUnknownError, GatewayRefusedError) as error:
             raise ApiError(503, "contract_unknown", f"no sure answer from the gateway: {error}") from error
@@ -129,7 +132,17 @@ class Contracts:
             except ApiError as error:
                 if error.status == 503:
                     raise GatewayUnknownError(error.message) from error
+                await self._see_whether_ended(contract)
         return None
+
+    async def _see_whether_ended(self, contract: Row[Any]) -> None:
+        """A debit was refused. Who has ended the contract at the gateway can sign another one here."""
+        try:
+            report = await self.core.contract_gateway.contract(contract.contract_code)
+        except (GatewayUnknownError, GatewayRefusedError):
+            return
+        if report is not None and report.state == _TERMINATED:
+            await self._set(contract, "ended", None)
 
     async def _tell(self, order_id: str, notice: str) -> None:
         async def work(tx: Transaction) -> None:

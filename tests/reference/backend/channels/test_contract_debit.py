@@ -148,3 +148,57 @@ def test_somebody_elses_contract_is_no_contract(shop):
         assert (await s.call("GET", "/v1/me/contract", headers=await s.phone()))["state"] == "signing"
 
     shop().run(scene)
+
+
+def test_a_contract_that_was_ended_while_the_gateway_was_asked_stays_ended(shop):
+    """Two requests at once: the phone looks whether it is signed, and ends it; the older answer comes last."""
+
+    async def scene(s):
+        began = await s.call("POST", "/v1/me/contract", {}, await s.phone())
+        body = {"plan_id": began["plan_id"], "out_contract_code": began["contract_code"], "limit_fen": 1}
+        await s.payer.post(f"/payers/{await s.openid()}/contracts", json=body)
+        gateway = s.backends[0].core.contract_gateway
+        ask, go_on = gateway.contract, asyncio.Event()
+        held = []
+
+        async def slow(code):
+            report = await ask(code)
+            if not held:
+                held.append(report)
+                await go_on.wait()
+            return report
+
+        gateway.contract = slow
+        headers = await s.phone()
+        looking = asyncio.create_task(s.client.get("/v1/me/contract", headers=headers))
+        await asyncio.sleep(5)
+        await s.call("DELETE", "/v1/me/contract", headers=headers)
+        go_on.set()
+        assert (await looking).status_code == 404
+        assert (await s.client.get("/v1/me/contract", headers=headers)).status_code == 404
+        (contract,) = s.wechat.contracts.contracts
+        assert (held[0].state, contract.ended_by) == ("SIGNED", "MERCHANT_TERMINATE")
+
+    shop().run(scene)
+
+
+def test_who_ends_a_contract_at_the_gateway_can_sign_again(shop):
+    async def scene(s):
+        for nozzle in (1, 2):
+            contract_id = await sign(s)
+            await s.payer.delete(f"/payers/{await s.openid()}/contracts/{contract_id}")
+            order = await fuel(s, nozzle=nozzle)
+            await asyncio.sleep(20)
+            assert await notice_of(s, order) == "contract_debit_failed"
+            assert (await s.client.get("/v1/me/contract", headers=await s.phone())).status_code == 404
+        # Ended there and not tried since: ended here without asking for it twice.
+        contract_id = await sign(s)
+        await s.payer.delete(f"/payers/{await s.openid()}/contracts/{contract_id}")
+        asked = len(s.pay_host.seen)
+        await s.call("DELETE", "/v1/me/contract", headers=await s.phone())
+        assert not any("/terminate" in path for _, path in s.pay_host.seen[asked:])
+        await sign(s)
+        order = await fuel(s, nozzle=3)
+        await s.until(order, "PAID")
+
+    shop().run(scene)
