@@ -97,27 +97,31 @@ class RefundDesk:
             return False, await self._shown(tx, known.out_refund_no, order_id)
         payment = await tx.first(_PAYMENT, {"number": order.out_trade_no})
         is_over = order.state in _REFUNDABLE or (order.state == "PAID" and order.mode == "postpay")
-        if not is_over or payment is None or payment.state != "SUCCESS":
+        # Points, coupon and balance that were worth the whole: no gateway has heard of this order.
+        is_of_parts = payment is None and 0 < order.parts_fen == order.paid_fen
+        if not is_over or not (is_of_parts or (payment is not None and payment.state == "SUCCESS")):
             raise ApiError(
                 409, "not_refundable", f"an order that is {order.state} cannot be refunded by hand"
             )
-        through_fen = payment.amount_fen - await self.core.refunds.asked_fen(tx, payment.out_trade_no)
+        through_fen = 0
+        if payment is not None:
+            through_fen = payment.amount_fen - await self.core.refunds.asked_fen(tx, payment.out_trade_no)
         left_fen = through_fen + sum(
             part.amount_fen - part.returned_fen
-            for part in await tx.rows(_PARTS, {"number": payment.out_trade_no})
+            for part in await tx.rows(_PARTS, {"number": order.out_trade_no})
         )
         if body.amount_fen > left_fen:
             raise ApiError(409, "too_much", f"{left_fen} fen are left to give back", "amount_fen")
         if order.state != "REFUNDING":
             order = await self.core.orders.move(tx, order, "REFUNDING")
         word = f"desk{hashlib.sha256(body.client_token.encode()).hexdigest()[:12]}"
-        number = self.core.refunds.number(payment.out_trade_no, word)
+        number = self.core.refunds.number(order.out_trade_no, word)
         # What came through the channel goes back there first; the rest in what the customer put in: points at the rate
         # of that day, whatever the settings say now.
         channel_fen = min(body.amount_fen, through_fen)
         if channel_fen < body.amount_fen:
             order = await self._return_parts(tx, order, body.amount_fen - channel_fen)
-        if channel_fen:
+        if payment is not None and channel_fen:
             await self.core.refunds.write(
                 tx, order, payment.out_trade_no, channel_fen, payment.amount_fen, word
             )

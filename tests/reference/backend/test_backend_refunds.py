@@ -303,6 +303,35 @@ def test_points_and_coupon_go_back_by_the_rules_of_the_day_of_the_sale(play):
     play(scene)
 
 
+@pytest.mark.requirement("rfd.refund-reverses-by-original-rules")
+def test_an_order_that_parts_have_paid_goes_back_without_a_gateway(play_sqlite):
+    async def scene(w):
+        await w.order(8, client_token="log-in")
+        grant = {"client_token": "g", "openid": "zhang", "balance_fen": 10_000, "reason": "opening"}
+        await w.call("POST", "/v1/admin/grants", grant, key=ADMIN_KEY, status=201)
+        await w.site("POST", "/sales", w.sale(), status=201)
+        order = await w.order(invoice={"title_type": "INDIVIDUAL", "name": "张三", "taxpayer_id": None})
+        body = {"channel": "wechatpay", "parts": {"balance_fen": 9600}}
+        await w.phone("POST", f"/{order['order_id']}/pay", body, status=200)
+        for _ in range(3):
+            await w.run_due(later_s=3)
+        assert (await w.show(order))["invoice"]["state"] == "issued"
+        refund = await ask(w, order, 600)
+        assert (refund["state"], refund["amount_fen"], await purse(w)) == ("SUCCESS", 600, (0, 1000, 0))
+        assert await ask(w, order, 600, status=200) == refund
+        assert (await ask(w, order, 9001, "t2", status=409))["code"] == "too_much"
+        await ask(w, order, 9000, "t3")
+        for _ in range(3):
+            await w.run_due(later_s=600)
+        shown = await w.show(order)
+        assert (shown["state"], shown["refunded_fen"]) == ("REFUNDED", 9600)
+        assert await purse(w) == (0, 10_000, 0)
+        assert (w.gateway.trades, w.gateway.refunds) == ({}, {})
+        assert await w.violations() == []
+
+    play_sqlite(scene)
+
+
 # At the desk
 
 
