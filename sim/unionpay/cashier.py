@@ -28,16 +28,22 @@ def _html(title: str, body: str) -> str:
 
 
 def problem_page(code: str, message: str) -> str:
-    """What the browser shows when the front request was refused; nothing goes back to the shop."""
+    """What the browser shows when the front request was refused; nothing goes back to the shop.
+
+    Clients that post the request themselves cut the message out behind ``end_error">`` (lipingruan/node-unionpay-sdk).
+    """
     return _html(
-        "交易失败", f'<p id="message">{escape(message)}</p>\n<p>respCode=<b id="code">{escape(code)}</b></p>'
+        "交易失败",
+        f'<p id="message" class="end_error">{escape(message)}</p>\n<p>respCode=<b id="code">{escape(code)}</b></p>',
     )
 
 
 class Cashier:
     """Cashier pages of one gateway.
 
-    ``GET /gateway/cashier/{page}`` shows it again, ``POST`` with ``action=pay`` or ``action=cancel`` is the payer's button.
+    A front request is answered by a redirection (302, no body) to ``GET /gateway/cashier/{page}``, as two public clients have
+    it from the real platform: lipingruan/node-unionpay-sdk takes ``Location`` and nothing else for an order, and
+    node-unionpaysdk shows the address that it was sent to. There it is a host of its own, ``cashier.95516.com``. ``POST`` with ``action=pay`` or ``action=cancel`` is the payer's button.
     After payment the answer is a page that posts the signed result to the shop's ``frontUrl`` by itself. The shop may show
     it; it proves nothing about the money, since it passes through the payer's hands and need not come at all.
     """
@@ -60,6 +66,11 @@ class Cashier:
             '<button name="action" value="pay">确认支付</button>\n'
             '<button name="action" value="cancel">返回商户</button>\n</form>',
         )
+
+    @staticmethod
+    def way_to(page: str, origin: str) -> Response:
+        """Send the browser to a page; ``origin`` is scheme and host of the gateway as the browser knows it."""
+        return Response(status_code=302, headers={"Location": f"{origin}/gateway/cashier/{page}"})
 
     def show(self, page: str) -> Response:
         """The page, as long as it can be paid."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 import httpx
+from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -30,6 +31,7 @@ __all__ = ["UnionPayGateway"]
 
 _ENDPOINTS = {path: endpoint for endpoint, path in PATHS.items()}
 _TEXT = "text/html;charset=UTF-8"
+_HOST = "gateway.95516.com"
 JUMP_PATH = "/v1/jump"
 """Path of the simulated acquirer's one call; real acquirers each have their own."""
 
@@ -114,7 +116,8 @@ class UnionPayGateway:
         elif scope["method"] != "POST":
             response = Response(status_code=405, headers={"Allow": "POST"})
         elif endpoint is not None:
-            response = await self._answer(endpoint, await read_body(receive))
+            origin = f"{scope['scheme']}://{Headers(scope=scope).get('host', _HOST)}"
+            response = await self._answer(endpoint, await read_body(receive), origin=origin)
         else:
             response = await self.cashier.act(str(page), await read_body(receive))
         await response(scope, receive, send)
@@ -139,7 +142,9 @@ class UnionPayGateway:
             response = await self._answer(endpoint, await read_body(receive), jump=jump)
         await response(scope, receive, send)
 
-    async def _answer(self, endpoint: Endpoint, body: bytes, *, jump: bool = False) -> Response:
+    async def _answer(
+        self, endpoint: Endpoint, body: bytes, *, jump: bool = False, origin: str = ""
+    ) -> Response:
         fields: Fields = {}
         account: MerchantAccount | None = None
         shape: Shape | None = None
@@ -162,8 +167,8 @@ class UnionPayGateway:
             return Response(status_code=504)
         if done.before_reply is not None:
             await done.before_reply.wait()
-        if done.html is not None:
-            return HTMLResponse(done.html)
+        if done.page is not None:
+            return self.cashier.way_to(done.page, origin)
         return self._reply(echoed(fields) | _verdict(done.code) | done.fields, account, shape)
 
     def _reply(

@@ -40,13 +40,13 @@ class Done:
     Attributes:
         fields: added to the repeated fields of the request.
         code: ``respCode`` of the reply.
-        html: a page instead of a reply.
+        page: the number of a cashier page that the browser is sent to instead of a reply.
         before_reply: the answer waits for it.
     """
 
     fields: Fields = field(default_factory=dict)
     code: str = "00"
-    html: str | None = None
+    page: str | None = None
     before_reply: asyncio.Event | None = None
 
 
@@ -101,7 +101,7 @@ class Operations:
         trade = self._add(shape, fields, gateway.switches.unpaid_life_s)
         page = gateway.ids.page()
         gateway.ledger.name(trade, "page", page)
-        return Done(html=gateway.cashier.page(page, trade))
+        return Done(page=page)
 
     def _app(self, shape: Shape, fields: Fields, *, jump: bool) -> Done:
         gateway = self._gateway

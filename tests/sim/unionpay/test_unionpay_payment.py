@@ -87,7 +87,11 @@ def test_the_browser_goes_through_the_cashier_and_back(world: Any, form: Any) ->
 
     async def story() -> None:
         request = world.sign(world.trade("01", "ORDER00001", bizType="000201", frontUrl=front_url))
-        cashier = await world.post("/gateway/api/frontTransReq.do", request)
+        sent = await world.post("/gateway/api/frontTransReq.do", request)
+        # A client that posts the order itself takes the payer to Location, and takes a body for a refusal.
+        assert (sent.status_code, sent.content, sent.headers["content-length"]) == (302, b"", "0")
+        assert sent.headers["location"].startswith(str(world.http.base_url.join("/gateway/cashier/")))
+        cashier = await world.http.get(sent.headers["location"])
         assert cashier.headers["content-type"].startswith("text/html")
         page = form(cashier.text)
         assert ("action", "pay") in page.buttons
@@ -120,6 +124,9 @@ def test_a_refused_front_request_ends_on_a_page_for_people(world: Any) -> None:
     text = world.run(story())
     assert "报文格式错误[currencyCode]" in text
     assert '<b id="code">10</b>' in text
+    told = re.search(r'end_error">(.*)</', text)  # how clients that read the page find the message
+    assert told is not None
+    assert told[1] == "报文格式错误[currencyCode]"
 
 
 def test_the_jump_route_wants_password_and_sms_code(world: Any) -> None:
