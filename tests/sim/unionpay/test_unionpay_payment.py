@@ -6,6 +6,7 @@ import re
 import urllib.parse
 from typing import Any
 
+import httpx
 import pytest
 from cryptography import x509
 
@@ -114,6 +115,27 @@ def test_the_browser_goes_through_the_cashier_and_back(world: Any, form: Any) ->
 
     world.run(story())
     assert len(world.shop.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("gateway.test.95516.com", "https://gateway.test.95516.com"),  # through a proxy that ends the TLS
+        ("127.0.0.1:8443", "http://127.0.0.1:8443"),
+    ],
+)
+def test_the_way_to_the_cashier_is_where_the_client_knows_the_gateway(
+    world: Any, host: str, origin: str
+) -> None:
+    async def story() -> str:
+        request = world.sign(world.trade("01", "ORDER00001", bizType="000201"))
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=world.gateway.app), base_url=f"http://{host}"
+        ) as http:
+            sent = await http.post("/gateway/api/frontTransReq.do", data=request)
+        return str(sent.headers["location"])
+
+    assert world.run(story()).startswith(f"{origin}/gateway/cashier/")
 
 
 def test_a_refused_front_request_ends_on_a_page_for_people(world: Any) -> None:
