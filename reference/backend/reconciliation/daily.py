@@ -31,6 +31,7 @@ from reference.backend.reconciliation.match import Finding, Ours, match_funds, m
 from reference.backend.reconciliation.schema import reconciled, reconciliations
 from reference.backend.reconciliation.settlement import (
     CLEARING_SHIFT_US,
+    NotYetError,
     fetch_settlement,
     settlement_findings,
 )
@@ -124,7 +125,11 @@ class Reconciliation:
             return None  # its credentials were taken out of the settings
         day = dt.date.fromisoformat(task.subject)
         for bill in BILLS if task.topic == _WECHAT else (SETTLEMENT,):
-            if not await self.run(day, bill):
+            try:
+                is_read = await self.run(day, bill)
+            except NotYetError:
+                is_read = False
+            if not is_read:
                 return self.core.clock_us() + _RETRY_US
         await self.core.db.run(lambda tx: self._put(tx, task.topic, day + dt.timedelta(days=1)))
         return None

@@ -22,7 +22,7 @@ from reference.backend.reconciliation.match import Finding, Key, Matcher, Ours, 
 from reference.backend.store.database import Transaction
 from reference.backend.store.schema import payments, refunds
 
-__all__ = ["CLEARING_SHIFT_US", "fetch_settlement", "match_settlement", "settlement_findings"]
+__all__ = ["CLEARING_SHIFT_US", "NotYetError", "fetch_settlement", "match_settlement", "settlement_findings"]
 
 CLEARING_SHIFT_US: Final = 3_600 * 1_000_000
 """A clearing day begins and ends so long before the day of its date: 23:00 to 23:00 China time."""
@@ -37,19 +37,24 @@ _REFUNDS = (
 )
 
 
+class NotYetError(GatewayUnknownError):
+    """There is no file, and it is too early to say that there will be none."""
+
+
 async def fetch_settlement(core: Core, day: dt.date) -> bytes | None:
     """The file of a clearing day, or None: nothing happened.
 
     Raises:
         SettlementFileError: what came is none.
-        GatewayUnknownError, GatewayRefusedError: it is not there yet, or not to be had now.
+        NotYetError: it is not there yet.
+        GatewayUnknownError, GatewayRefusedError: it is not to be had now.
     """
     if core.unionpay is None:
         raise GatewayUnknownError("this service has no credentials of UnionPay")
     content = await core.unionpay.settlement_file(day)
     midnight = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), BEIJING)
     if content is None and core.clock_us() < (int(midnight.timestamp()) + _MAY_BE_LATE_S) * 1_000_000:
-        raise GatewayUnknownError(f"there is no settlement file of {day.isoformat()} yet")
+        raise NotYetError(f"there is no settlement file of {day.isoformat()} yet")
     return content
 
 

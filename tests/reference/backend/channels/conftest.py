@@ -119,6 +119,7 @@ class Shop:
             "payer.sim": self.wechat.payer_app,
             UNION: self.union_host,
             "acquirer.sim": self.union.acquirer_app,
+            "filedownload.95516.com": self.union.file_app,
             "unionpay-payer.sim": self.union.payer_app,
             "backend.station": self._turns,
         }.items():
