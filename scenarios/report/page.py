@@ -90,12 +90,18 @@ def _latencies(
         [
             name.replace("_", " "),
             f"{s.samples:,}",
-            *map(_duration, (s.p50_us, s.p95_us, s.p99_us, s.p999_us, s.maximum_us)),
+            _duration(s.p50_us),
+            *(
+                _duration(value_us) if s.samples >= needed else "–"
+                for value_us, needed in ((s.p95_us, 20), (s.p99_us, 100), (s.p999_us, 1_000))
+            ),
+            _duration(s.maximum_us),
         ]
         for name, s in run.latencies.items()
     ]
     parts = [
         "<h3>Latency</h3>",
+        '<p class="note">Nearest-rank percentiles of all samples. A dash: too few samples, it would be the largest of them.</p>',
         _table(["segment", "samples", "p50", "p95", "p99", "p99.9", "largest"], rows),
     ]
     if svg := latency_plot(samples, limits):
@@ -119,12 +125,16 @@ def _floor(run: ClockRun) -> list[str]:
         ("gave up", f"{floor.reneged:,}"),
         ("cars per hour", f"{floor.served_per_hour:.0f}"),
         ("at the position", _duration(floor.position_us)),
-        ("at the station", _duration(floor.station_us)),
         ("of it paying", share),
+        ("at the station", _duration(floor.station_us)),
         ("longest queue", f"{floor.longest_queue}"),
     ]
     tiles = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
-    parts = ["<h3>The station floor</h3>", f'<dl class="tiles">{tiles}</dl>']
+    note = (
+        f"Counts are cars. Cars per hour is the mean over all {_duration(run.duration_us)} of the run, its end without arrivals "
+        "included. Times are means over the cars served; paying is payment and invoicing as a share of the time at the position."
+    )
+    parts = ["<h3>The station floor</h3>", f'<p class="note">{note}</p>', f'<dl class="tiles">{tiles}</dl>']
     if floor.queue:
         svg = queue_plot(floor.queue, run.duration_us, run.faults)
         parts.append(_picture(svg, "Cars waiting over the run", "Cars waiting for a position over the run."))
@@ -211,9 +221,8 @@ def _curve_section(document: RunDocument) -> list[str]:
     if not svg:
         return []
     caption = (
-        "Plain floor model at constant arrival rates; lines are means over seeds, bands their range. Station size, arrival rate, "
-        "patience and adoption of this scenario were searched to fit the founding claims, step times were fixed beforehand: "
-        "the curve shows where the claims hold together, and where they do not. It is no proof that they are true."
+        "Plain floor model at constant arrival rates; lines are means over seeds, bands their range. It shows what follows from the "
+        "scenario's step times, patience and station size. It is no proof that these are true."
     )
     return [
         '<section id="curve"><h2>Kiosk against mini-program</h2>',

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from scenarios.checks import REGISTRY
 from scenarios.evidence import CurveLine, FaultLine, TimelineStep
 
-__all__ = ["curve_plot", "latency_plot", "queue_plot", "timeline_plot"]
+__all__ = ["curve_plot", "latency_plot", "queue_plot", "survival", "timeline_plot"]
 
 INK, MUTED, GRID = "#1f2933", "#66727f", "#e4e7eb"
 BLUE, ORANGE, RED, GREEN = "#1c5d99", "#c8641b", "#b3261e", "#2e7d4f"
@@ -38,6 +38,8 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 _QUANTILES = {"p95_us": 0.95, "p99_us": 0.99, "p999_us": 0.999}
+_NOTHING = 1e-12
+"""A share below every panel."""
 _SEGMENTS = (
     ("payment_controlled", "Payment, controlled segment", "latency.payment-controlled"),
     ("payment_end_to_end", "Payment, end to end", "latency.payment-end-to-end"),
@@ -114,14 +116,35 @@ def latency_plot(
         return _svg(figure)
 
 
-def _survival(axes: Axes, samples: Sequence[int], title: str, limits: Mapping[str, int]) -> None:
-    ordered = sorted(samples)
+def survival(samples_us: Sequence[int]) -> tuple[list[int], list[float]]:
+    """Latencies in µs, rising, and for each the share of samples that took at least so long: that of the line up to there.
+
+    Of many samples those are left out whose share differs from their neighbour's by less than a hundredth of it, so that a tail of
+    a few samples is as exact as the rest. What took no time stands at 1 µs: a logarithmic axis has no place for 0.
+    """
+    ordered = sorted(samples_us)
     n = len(ordered)
-    # At most a thousand points: enough for print, small enough for a page. The tail keeps every sample.
-    keep = sorted({*range(0, n, max(1, n // 900)), *range(max(0, n - 100), n)})
-    slower = [(n - rank) / n for rank in keep]
-    axes.step([ordered[rank] / 1e6 for rank in keep], slower, where="post", color=BLUE, lw=1.5)
-    low, high = max(ordered[0], 1) / 1e6, ordered[-1] / 1e6
+    left = {n - rank for rank in range(0, n, max(1, n // 900))}
+    count = n
+    while count:
+        left.add(count)
+        count = min(count - 1, count * 99 // 100)
+    counts = sorted(left, reverse=True)
+    return [max(ordered[n - count], 1) for count in counts], [count / n for count in counts]
+
+
+def _survival(axes: Axes, samples: Sequence[int], title: str, limits: Mapping[str, int]) -> None:
+    latencies_us, slower = survival(samples)
+    n = len(samples)
+    # Where the last sample has passed nothing is slower, which no logarithmic axis can show: there the line falls out of the panel.
+    axes.step(
+        [*(at_us / 1e6 for at_us in latencies_us), latencies_us[-1] / 1e6],
+        [*slower, _NOTHING],
+        where="pre",
+        color=BLUE,
+        lw=1.5,
+    )
+    low, high = latencies_us[0] / 1e6, latencies_us[-1] / 1e6
     lowest = min(0.5 / n, 0.5e-2)
     for key, limit_us in limits.items():
         share = 1 - _QUANTILES[key] if key in _QUANTILES else lowest

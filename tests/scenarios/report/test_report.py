@@ -5,14 +5,19 @@ import importlib.util
 import re
 import sys
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from matplotlib.figure import Figure
 
+from scenarios.evidence import Segment
+from scenarios.loader import load
 from scenarios.report import curve_plot, latency_plot, render_report, timeline_plot
+from scenarios.report.plots import _survival, survival
 
 VOID = {"meta", "br", "img", "link", "hr"}
 
@@ -132,3 +137,56 @@ def test_a_run_with_next_to_nothing_still_has_a_page() -> None:
 @pytest.mark.parametrize("n", [1, 2, 60])
 def test_a_distribution_of_a_few_samples_can_be_drawn(n: int) -> None:
     assert "<svg" in latency_plot({"payment_controlled": [1_000] * n, "invoice_answered": [0] * n})
+
+
+@pytest.mark.parametrize("n", [1, 2, 13, 100, 1_000, 90_000])
+def test_the_drawn_line_is_the_share_of_slower_samples(n: int) -> None:
+    latencies_us, shares = survival(range(1, n + 1))
+
+    assert latencies_us == sorted(latencies_us)
+    assert (latencies_us[0], shares[0], latencies_us[-1], shares[-1]) == (1, 1.0, n, 1 / n)
+    for upto_us, share in zip(latencies_us, shares, strict=True):
+        assert share == (n - upto_us + 1) / n, "of those that took so long or longer"
+    for below, above in pairwise(shares):
+        assert above >= below * 0.98 - 1 / n, "no step that would hide what the tail does"
+
+
+def test_a_line_keeps_a_limit_that_all_but_one_in_a_hundred_keep() -> None:
+    latencies_us, shares = survival([10_000] * 99 + [400_000])
+    figure = Figure()
+    _survival(figure.subplots(), [10_000] * 99 + [400_000], "a segment", {"p99_us": 300_000})
+    line = figure.axes[0].lines[0]
+
+    assert line.get_drawstyle() == "steps-pre"
+    assert list(line.get_xdata())[:-1] == [at_us / 1e6 for at_us in latencies_us]
+    at_300_ms = next(share for at_us, share in zip(latencies_us, shares, strict=True) if at_us >= 300_000)
+    assert at_300_ms == pytest.approx(0.01), "it touches the mark at (300 ms, 1 %) and does not pass above it"
+
+
+def test_what_took_no_time_is_drawn_at_the_edge() -> None:
+    assert survival([0, 0, 0])[0][-1] == 1
+
+
+def test_a_percentile_that_is_only_the_largest_sample_is_not_shown() -> None:
+    run = data.document().runs[0]
+    few = Segment(samples=19, p50_us=1_000, p95_us=2_000, p99_us=2_000, p999_us=2_000, maximum_us=2_000)
+    some = few.model_copy(update={"samples": 999, "p99_us": 1_900})
+    page = render_report(
+        data.document(
+            runs=[run.model_copy(update={"latencies": {"payment_controlled": few, "live_amount": some}})]
+        )
+    )
+
+    def row(*cells: str) -> str:
+        return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+    assert row("payment controlled", "19", "1.0 ms", "–", "–", "–", "2.0 ms") in page
+    assert row("live amount", "999", "1.0 ms", "2.0 ms", "1.9 ms", "–", "2.0 ms") in page
+
+
+def test_the_curve_says_nothing_of_a_scenario_that_it_does_not_know() -> None:
+    page = render_report(data.document(description="Somebody else's station."))
+
+    assert "Kiosk against mini-program" in page
+    assert "searched to fit" not in page
+    assert "searched to fit" in load("kunming-peak").scenario.description.replace("\n", " ")
