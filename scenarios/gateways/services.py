@@ -137,11 +137,14 @@ def _unionpay(context: GatewayContext) -> HostedService:
         "root_file": "unionpay_root.pem",
         "middle_file": "unionpay_middle.pem",
     }
-    hosts = ("gateway.95516.com", "gateway.test.95516.com")
     control = with_payers(gateway.control_app, gateway.payer_app)
-    return HostedService(
-        "unionpay", "UnionPay ACP 5.1.0", dict.fromkeys(hosts, gateway.app), control, settings, files
-    )
+    hosts = {
+        "gateway.95516.com": gateway.app,
+        "gateway.test.95516.com": gateway.app,
+        "filedownload.95516.com": gateway.file_app,
+        "filedownload.test.95516.com": gateway.file_app,
+    }
+    return HostedService("unionpay", "UnionPay ACP 5.1.0", hosts, control, settings, files)
 
 
 def _nuonuo(context: GatewayContext) -> HostedService:

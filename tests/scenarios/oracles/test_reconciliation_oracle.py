@@ -163,6 +163,75 @@ def test_each_way_of_being_wrong_fails(what: str) -> None:
     assert message in result.message
 
 
+def with_unionpay() -> RunRecord:
+    """The same two days, and a settlement file on each: a payment after 23:00, and a refund that was left out."""
+    record = good()
+    movements = tuple(
+        replace(moved(number, day, subject), provider="unionpay")
+        for number, day, subject in (
+            ("U1", MONDAY, "payment"),
+            ("U2", TUESDAY, "payment"),
+            ("V1", TUESDAY, "refund"),
+        )
+    )
+    planted = Planted(day=TUESDAY, kind="missing", subject="refund", number="V1", bill="unionpay")
+    runs = tuple(
+        BillRun(day=day, bill="unionpay", state="differs", compared=2, differences=1, done_us=0)
+        for day in (MONDAY, TUESDAY)
+    )
+    findings = (
+        found(MONDAY, "unionpay", "payment", "U1"),
+        found(TUESDAY, "unionpay", "payment", "U2"),
+        found(TUESDAY, "unionpay", "refund", "V1", "missing_there"),
+    )
+    return changed(
+        record,
+        bills=("trade", "fund", "unionpay"),
+        movements=(*told(record).movements, *movements),
+        planted=(*told(record).planted, planted),
+        runs=(*told(record).runs, *runs),
+        findings=(*told(record).findings, *findings),
+    )
+
+
+UNIONPAY: dict[str, tuple[Callable[[RunRecord], RunRecord], str]] = {
+    "its file was never compared": (lambda r: without(r, "runs", -1), "unionpay bill of 2026-03-03 was compared 0 times"),
+    "a row was left out": (lambda r: without(r, "findings", -3), "U1 stands 1 times in the unionpay bill of 2026-03-02"),
+    "a row stands in the other gateway's bill": (
+        lambda r: more(r, "findings", found(MONDAY, "trade", "payment", "U1")),
+        "U1 stands 0 times in the trade bill",
+    ),
+    "a row of the other gateway's": (
+        lambda r: more(r, "findings", found(MONDAY, "unionpay", "payment", "P2")),
+        "P2 stands 0 times in the unionpay bill",
+    ),
+    "a missing row is not missed": (lambda r: without(r, "findings", -1), "refund V1 of 2026-03-03 (missing) was not found"),
+    "missed in the wrong bill": (
+        lambda r: more(without(r, "findings", -1), "findings", found(TUESDAY, "trade", "refund", "V1", "missing_there")),
+        "refund V1 of 2026-03-03 (missing) was not found",
+    ),
+    "a false alarm": (
+        lambda r: more(r, "findings", found(MONDAY, "unionpay", "payment", "U9", "missing_there")),
+        "payment U9 was found missing there, and nobody planted",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.requirement("pay.reconciliation-finds-differences")
+def test_a_settlement_file_is_judged_beside_the_bills() -> None:
+    result = judge(with_unionpay(), "money.reconciled")
+    assert (result.verdict, result.figures["planted"], result.figures["rows"]) == (PASS, 5, 8), result.message
+
+
+@pytest.mark.requirement("pay.reconciliation-finds-differences")
+@pytest.mark.parametrize("what", UNIONPAY)
+def test_each_way_of_being_wrong_about_it_fails(what: str) -> None:
+    spoil, message = UNIONPAY[what]
+    result = judge(spoil(with_unionpay()), "money.reconciled")
+    assert result.verdict is FAIL
+    assert message in result.message
+
+
 def test_nothing_to_compare_proves_nothing() -> None:
     nobody = RunRecord(clock="virtual", ended_us=60 * HOUR_US)
     assert judge(nobody, "money.reconciled").verdict is Verdict.NOT_APPLICABLE

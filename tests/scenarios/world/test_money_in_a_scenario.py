@@ -99,6 +99,9 @@ def test_an_evening_with_every_kind_of_money_adds_up_although_much_goes_wrong() 
     assert record.reconciliation is not None
     assert {part.kind for part in record.members.parts} == {"points", "coupon", "balance"}
     assert {planted.kind for planted in record.reconciliation.planted} == {"missing", "extra", "amount"}
+    # UnionPay's settlement file is among the bills, and has differences of its own.
+    assert [run.bill for run in record.reconciliation.runs] == ["fund", "trade", "unionpay"]
+    assert {planted.bill for planted in record.reconciliation.planted} == {"trade", "unionpay"}
 
 
 @pytest.mark.slow
