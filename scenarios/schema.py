@@ -18,9 +18,23 @@ SCENARIO_SCHEMA = Path(__file__).with_name("scenario.schema.json")
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
+def _plain(node: Any) -> Any:
+    """The schema without ``discriminator``: a word of OpenAPI, over which strict validators stumble (Ajv's default).
+
+    It sits beside ``oneOf``, whose branches have each a constant of their own, so nothing is told by it alone.
+    """
+    if isinstance(node, dict):
+        is_schema = "oneOf" in node
+        return {
+            name: _plain(value) for name, value in node.items() if not (is_schema and name == "discriminator")
+        }
+    return [_plain(item) for item in node] if isinstance(node, list) else node
+
+
 def scenario_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a scenario file."""
     body = Scenario.model_json_schema(mode="validation")
+    body = _plain(body)
     body["title"] = "Forecourt scenario"
     return {"$schema": _DIALECT, "$id": "urn:forecourt:schema:scenario", **body}
 
