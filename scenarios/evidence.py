@@ -10,6 +10,7 @@ import errno
 import hashlib
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -239,7 +240,8 @@ def segments(latencies_us: Mapping[str, Sequence[int]]) -> dict[str, Segment]:
 def write_histograms(folder: Path, clock: Clock, latencies_us: Mapping[str, Sequence[int]]) -> list[Path]:
     """Write one HdrHistogram log a segment: microseconds, three significant digits, one interval over the whole run.
 
-    Values beyond 24 h are counted as 24 h. The format is that of HistogramLogWriter 1.3, which the usual viewers read.
+    Values beyond 24 h are counted as 24 h. The format is that of HistogramLogWriter 1.3, which the usual viewers read. The line has
+    no tag, since HdrHistogram's own HistogramLogProcessor passes over tagged ones unless it is told the tag.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -255,7 +257,7 @@ def write_histograms(folder: Path, clock: Clock, latencies_us: Mapping[str, Sequ
             "#[Histogram log format version 1.3]\n"
             f"#[{name}, {clock} clock, recorded in microseconds, max column in milliseconds]\n"
             '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"\n'
-            f"Tag={name},0.000,0.001,{largest_ms:.3f},{histogram.encode().decode('ascii')}\n",
+            f"0.000,0.001,{largest_ms:.3f},{histogram.encode().decode('ascii')}\n",
             encoding="ascii",
         )
         written.append(path)
@@ -311,7 +313,7 @@ class EvidenceFolder:
             (self.path / "junit.xml").write_text(junit_xml, encoding="utf-8")
             (self.path / "report.html").write_text(report_html, encoding="utf-8")
             _write_checksums(self.path)
-            self.path.chmod(0o755)  # mkdtemp is private; evidence is for others to read
+            self.path.chmod(_usual_mode(self.path))
             self._give_name()
         except OSError as error:
             raise EvidenceError(f"{self.target} cannot be written: {error.strerror or error}") from error
@@ -330,6 +332,15 @@ class EvidenceFolder:
                 self.target = self.target.with_name(name)
             else:
                 return
+
+
+def _usual_mode(folder: Path) -> int:
+    """Mode of any new folder. mkdtemp's are private, and evidence is for others to read, unless the person's umask keeps them out."""
+    probe = folder / ".mode"
+    probe.mkdir()
+    mode = stat.S_IMODE(probe.stat().st_mode)
+    probe.rmdir()
+    return mode
 
 
 def _write_checksums(folder: Path) -> None:
