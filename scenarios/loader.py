@@ -29,6 +29,8 @@ _MAX_BYTES = 300_000
 # What such a file can hold when each of its values stands there once; aliases can make billions of them.
 _MAX_VALUES = 100_000
 _MAX_DEPTH = 30
+# The reader compares each merge with all before it: ten thousand would take minutes.
+_MAX_MERGES = 500
 _Location = tuple[int | str, ...]
 
 
@@ -147,6 +149,8 @@ def _must_be_buildable(scenario: Scenario, tree: CommentedMap, source: str) -> N
 
 
 def _read_yaml(text: str, source: str) -> CommentedMap:
+    if text.count("<<") > _MAX_MERGES:
+        raise ScenarioError(f"{source}: merges (<<) more than {_MAX_MERGES} times")
     reader = YAML(typ="rt")
     reader.allow_duplicate_keys = False
     try:
@@ -203,7 +207,9 @@ class _Plain:
     def of(self, node: Any, path: _Location, line: int = 1) -> Any:
         self._values += 1
         if self._values > _MAX_VALUES:
-            self._refuse(line, path, f"the aliases before this make more than {_MAX_VALUES:,} values")
+            self._refuse(
+                line, path, f"with every alias written out there are more than {_MAX_VALUES:,} values"
+            )
         if len(path) > _MAX_DEPTH:
             self._refuse(
                 line, path[:3], f"nests deeper than {_MAX_DEPTH} levels, or an alias contains itself"
