@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -24,6 +23,7 @@ from forecourt.leak_scan import EPILOG as LEAK_SCAN_CODES
 from forecourt.leak_scan import leak_scan
 from forecourt.replay_capture import EPILOG as REPLAY_CAPTURE_CODES
 from forecourt.replay_capture import replay_capture
+from forecourt.seeds import checked_seed
 from forecourt.tables import print_checks, print_figures, print_scenarios, print_verdicts
 from scenarios import ExitCode, LoadedScenario, ScenarioError, library_names, load
 
@@ -31,7 +31,6 @@ __all__ = ["app", "main"]
 
 _EXIT_CODES: Final = exit_codes("conformant", one="not conformant", three="inconclusive")
 _PLAIN_CODES: Final = exit_codes("done")
-_SEED: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class _Guarded(TyperGroup):
@@ -98,8 +97,7 @@ def run(
     if virtual_only and (wall_only or urls):
         other = "--wall-only" if wall_only else "--backend"
         raise BadInput(f"--virtual-only and {other} exclude each other")
-    if not _SEED.fullmatch(seed):
-        raise BadInput(f"--seed {seed!r}: up to 64 letters, digits, dots, dashes and underscores")
+    checked_seed(seed)
     loaded = _load(scenario)
     if (wall_only or urls) and loaded.scenario.wall is None:
         raise BadInput(f"{loaded.source}: has no `wall` part, so there is nothing to measure")
@@ -276,6 +274,7 @@ def serve(
     lift a nozzle through the control API, print on the printer, or connect a driver to a pump line.
     """
     urls = tuple(backend_url(url) for url in backend or [])
+    checked_seed(seed)
     ports = {"control": control_port, **_ports(port or [])}
     if devices_only and urls:
         raise BadInput("--devices-only and --backend exclude each other")

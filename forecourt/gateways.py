@@ -17,6 +17,7 @@ from rich.text import Text
 from forecourt.console import err, out
 from forecourt.exit_codes import exit_codes
 from forecourt.guard import BadInput, stops_by
+from forecourt.seeds import checked_seed
 
 if TYPE_CHECKING:
     from scenarios.gateways import GatewayHouse
@@ -63,6 +64,7 @@ def gateways(
     Any client that takes proxy and authority from its environment reaches them unchanged.
     Run `. DIR/env.sh` in its shell, or copy the lines that are printed.
     """
+    checked_seed(seed)
     base = None if callbacks is None else _loopback_url(callbacks)
     from scenarios.gateways import FolderError, GatewayFolder, GatewayHouse, WeChatTrust
     from scenarios.processes.broom import release, sweep_when_killed

@@ -14,6 +14,7 @@ from rich.text import Text
 from forecourt.console import out, progress
 from forecourt.exit_codes import exit_codes
 from forecourt.guard import BadInput
+from forecourt.seeds import checked_seed
 from scenarios import ExitCode, ScenarioError, load
 from scenarios.verdicts import Verdict
 
@@ -100,6 +101,7 @@ def leak_scan(
         raise BadInput(
             "give one of --canaries FILE (search), --run NAME (the whole drill) and --write-canaries FILE"
         )
+    checked_seed(seed)
     if write is not None:
         _write(write, seed, cards, phones)
         return

@@ -201,3 +201,14 @@ def test_keys_are_made_once_for_their_owner_only(tmp_path):
     assert "never overwritten" in refused("keys", "mine")
     assert [path.read_bytes() for path in files] == before
     assert "PRIVATE" not in result.output
+
+
+@pytest.mark.parametrize("seed", ["", "-1", "a b", "\udcff", "中", "9" * 65])
+@pytest.mark.parametrize(
+    "command",
+    [["run", "smoke"], ["serve", "smoke"], ["gateways"], ["leak-scan", "--write-canaries", "numbers.txt"]],
+    ids=lambda words: words[0],
+)
+def test_a_seed_is_the_same_kind_of_word_for_every_command(command, seed, tmp_path):
+    assert "a letter or digit, then up to 63 more" in refused(*command, "--seed", seed)
+    assert list(tmp_path.iterdir()) == []
