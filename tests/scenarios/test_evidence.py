@@ -3,6 +3,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
+import stat
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -68,6 +70,18 @@ def test_a_folder_appears_only_when_it_is_complete(tmp_path: Path) -> None:
         "run.json",
     ]
     assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o755), (0o077, 0o700), (0o027, 0o750)])
+def test_a_folder_is_as_private_as_the_person_makes_folders(tmp_path: Path, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        with EvidenceFolder(tmp_path / "e") as folder:
+            folder.finish(document(), report_html="", junit_xml="")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "e").stat().st_mode) == mode
+    assert ".mode" not in (tmp_path / "e" / "SHA256SUMS").read_text()
 
 
 def test_checksums_cover_every_file(tmp_path: Path) -> None:
