@@ -190,6 +190,7 @@ class Scenario(Part):
         known = set(lines) | ({"gauge"} if self.station.gauge is not None else set())
         cabinets = {dispenser.name for dispenser in self.station.dispensers}
         instances = {chr(ord("a") + i) for i in range(self.backend.instances)}
+        gone: set[str] = set()
         for number, fault in enumerate(self.faults):
             if isinstance(fault, WireFault) and fault.line not in known:
                 yield (
@@ -211,6 +212,13 @@ class Scenario(Part):
                     ("faults", number, "instance"),
                     f"faults[{number}] kills backend {fault.instance!r}, but there is only {there}",
                 )
+            if isinstance(fault, BackendKill) and fault.instance in instances - gone and fault.for_s == 0:
+                gone.add(fault.instance)
+                if gone == instances:
+                    problem = (
+                        "kills the last backend for good: nobody is left to say what was sold; give for_s"
+                    )
+                    yield ("faults", number, "for_s"), f"faults[{number}] {problem}"
             if isinstance(fault, GatewayFault):
                 for where, problem in self._gateway_problems(fault):
                     yield ("faults", number, where), f"faults[{number}] {problem}"

@@ -174,3 +174,17 @@ def test_the_published_schema_refuses_what_the_loader_refuses(path, value):
 def test_thousands_of_merges_are_refused_before_they_take_minutes():
     merges = "a: &a {b: 1}\n" + "".join(f"k{n}: {{<<: *a}}\n" for n in range(14_000))
     assert refused(merges) == "my.yaml: merges (<<) more than 500 times"
+
+
+def test_a_backend_is_left_to_say_what_was_sold():
+    def killed(*words: str) -> str:
+        faults = "".join(f"  - {{target: backend, instance: {word}}}\n" for word in words)
+        return SMOKE.replace("backend:\n  instances: 1", "backend:\n  instances: 2", 1) + f"faults:\n{faults}"
+
+    last = "kills the last backend for good: nobody is left to say what was sold; give for_s"
+    line = killed().count("\n")
+    assert refused(killed("a, at_s: 9", "b, at_s: 9, for_s: 1", "b, at_s: 99")) == (
+        f"my.yaml:{line + 3}: faults[2]: faults[2] {last}"
+    )
+    for survivable in (["a, at_s: 9", "b, at_s: 9, for_s: 1"], ["a, at_s: 9", "a, at_s: 99"]):
+        assert parse(killed(*survivable), "my.yaml").scenario.faults
