@@ -100,6 +100,16 @@ def test_a_run_leaves_a_complete_folder_with_its_verdict(whole: tuple[Path, RunO
     assert not [path for path in out.parent.iterdir() if path != out]
 
 
+def test_a_plan_that_hits_nothing_allows_no_verdict_though_nobody_asked(tmp_path: Path) -> None:
+    faults = "faults:\n  - {target: printer, kind: paper_out, at_s: 1, for_s: 1}\n"
+    outcome = run(tmp_path / "e", scenario(wall=faults))
+
+    said = {result.check: result for result in outcome.results}["faults.landed"]
+    assert said.message == "1 of 1 faults never hit anything: printer-paper-out"
+    assert outcome.exit_code == ExitCode.INCONCLUSIVE
+    assert "faults.landed" in (tmp_path / "e" / "report.html").read_text("utf-8")
+
+
 def test_a_replay_gives_the_same_hash(whole: tuple[Path, RunOutcome]) -> None:
     out, outcome = whole
     again = replay(out, Steps())
