@@ -189,8 +189,7 @@ class Scenario(Part):
         lines = {line.name for line in self.station.lines}
         known = set(lines) | ({"gauge"} if self.station.gauge is not None else set())
         cabinets = {dispenser.name for dispenser in self.station.dispensers}
-        instances = {chr(ord("a") + i) for i in range(self.backend.instances)}
-        gone: set[str] = set()
+        yield from self._kill_problems()
         for number, fault in enumerate(self.faults):
             if isinstance(fault, WireFault) and fault.line not in known:
                 yield (
@@ -206,19 +205,6 @@ class Scenario(Part):
                     ("faults", number, "dispenser"),
                     f"faults[{number}] {problem}{suggest(fault.dispenser, cabinets)}",
                 )
-            if isinstance(fault, BackendKill) and fault.instance not in instances:
-                there = ", ".join(sorted(instances))
-                yield (
-                    ("faults", number, "instance"),
-                    f"faults[{number}] kills backend {fault.instance!r}, but there is only {there}",
-                )
-            if isinstance(fault, BackendKill) and fault.instance in instances - gone and fault.for_s == 0:
-                gone.add(fault.instance)
-                if gone == instances:
-                    problem = (
-                        "kills the last backend for good: nobody is left to say what was sold; give for_s"
-                    )
-                    yield ("faults", number, "for_s"), f"faults[{number}] {problem}"
             if isinstance(fault, GatewayFault):
                 for where, problem in self._gateway_problems(fault):
                     yield ("faults", number, where), f"faults[{number}] {problem}"
@@ -231,6 +217,26 @@ class Scenario(Part):
                     ("faults", number, "at_s" if fault.repeat is None else "repeat"),
                     f"faults[{number}] sets in {again}at {fault.last_at_s} s, after the run has ended",
                 )
+
+    def _kill_problems(self) -> Iterator[tuple[Place, str]]:
+        instances = {chr(ord("a") + i) for i in range(self.backend.instances)}
+        gone: set[str] = set()
+        for number, fault in enumerate(self.faults):
+            if not isinstance(fault, BackendKill):
+                continue
+            if fault.instance not in instances:
+                there = ", ".join(sorted(instances))
+                yield (
+                    ("faults", number, "instance"),
+                    f"faults[{number}] kills backend {fault.instance!r}, but there is only {there}",
+                )
+            elif fault.for_s == 0 and fault.instance not in gone:
+                gone.add(fault.instance)
+                if gone == instances:
+                    problem = (
+                        "kills the last backend for good: nobody is left to say what was sold; give for_s"
+                    )
+                    yield ("faults", number, "for_s"), f"faults[{number}] {problem}"
 
     def _voice_problems(self) -> Iterator[tuple[Place, str]]:
         box = self.services.loudspeaker
