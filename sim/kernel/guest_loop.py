@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import selectors
 import sys
 import threading
@@ -77,6 +78,8 @@ class GuestLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.TimerHandle:
         """Schedule on the host's heap, rounded to the microsecond."""
         handle = asyncio.TimerHandle(when, callback, args, self, context)
+        if when == math.inf:
+            return handle  # ``sleep(math.inf)`` waits until it is cancelled
         now_us = self._env.now
         delay_us = round(when * 1_000_000) - now_us
         if delay_us <= 0:
@@ -121,6 +124,32 @@ class GuestLoop(asyncio.SelectorEventLoop):
                 "or declare the real I/O with VirtualKernel.real_io()"
             )
         return super().run_in_executor(executor, func, *args)
+
+    async def sock_connect(self, sock: Any, address: Any) -> None:
+        """Refused unless real I/O is declared: nothing would ever look whether the peer answers."""
+        self._must_be_declared(f"a connection to {address}")
+        await super().sock_connect(sock, address)
+
+    async def create_server(self, *args: Any, **more: Any) -> Any:
+        """As `sock_connect`: nobody could ever be let in."""
+        self._must_be_declared("a server")
+        return await super().create_server(*args, **more)
+
+    async def subprocess_exec(self, *args: Any, **more: Any) -> Any:
+        """As `sock_connect`: its end would never be seen."""
+        self._must_be_declared("a process")
+        return await super().subprocess_exec(*args, **more)
+
+    async def subprocess_shell(self, *args: Any, **more: Any) -> Any:
+        """As `subprocess_exec`."""
+        self._must_be_declared("a process")
+        return await super().subprocess_shell(*args, **more)
+
+    def _must_be_declared(self, what: str) -> None:
+        if not self._guest_selector.declared:
+            raise KernelError(
+                f"{what} is real and has no place in virtual time; declare the real I/O with VirtualKernel.real_io()"
+            )
 
     @contextmanager
     def real_io(self) -> Iterator[None]:

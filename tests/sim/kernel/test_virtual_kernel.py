@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import subprocess
 import sys
@@ -257,3 +258,50 @@ def test_deadline_that_floats_leave_a_hair_ahead_still_passes(kernel):
     kernel.run(1_000_000)
     assert rounds
     assert results == [300_001]
+
+
+def test_what_python_offers_for_waiting_works_in_virtual_time(kernel):
+    async def together():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(10))
+            group.create_task(asyncio.wait_for(asyncio.Event().wait(), 0.25))
+
+    async def waits():
+        seen = []
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await asyncio.sleep(math.inf)
+        seen.append(kernel.now_us)
+        async with asyncio.timeout(0.5) as limit:
+            limit.reschedule(kernel.loop.time() + 5)
+            await asyncio.sleep(2)
+        seen.append(kernel.now_us)
+        with pytest.raises(ExceptionGroup):
+            await together()
+        seen.append(kernel.now_us)
+        return seen
+
+    results = []
+
+    def process():
+        results.append((yield kernel.task(waits())))
+
+    kernel.process(process())
+    kernel.run(20_000_000)
+    assert results == [[500_000, 2_500_000, 2_750_000]]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda: asyncio.open_connection("127.0.0.1", 9),
+        lambda: asyncio.start_server(print, "127.0.0.1", 0),
+        lambda: asyncio.create_subprocess_exec("true"),
+        lambda: asyncio.create_subprocess_shell("true"),
+    ],
+    ids=["connection", "server", "process", "shell"],
+)
+def test_undeclared_sockets_and_processes_are_refused_instead_of_waited_for(kernel, start):
+    kernel.spawn(start(), "service")
+    with pytest.raises(KernelError, match=r"is real and has no place in virtual time; .*real_io"):
+        kernel.run(HOUR_US)

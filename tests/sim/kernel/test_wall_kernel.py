@@ -78,3 +78,18 @@ def test_crash_of_a_service_ends_the_run():
 
     with pytest.raises(KernelError, match="gateway crashed: RuntimeError: port in use"):
         asyncio.run(main())
+
+
+def test_a_kernel_that_runs_for_days_keeps_the_last_delays_only(monkeypatch):
+    monkeypatch.setattr("sim.kernel.wall._LAGS_KEPT", 3)
+
+    async def main():
+        kernel = WallKernel(1)
+        for _ in range(10):
+            kernel.call_later(0, lambda: None)
+        kernel.call_later(1, kernel.stop)
+        await kernel.run(60_000_000)
+        await kernel.close()
+        return len(kernel.lag_us)
+
+    assert asyncio.run(main()) == 3
