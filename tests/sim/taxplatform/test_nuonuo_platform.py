@@ -78,11 +78,13 @@ class World:
         self.tokens[key] = answer.get("access_token", "")
         return answer
 
-    async def call(self, method: str, body: Any, *, key: str = "KEY1", **changed: str) -> Any:
+    async def call(
+        self, method: str, body: Any, *, key: str = "KEY1", drawn: str = "12345678", **changed: str
+    ) -> Any:
         self.calls += 1
         query = {
             "senid": f"{self.calls:032d}",
-            "nonce": "12345678",
+            "nonce": drawn,
             "timestamp": str(self.kernel.unix_us // 1_000_000),
             "appkey": key,
         }
@@ -201,6 +203,18 @@ def test_accepted_then_issued_then_sealed(world_of: WorldOf) -> None:
         return seen
 
     assert world.run(work()) == ["20 False 0", "21 False 20", "2 True 20"]
+
+
+def test_a_nonce_is_any_number_that_the_vendor_s_own_kits_draw(world_of: WorldOf) -> None:
+    """``nextInt(10000, 1000000000)`` in Java and ``rand(10000, 1000000000)`` in PHP: five to ten digits."""
+    world = world_of()
+
+    async def work() -> list[str]:
+        await world.token()
+        drawn = ["10000", "999999999", "1000000000", "", "-1234567", "１２３４５６７８", "1" * 17]
+        return [(await world.call("requestBillingNew", order(f"A{n}"), drawn=n))["code"] for n in drawn]
+
+    assert world.run(work()) == ["E0000", "E0000", "E0000", *["070601"] * 4]
 
 
 def test_what_is_refused_before_it_is_read(world_of: WorldOf) -> None:
