@@ -6,6 +6,7 @@ of tenders are the backend's, as its API shows them, beside what its ledger says
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 __all__ = ["Debit", "Holding", "MemberRecord", "TenderPart"]
@@ -75,6 +76,7 @@ class MemberRecord:
     Attributes:
         has_parts, has_debits: whether the scenario has drivers that hold something, and drivers that have signed.
         by_contract: orders whose phones asked for a debit.
+        left: what all accounts together still hold (``points``, ``balance``, and ``coupon``: how many are free); None: not told.
     """
 
     has_parts: bool = False
@@ -83,3 +85,4 @@ class MemberRecord:
     holdings: tuple[Holding, ...] = ()
     debits: tuple[Debit, ...] = ()
     by_contract: frozenset[str] = frozenset()
+    left: Mapping[str, int] | None = None

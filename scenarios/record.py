@@ -131,6 +131,8 @@ class LedgerSale:
     """When the delivery ended, by the site's clock; None: not told."""
     discount_fen: int = 0
     """Of ``paid_fen``, what was paid with points and coupons: no money, and on no invoice."""
+    tenders: frozenset[str] = frozenset()
+    """How it was paid, by the ledger's words such as ``wechatpay`` and ``cash``; empty: not told."""
 
     @property
     def key(self) -> SaleKey:

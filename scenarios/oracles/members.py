@@ -87,6 +87,24 @@ def _overspent(members: MemberRecord, orders: Mapping[str, Order]) -> Iterable[s
                 yield f"car {holding.car} was given {most} of {kind} and spent {units[holding.car, kind]}"
 
 
+def _accounts(members: MemberRecord) -> Iterable[str]:
+    """Where what was given, less what went towards orders, is not what the accounts still hold."""
+    if members.left is None:
+        return
+    due: Counter[str] = Counter()
+    for holding in members.holdings:
+        due["points"] += holding.points
+        due["balance"] += holding.balance_fen
+        due["coupon"] += bool(holding.coupon_fen)
+    for part in members.parts:
+        if part.state in {"held", "taken"}:
+            back = part.returned_fen * part.units // part.amount_fen if part.amount_fen else 0
+            due[part.kind] -= part.units - back
+    for kind in ("points", "coupon", "balance"):
+        if members.left.get(kind, 0) != due[kind]:
+            yield f"the accounts hold {members.left.get(kind, 0)} of {kind}, by what was given and spent it is {due[kind]}"
+
+
 def tender_adds_up(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
     """Parts and channel make exactly the payable; parts share the fate of their payment; nobody spends what was not given."""
     slug = "money.tender-adds-up"
@@ -99,6 +117,7 @@ def tender_adds_up(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult
         *_fates(members.parts, pending),
         *_sums(record, members),
         *_overspent(members, {order.order_id: order for order in record.orders}),
+        *_accounts(members),
     ]
     if not spent and not problems:
         return nothing_seen(slug, record, "nobody put points, a coupon or balance towards an order")

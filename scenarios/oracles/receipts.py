@@ -22,6 +22,18 @@ _UNITS: Final = {
     "grade": "as product",
     "nozzle": "as nozzle",
 }
+# What the paper calls the ledger's tenders; another controller may print the ledger's own word.
+_WAYS: Final = {
+    "微信支付": "wechatpay",
+    "银联支付": "unionpay",
+    "云闪付": "unionpay",
+    "现金": "cash",
+    "银行卡": "card",
+    "加油卡": "fuel_card",
+    "余额": "balance",
+    "积分": "points",
+    "优惠券": "coupon",
+}
 
 
 def _rows(receipt: Receipt, sale: LedgerSale) -> Iterable[tuple[str, object, object]]:
@@ -36,8 +48,14 @@ def _rows(receipt: Receipt, sale: LedgerSale) -> Iterable[tuple[str, object, obj
     if receipt.paid_fen is not None:
         discount_fen = receipt.discount_fen or 0
         yield "paid, fen", receipt.paid_fen, receipt.amount_fen - discount_fen
+        # What is kept can be less, after a refund, and (while one is under way) more than the sale; less was not paid.
+        kept_fen = min(sale.paid_fen, sale.amount_fen)
+        yield "paid, fen by the ledger", receipt.paid_fen, max(receipt.paid_fen, kept_fen)
     if receipt.pay_method is not None:
         yield "way of payment", bool(receipt.pay_method), True
+        if sale.tenders and receipt.pay_method:
+            told = [_WAYS.get(word, word) for word in receipt.pay_method.split("+")]
+            yield "way of payment", [word for word in told if word not in sale.tenders], []
 
 
 def equals_ledger(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:

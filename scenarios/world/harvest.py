@@ -165,6 +165,7 @@ def _ledger(
     order_sale = {row["order_id"]: row["sale_id"] for row in tables["orders"]}
     paid: defaultdict[str, int] = defaultdict(int)
     discount: defaultdict[str, int] = defaultdict(int)
+    tenders: defaultdict[str, set[str]] = defaultdict(set)
     settled: dict[str, int] = {}
     for row in tables["ledger"]:
         sale_id = row["sale_id"] or order_sale.get(row["order_id"] or "")
@@ -172,6 +173,8 @@ def _ledger(
             continue
         amount_fen = -row["amount_fen"] if row["kind"] == "refund" else row["amount_fen"]
         paid[sale_id] += amount_fen
+        if row["kind"] != "refund":
+            tenders[sale_id].add(_content(row).get("tender", "wechatpay"))
         # The keys of parts of a mixed tender end with the part.
         if row["entry_key"].count("/") > 1 and _content(row).get("tender") in _NO_MONEY:
             discount[sale_id] += amount_fen
@@ -182,7 +185,9 @@ def _ledger(
             continue
         content = _content(row)
         recorded_us = row["recorded_us"] - epoch_us
-        settled_us = settled.get(row["sale_id"])
+        # What was paid and went back altogether is owed again.
+        is_paid = bool(paid[row["sale_id"]]) or not row["amount_fen"]
+        settled_us = settled.get(row["sale_id"]) if is_paid else None
         sales.append(
             LedgerSale(
                 sale_id=row["sale_id"],
@@ -205,6 +210,7 @@ def _ledger(
                 end_total_amount_fen=content.get("end_total_amount_fen"),
                 ended_us=None if content.get("ended_us") is None else content["ended_us"] - epoch_us,
                 discount_fen=discount[row["sale_id"]],
+                tenders=frozenset(tenders[row["sale_id"]]),
             )
         )
     return tuple(sales)

@@ -53,6 +53,7 @@ def member_record(world: VirtualWorld, tables: Tables) -> MemberRecord | None:
             for _, kind, event in events
             if kind == "phone.order" and event.get("auto_pay")
         ),
+        left=None if demand.members is None else _left(world),
     )
 
 
@@ -71,6 +72,16 @@ def _parts(world: VirtualWorld, tables: Tables) -> Iterable[TenderPart]:
             booked_back_fen=booked["refund", number, kind],
             **{name: row[name] for name in names},
         )
+
+
+def _left(world: VirtualWorld) -> dict[str, int]:
+    """What the backend's accounts hold, all together."""
+    accounts = world.read_admin("members")
+    return {
+        "points": sum(row["points"] for row in accounts),
+        "balance": sum(row["balance_fen"] for row in accounts),
+        "coupon": sum(row["state"] == "free" for row in world.read_admin("coupons")),
+    }
 
 
 def _holdings(world: VirtualWorld) -> Iterable[Holding]:

@@ -14,7 +14,7 @@ from reference.backend.audit import audit
 from reference.backend.core import Core
 from reference.backend.errors import ApiError
 from reference.backend.invoices.schema import invoice_deliveries, invoice_uses, red_letters, tax_holds
-from reference.backend.members.schema import tender_parts
+from reference.backend.members.schema import coupons, members, tender_parts
 from reference.backend.models import AdminPage, Correction, Health
 from reference.backend.refunds.schema import refund_remedies, refund_requests
 from reference.backend.sessions import Sessions
@@ -60,6 +60,9 @@ _ORDERED = {
     "alarms": (alarms, (alarms.c.id,)),
     "announcements": (announcements, (announcements.c.id,)),
     "stock-book": (stock_book, (stock_book.c.entry_id,)),
+    # Without the name of the member.
+    "members": (members, (members.c.openid,)),
+    "coupons": (coupons, (coupons.c.coupon_id,)),
     "tender-parts": (tender_parts, (tender_parts.c.out_trade_no, tender_parts.c.kind)),
     "shift-entries": (shift_entries, (shift_entries.c.entry_id,)),
     "tanks": (tanks, (tanks.c.station, tanks.c.tank)),

@@ -67,6 +67,7 @@ def good() -> RunRecord:
             for number in ("N4", "N5")
         ),
         by_contract=frozenset({"O4", "O5", "O9"}),
+        left={"points": 500, "coupon": 0, "balance": 500},
     )  # fmt: skip
     return RunRecord(
         clock="virtual",
@@ -127,6 +128,9 @@ BROKEN: dict[str, tuple[str, Callable[[RunRecord], RunRecord], str]] = {
     "a part is held for ever": (TENDER, swap("parts", 4, state="held"), "500 fen are held for a payment that is over"),
     "points worth more than they are": (TENDER, swap("parts", 0, units=900), "900 of them pay 1000 fen"),
     "points out of nothing": (TENDER, swap("holdings", 0, points=999), "car 1 was given 999 of points and spent 1000"),
+    "points that were spent are still there": (TENDER, lambda record: changed(record, left={**record.members.left, "points": 1_500}), "hold 1500 of points, by what was given and spent it is 500"),
+    "a coupon can be used again": (TENDER, lambda record: changed(record, left={**record.members.left, "coupon": 1}), "hold 1 of coupon"),
+    "balance is gone": (TENDER, lambda record: changed(record, left={**record.members.left, "balance": 0}), "hold 0 of balance"),
     "balance of somebody else": (TENDER, drop("holdings", 1), "balance of N2 belongs to nobody who was given any"),
     "a coupon that is worth less": (TENDER, swap("holdings", 0, coupon_fen=1_999), "is worth 1999 fen, 2000 were taken"),
     "an order too small for the coupon": (TENDER, swap("holdings", 0, coupon_from_fen=20_001), "too small for the coupon"),
@@ -179,7 +183,9 @@ def test_nobody_and_nothing_prove_nothing() -> None:
     only = replace(good(), members=MemberRecord(has_parts=True))
     assert judge(only, DEBITS).verdict is NOT_APPLICABLE
     given_up = changed(
-        good(), parts=(part("N30", "points", 500, order_id="O3", state="released", booked_fen=0),)
+        good(),
+        parts=(part("N30", "points", 500, order_id="O3", state="released", booked_fen=0),),
+        left=None,
     )
     assert judge(given_up, TENDER).verdict is OPEN
     held = changed(good(), parts=(part("N30", "points", 500, order_id="O3", state="held", booked_fen=0),))

@@ -22,6 +22,7 @@ def sale(number: int, **changes: Any) -> LedgerSale:
         "sale_id": f"S{number}", "station": "KM01", "nozzle": 3, "sequence": number, "volume_ml": 20_000,
         "amount_fen": 15_000, "price_fen_per_l": 750, "paid_fen": 14_200, "recorded_us": number * 60 * S,
         "settled_us": number * 60 * S, "grade": "95", "ended_us": number * 60 * S - 500_000,
+        "tenders": frozenset({"wechatpay", "points"}),
     }  # fmt: skip
     return LedgerSale(**fields | changes)
 
@@ -104,6 +105,9 @@ BREAKS = [
     ("receipt.equals-ledger", swap(0, paid_fen=15_000), "paid, fen"),
     ("receipt.equals-ledger", swap(0, discount_fen=None), "paid, fen"),
     ("receipt.equals-ledger", swap(0, pay_method=""), "way of payment"),
+    ("receipt.equals-ledger", swap(0, pay_method="现金"), "['cash']"),
+    ("receipt.equals-ledger", swap(0, pay_method="微信支付+积分+优惠券"), "['coupon']"),
+    ("receipt.equals-ledger", swap(0, paid_fen=14_100, discount_fen=900), "by the ledger"),
     ("receipt.equals-ledger", swap(0, sale_id="S99"), "which the ledger does not have"),
     ("receipt.equals-ledger", more(receipt(4)), "none marked as a copy"),
     ("receipt.one-original", more(receipt(1)), "sale S1 has 2 originals"),

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from reference.backend import sales
 from reference.backend.members import members
 from reference.backend.members.members import Members
+from reference.backend.receipts import receipt_of
 from reference.backend.reconciliation import match
+from reference.backend.refunds.refunds import Refunds
 from scenarios.loader import load
 from scenarios.model import Scenario
 from scenarios.oracles import judge_all
@@ -161,6 +164,37 @@ def _books_no_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Members, "take", take)
 
 
+def _refunds_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a prepayment everything goes back, not only what was not delivered."""
+    give_back = Refunds.give_back
+
+    async def all_of_it(self: Refunds, tx: Any, order: Any, amount_fen: int, reason: str) -> None:
+        await give_back(self, tx, order, order.payable_fen, reason)
+
+    monkeypatch.setattr(Refunds, "give_back", all_of_it)
+
+
+def _leaves_accounts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Points and balance pay, and stay where they are."""
+
+    async def add(self: Members, tx: Any, openid: str, points: int, balance_fen: int) -> bool:
+        return points < 0 or balance_fen < 0 or await _ADD(self, tx, openid, points, balance_fen)
+
+    monkeypatch.setattr(Members, "_add", add)
+
+
+_ADD = Members._add
+
+
+def _prints_cash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever paid, the receipt says that it was cash."""
+
+    def receipt(sale: Any, **said: Any) -> dict[str, Any]:
+        return receipt_of(sale, **said | {"tender": "cash"})
+
+    monkeypatch.setattr(sales, "receipt_of", receipt)
+
+
 def _charges_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts are held, and the channel is asked for everything all the same."""
     hold = Members.hold
@@ -197,6 +231,9 @@ def _silently(tell: Any, kind: str, **fields: Any) -> None:
         (_books_no_parts, "money.tender-adds-up"),
         (_charges_the_whole, "money.tender-adds-up"),
         (_debits_everybody, "money.debits-agreed"),
+        (_refunds_everything, "liveness.settled"),
+        (_leaves_accounts_alone, "money.tender-adds-up"),
+        (_prints_cash, "receipt.equals-ledger"),
     ],
 )
 def test_a_backend_that_does_it_wrong_is_caught(
