@@ -14,6 +14,7 @@ from fastapi import FastAPI, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from scenarios.world.equipment import Equipment
+from scenarios.world.hands import hands_api
 from scenarios.world.printer_control import printer_routes
 from scenarios.world.service_control import service_routes
 from sim.dispenser import FpEvent, FuellingPoint
@@ -222,10 +223,9 @@ def printer_control(printer: Printer, clock_us: Callable[[], int]) -> FastAPI:
 
 
 def _application(what: str) -> FastAPI:
-    return FastAPI(
-        title=f"Forecourt {what} control",
-        description="Hands on the nozzles, faults by hand, and what each device knows. Loopback only.",
-        version="1",
+    return hands_api(
+        f"Forecourt {what} control",
+        "Hands on the nozzles, faults by hand, and what each device knows. Loopback only.",
     )
 
 

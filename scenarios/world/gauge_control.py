@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Body, FastAPI, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
+from scenarios.world.hands import hands_api
 from sim.dispenser import PULSE_ML, Tank
 from sim.gauge import METRIC, GaugeConsole, Probe, ProbeSource, TankSetup, Units
 from sim.tanks import Flow, StorageTank, TankerDelivery, TankFarm
@@ -107,10 +108,9 @@ class StandingGauge:
 
 def gauge_control(gauge: StandingGauge) -> FastAPI:
     """The control API of a gauge that stands alone."""
-    app = FastAPI(
-        title="Forecourt gauge control",
-        description="Tankers, sales, leaks and water by hand, and what is really in the tanks. Loopback only.",
-        version="1",
+    app = hands_api(
+        "Forecourt gauge control",
+        "Tankers, sales, leaks and water by hand, and what is really in the tanks. Loopback only.",
     )
 
     _show_routes(app, gauge)

@@ -9,6 +9,7 @@ from fastapi import Body, FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 from protocols.modbus.maps import CoriolisProfile
+from scenarios.world.hands import hands_api
 from sim.dispenser import CoriolisMeter, StandingFlow
 
 __all__ = ["StandingMeter", "meter_control"]
@@ -55,10 +56,9 @@ class StandingMeter:
 
 def meter_control(meter: StandingMeter) -> FastAPI:
     """The control API of a meter that stands alone."""
-    app = FastAPI(
-        title="Forecourt meter control",
-        description="The flow by hand, what the meter measures besides, and resets that it does not obey. Loopback only.",
-        version="1",
+    app = hands_api(
+        "Forecourt meter control",
+        "The flow by hand, what the meter measures besides, and resets that it does not obey. Loopback only.",
     )
 
     @app.get("/meter", tags=["meter"])

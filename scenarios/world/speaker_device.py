@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from protocols.loudspeaker import NOTIFY_PATH, TOPIC
 from scenarios.world.device import DeviceOnWire, WirePlace
+from scenarios.world.hands import hands_api
 from scenarios.world.serving import HttpServer, open_port
 from sim.faults import FaultError
 from sim.loudspeaker import (
@@ -135,7 +136,7 @@ class _Counting:
 
 
 def _control(speaker: Loudspeaker) -> FastAPI:
-    app = FastAPI(title="Loudspeaker", description="What it said, and what goes wrong with it.")
+    app = hands_api("Loudspeaker", "What it said, and what goes wrong with it.")
     _said_routes(app, speaker)
     _fault_routes(app, speaker)
 
