@@ -1,4 +1,4 @@
-"""Back notices: a signed form, sent up to five times until the merchant answers 200."""
+"""Back notices: a signed form, sent up to five times until the merchant answers 200 or 302."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ __all__ = ["ANSWER_LIMIT_S", "Notice", "Notifier"]
 
 ANSWER_LIMIT_S: Final = 10
 """A merchant that has not answered by then has not answered."""
+_TAKEN: Final = frozenset({"200", "302"})
+"""Statuses that count as heard, as UnionPay's own sample shops say beside ``backUrl``; a redirection is not followed."""
 _KEPT = 10_000  # notices remembered for the control API
 
 
@@ -32,7 +34,7 @@ class Notice:
         order_id: of the trade it announces.
         kind: of that trade.
         attempts: ``(started, outcome)``: a status, ``timeout``, ``lost`` or ``unreachable``.
-        delivered_us: when the merchant answered 200; None so far, or for good once ``given_up``.
+        delivered_us: when the merchant answered 200 or 302; None so far, or for good once ``given_up``.
         is_forged: made by a fault; the platform knows nothing of it.
     """
 
@@ -119,7 +121,7 @@ class Notifier:
                 outcome = await self._send(notice, body)
             self._note(notice, started_us, outcome, number)
             first_done.set()
-            if outcome == "200":
+            if outcome in _TAKEN:
                 notice.delivered_us = self._kernel.now_us
                 return
             if wait_s is not None:

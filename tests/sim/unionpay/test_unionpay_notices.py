@@ -35,8 +35,19 @@ def test_five_sends_and_no_more(make_world: Any, ladder: Any, times_s: list[int]
     assert [event["order_id"] for event in world.of("unionpay.notice-given-up")] == ["ORDER00001"]
 
 
-@pytest.mark.parametrize("status", [201, 204, 302, 404, 503])
-def test_only_200_counts(world: Any, status: int) -> None:
+@pytest.mark.parametrize("status", [200, 302])
+def test_what_counts_as_heard(world: Any, status: int) -> None:
+    """The interface specification takes both; frameworks that answer a form with a redirection give the second."""
+    world.shop.answer = lambda _number: status
+    world.run(world.scanned())
+    assert len(world.shop.seen) == 1
+    notice = world.gateway.notifier.notices[0]
+    assert notice.delivered_us is not None
+    assert not notice.given_up
+
+
+@pytest.mark.parametrize("status", [201, 204, 301, 303, 404, 503])
+def test_nothing_else_counts(world: Any, status: int) -> None:
     world.shop.answer = lambda number: status if number < 3 else 200
     world.run(world.scanned())
     assert len(world.shop.seen) == 3
