@@ -24,7 +24,7 @@ from protocols.unionpay import SettlementFileError
 from protocols.wechatpay import BEIJING, BillError, bill_day, read_fund_bill, read_trade_bill
 from reference.backend.channels import PAID
 from reference.backend.core import Core
-from reference.backend.gateways.port import BillGateway
+from reference.backend.gateways.port import BillGateway, GatewayRefusedError
 from reference.backend.outbox import Task
 from reference.backend.reconciliation.books import look_up, look_up_theirs, ours_of_payment, ours_of_refund
 from reference.backend.reconciliation.match import Finding, Ours, match_funds, match_trades
@@ -146,11 +146,21 @@ class Reconciliation:
         try:
             if bill == SETTLEMENT:
                 content = await fetch_settlement(self.core, day)
+                if content is None:
+                    await self._never_had(day, bill)
             else:
                 content = await cast("BillGateway", self.core.gateway).bill(bill, day.isoformat())
         except (BillError, SettlementFileError) as error:
             content = error
         return await self.core.db.run(lambda tx: self.compare(tx, day, bill, content))
+
+    async def _never_had(self, day: dt.date, bill: str) -> None:
+        """A file that was there once is kept by the platform for a time: "none" then says nothing about that day."""
+        before = await self.core.db.single(_RUN, {"of_day": day.isoformat(), "of_bill": bill})
+        if before and before[0].sha1 is not None:
+            raise GatewayRefusedError(
+                0, "GONE", f"the file of {day.isoformat()} was compared before and is not there any more"
+            )
 
     async def compare(
         self, tx: Transaction, day: dt.date, bill: str, content: bytes | RemoteProtocolError | None

@@ -13,9 +13,9 @@ from typing import Any, Final
 from sqlalchemy import Row, bindparam, select
 
 from protocols.unionpay import Settlement, SettlementRow, read_settlement
-from protocols.wechatpay import BEIJING
+from protocols.wechatpay import BEIJING, bill_day
 from reference.backend.core import Core
-from reference.backend.gateways.port import GatewayUnknownError
+from reference.backend.gateways.port import GatewayRefusedError, GatewayUnknownError
 from reference.backend.gateways.unionpay import follow_up_id
 from reference.backend.reconciliation.books import ours_of_payment, ours_of_refund
 from reference.backend.reconciliation.match import Finding, Key, Matcher, Ours, Theirs, unreadable
@@ -29,6 +29,8 @@ CLEARING_SHIFT_US: Final = 3_600 * 1_000_000
 
 _MAY_BE_LATE_S: Final = 12 * 3600
 """98 says "no such file", today's and yesterday's alike: until noon of the next day it is taken for "not yet". Unproven."""
+
+_A_YEAR: Final = dt.timedelta(days=365)
 
 _PAYMENT = select(payments).where(payments.c.out_trade_no == bindparam("number"))
 _PAYMENT_BY_THEIRS = select(payments).where(payments.c.transaction_id == bindparam("number"))
@@ -47,10 +49,15 @@ async def fetch_settlement(core: Core, day: dt.date) -> bytes | None:
     Raises:
         SettlementFileError: what came is none.
         NotYetError: it is not there yet.
-        GatewayUnknownError, GatewayRefusedError: it is not to be had now.
+        GatewayUnknownError, GatewayRefusedError: it is not to be had now, or not any more.
     """
     if core.unionpay is None:
         raise GatewayUnknownError("this service has no credentials of UnionPay")
+    if bill_day(core.clock_us()) - day >= _A_YEAR:
+        # The request has no year: what came would be this year's.
+        raise GatewayRefusedError(
+            0, "TOO_OLD", f"a settlement file of {day.isoformat()} cannot be asked for any more"
+        )
     content = await core.unionpay.settlement_file(day)
     midnight = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), BEIJING)
     if content is None and core.clock_us() < (int(midnight.timestamp()) + _MAY_BE_LATE_S) * 1_000_000:
@@ -71,14 +78,18 @@ async def settlement_findings(
         days: of what stands in another day's file already, that day.
     """
     file = read_settlement(content)
-    found: dict[str, Ours] = {}
+    found: dict[tuple[str, str], Ours] = {}
     for _, row in file.rows:
         ours = await (_refund(core, tx, row) if row.is_refund else _payment(core, tx, row))
         if ours is not None:
-            found[row.order_id] = ours
+            found[row.txn_type, row.order_id] = ours
     assert core.unionpay is not None  # noqa: S101 - nobody else can have fetched a file
     return match_settlement(
-        file, mer_id=core.unionpay.own.mer_id, find=found.get, expected=expected, days=days
+        file,
+        mer_id=core.unionpay.own.mer_id,
+        find=lambda txn_type, order_id: found.get((txn_type, order_id)),
+        expected=expected,
+        days=days,
     )
 
 
@@ -106,7 +117,7 @@ def match_settlement(
     file: Settlement,
     *,
     mer_id: str,
-    find: Callable[[str], Ours | None],
+    find: Callable[[str, str], Ours | None],
     expected: Collection[Ours],
     days: Mapping[Key, str],
 ) -> list[Finding]:
@@ -115,7 +126,7 @@ def match_settlement(
     Args:
         file: as it was read.
         mer_id: ours; a row that names another merchant is foreign.
-        find: what we know under an `orderId` of the file.
+        find: what we know under (`txnType`, `orderId`).
         expected: what must be in this file (or in another day's).
         days: of what stands in another day's file already, that day.
     """
@@ -123,7 +134,7 @@ def match_settlement(
     by_key: dict[Key, Ours] = {}
     matcher = Matcher(lambda subject, number: by_key.get((subject, number)), days, expected)
     for line, row in file.rows:
-        ours = find(row.order_id)
+        ours = find(row.txn_type, row.order_id)
         subject = "refund" if row.is_refund else "payment"
         number = row.order_id if ours is None else ours.number
         if row.mer_id != mer_id:

@@ -155,6 +155,26 @@ def test_a_file_that_is_late_is_asked_for_again_and_one_that_never_comes_is_miss
     )
 
 
+def test_a_file_that_is_kept_no_longer_spoils_no_result(shop):
+    async def scene(s):
+        await paid(s)
+        await asyncio.sleep(30 * HOUR_S)
+        path = f"/v1/admin/reconciliations/{DAY}"
+        again = await s.call("POST", path, None, ADMIN)
+        assert [run["runs"] for run in again["bills"]] == [2, 2, 2]
+        await asyncio.sleep(4 * 24 * HOUR_S)
+        reply = await s.call("POST", path, None, ADMIN, status=502)
+        assert "was compared before and is not there any more" in reply["message"]
+        assert (await result(s))[:2] == ([], 1)
+        # What it would get for a day of a year ago is this year's.
+        with pytest.raises(GatewayRefusedError, match="2025-01-05 cannot be asked for any more"):
+            await s.backends[0].core.reconciliation.run(dt.date(2025, 1, 5), "unionpay")
+
+    shop(union={"switches": Switches(file_kept_days=3)}, reconcile_at_s=10 * HOUR_S + 900).run(
+        scene, until_s=140 * HOUR_S
+    )
+
+
 def test_a_day_without_unionpay_has_no_file_and_no_difference(shop):
     async def scene(s):
         await asyncio.sleep(30 * HOUR_S)
