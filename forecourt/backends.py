@@ -34,6 +34,10 @@ def backend_url(text: str) -> str:
         )
     except ValueError:
         usable = False
+    if usable and "@" in parts.netloc:
+        raise BadInput(
+            "--backend: leave user and password out of the URL, it stands in the evidence as it is given"
+        )
     if not usable:
         shown = repr(text) if len(text) <= 100 else f"{text[:80]!r}..."
         raise BadInput(f"--backend {shown}: expected a URL such as http://127.0.0.1:8080")

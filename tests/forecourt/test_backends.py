@@ -121,3 +121,13 @@ def test_what_cannot_be_a_base_url_is_refused_in_few_words(text):
     with pytest.raises(BadInput, match="expected a URL") as caught:
         backend_url(text)
     assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:secret@127.0.0.1:8080", "http://me@h", "http://:secret@h/", "http://@h"]
+)
+def test_a_password_does_not_get_into_the_evidence(url):
+    with pytest.raises(BadInput) as refusal:
+        backend_url(url)
+    assert "leave user and password out" in str(refusal.value)
+    assert "secret" not in str(refusal.value)
