@@ -35,7 +35,9 @@ async def open_page(s, sheet):
     body = encode_form(sheet["form"]["fields"])
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     reply = await s.browser.post(sheet["form"]["url"], content=body, headers=form)
-    assert reply.status_code == 200, reply.text
+    assert reply.status_code == 302, reply.text
+    page = await s.browser.get(reply.headers["Location"])
+    assert page.status_code == 200, page.text
     return next(trade for trade in s.union.ledger.trades if "page" in trade.handles).handles["page"]
 
 
