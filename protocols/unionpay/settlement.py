@@ -178,6 +178,10 @@ def _member(archive: zipfile.ZipFile, mer_id: str, day: dt.date) -> bytes:
     info, name = found[0]
     if name.groups() != (f"{day:%y%m%d}", mer_id):
         raise SettlementFileError(f"{info.filename[:60]} is not the file of {mer_id} for {day.isoformat()}")
+    if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise SettlementFileError(
+            f"{info.filename[:60]} is packed in a way that is not read here: {info.compress_type}"
+        )
     with archive.open(info) as member:
         content = member.read(_MAX_TEXT_BYTES + 1)
         # Reading to the end checks the CRC.

@@ -248,6 +248,7 @@ NO_FILES: dict[str, tuple[Any, str]] = {
     "another's": (packed(("INN26092188ZM_777290058110049", b"")), "is not the file of 777290058110048"),
     "another day's": (packed((f"INN25092188ZM_{MER_ID}", b"")), "for 2026-09-21"),
     "a hundred files": (packed(*((f"f{n}", b"") for n in range(99))), "99 files"),
+    "packed otherwise": (packed((NAME, b"x" * 99), method=zipfile.ZIP_LZMA), "in a way that is not read"),
     "damaged": (damaged(), "no zip that can be read"),
     "far too large": (packed((NAME, bytes(65 * 1024 * 1024))), "larger than"),
 }
