@@ -30,6 +30,10 @@ def replay(folder: Path, progress: Progress) -> ReplayOutcome:
         RunFailed: the folder is not a complete evidence folder with a virtual part, or the harness broke.
     """
     try:
+        for name in ("run.json", "scenario.yaml"):
+            # A pipe would be waited for, a device never end.
+            if (path := folder / name).exists() and not path.is_file():
+                raise RunFailed(f"{path} is no file", ExitCode.USAGE)
         document = _read_document(folder / "run.json")
         loaded = load_file(folder / "scenario.yaml")
     except OSError as error:
@@ -74,13 +78,19 @@ def replay(folder: Path, progress: Progress) -> ReplayOutcome:
 
 def _changed(folder: Path) -> list[str]:
     """Files that are not what they were when the run ended. The trace does not depend on them, but a reader may."""
+    sums = folder / "SHA256SUMS"
     try:
-        lines = (folder / "SHA256SUMS").read_text("utf-8").splitlines()
+        lines = sums.read_text("utf-8").splitlines() if sums.is_file() else []
     except (OSError, ValueError):
+        lines = []
+    if not lines:
         return ["SHA256SUMS"]
     changed = []
     for line in lines:
         digest, _, name = line.partition("  ")
+        if not (folder / name).is_file():
+            changed.append(name or "SHA256SUMS")
+            continue
         try:
             with (folder / name).open("rb") as file:
                 same = hashlib.file_digest(file, "sha256").hexdigest() == digest
@@ -108,7 +118,7 @@ def _read_document(path: Path) -> RunDocument:
     except (ValueError, RecursionError) as error:
         raise RunFailed(f"{path}: not a run document: {error}", ExitCode.USAGE) from error
     try:
-        return RunDocument.model_validate(tree)
+        document = RunDocument.model_validate(tree)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"])) or "the whole"
@@ -118,3 +128,8 @@ def _read_document(path: Path) -> RunDocument:
         raise RunFailed(
             f"{path}: not a run document: {field}: {first['msg']}{hint}", ExitCode.USAGE
         ) from error
+    if not document.seed.isprintable():
+        raise RunFailed(
+            f"{path}: not a run document: the seed {document.seed!r:.80} is no text", ExitCode.USAGE
+        )
+    return document

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -142,6 +143,17 @@ class TestReplayRefuses:
         (copy / "scenario.yaml").write_text("name: [", encoding="utf-8")
         assert "scenario.yaml" in refused(copy)
 
+    @pytest.mark.timeout(60)
+    @pytest.mark.parametrize("name", ["run.json", "scenario.yaml"])
+    def test_a_pipe_that_nobody_writes_to(self, copy: Path, name: str) -> None:
+        (copy / name).unlink()
+        os.mkfifo(copy / name)
+        assert refused(copy) == f"{copy / name} is no file"
+
+    def test_a_seed_that_no_run_can_have_had(self, copy: Path) -> None:
+        edit(copy / "run.json", lambda document: document.update(seed="\udcff"))
+        assert "run.json: not a run document: the seed '\\udcff' is no text" in refused(copy)
+
     def test_a_changed_trace(self, copy: Path) -> None:
         path = copy / "events.ndjson"
         lines = path.read_text("utf-8").splitlines(keepends=True)
@@ -157,6 +169,16 @@ def test_a_replay_tells_what_else_was_changed(copy: Path) -> None:
     again = replay(copy, Steps())
     assert again.same
     assert "changed since the run, as SHA256SUMS tells: junit.xml, report.html" in again.message
+
+
+@pytest.mark.timeout(60)
+def test_a_replay_does_not_wait_for_what_is_no_file(copy: Path) -> None:
+    os.mkfifo(copy / "pipe")
+    (copy / "endless").symlink_to("/dev/zero")
+    with (copy / "SHA256SUMS").open("a") as sums:
+        sums.write("0  pipe\n0  endless\nx\n")
+    again = replay(copy, Steps())
+    assert again.message.endswith("as SHA256SUMS tells: pipe, endless, SHA256SUMS")
 
 
 def test_a_file_with_the_line_ends_of_windows_can_be_replayed(tmp_path: Path) -> None:
