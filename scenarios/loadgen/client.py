@@ -21,7 +21,28 @@ _RETRIED: Final = frozenset({408, 425, 429})
 
 
 class LoadError(Exception):
-    """A request was refused (4xx) or no backend answered for longer than a failover may take."""
+    """A request was refused (4xx), answered with something else than was asked for, or not at all for longer than a failover may take."""
+
+
+class _Object(dict[str, Any]):
+    """The object that a reply holds. What it lacks is the backend's fault, and told as such."""
+
+    def __init__(self, request: str, held: dict[str, Any]) -> None:
+        super().__init__(held)
+        self._request = request
+
+    def __missing__(self, name: str) -> Any:
+        raise LoadError(f"{self._request}: the answer has no {name!r}")
+
+
+def _object(request: str, text: str) -> _Object:
+    try:
+        held = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        held = None
+    if not isinstance(held, dict):
+        raise LoadError(f"{request}: the answer is no JSON object: {text[:60]!r}")
+    return _Object(request, held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +58,7 @@ class Answer:
     """An acknowledged request.
 
     Attributes:
-        body: the reply's JSON object, empty for no content.
+        body: the reply's JSON object, empty for no content; to ask it for what it lacks raises `LoadError`.
         first_us: when the first try was sent.
         sent_us: when the try that was acknowledged was sent.
         acked_us: when its reply was read.
@@ -100,7 +121,7 @@ class AnyBackend:
         """Send until one backend answers 2xx.
 
         Raises:
-            LoadError: a 4xx answer, or no answer within all tries.
+            LoadError: a 4xx answer, one that is no JSON object, or no answer within all tries.
             httpx.LocalProtocolError: the request itself is malformed.
         """
         which = self._next()
@@ -118,7 +139,8 @@ class AnyBackend:
                 last = f"{type(error).__name__}: {error}"
             else:
                 if reply.is_success:
-                    return Answer(reply.json() if reply.content else {}, first_us, sent_us, self._clock_us())
+                    body = _object(f"{method} {path}", reply.text)
+                    return Answer(body, first_us, sent_us, self._clock_us())
                 last = f"{reply.status_code} {reply.text[:200]}"
                 if reply.status_code < 500 and reply.status_code not in _RETRIED:
                     raise LoadError(f"{method} {path}: {last}")
@@ -135,7 +157,7 @@ class AnyBackend:
         Close the iterator (`contextlib.aclosing`) when enough was heard, or its connection stays open.
 
         Raises:
-            LoadError: a 4xx answer, or no stream within all tries.
+            LoadError: a 4xx answer, an event without a JSON object, or no stream within all tries.
         """
         which = self._next()
         headers = {"Authorization": f"Bearer {key}", "Accept": "text/event-stream"}
@@ -143,7 +165,7 @@ class AnyBackend:
             try:
                 async with self._clients[which].stream("GET", path, headers=headers, timeout=None) as reply:
                     if reply.is_success:
-                        async for event in _parse_events(reply.aiter_lines()):
+                        async for event in _parse_events(f"GET {path}", reply.aiter_lines()):
                             yield event
                     elif reply.status_code < 500 and reply.status_code not in _RETRIED:
                         raise LoadError(f"GET {path}: {reply.status_code}")
@@ -154,14 +176,14 @@ class AnyBackend:
         raise LoadError(f"GET {path}: gave up after {_ATTEMPTS} streams")
 
 
-async def _parse_events(lines: AsyncIterator[str]) -> AsyncIterator[ServerEvent]:
+async def _parse_events(request: str, lines: AsyncIterator[str]) -> AsyncIterator[ServerEvent]:
     """Read the event-stream format of the HTML standard: `event:` and `data:` lines, a blank line ends an event."""
     name = "message"
     data: list[str] = []
     async for line in lines:
         if not line:
             if data:
-                yield ServerEvent(name, json.loads("\n".join(data)))
+                yield ServerEvent(name, _object(request, "\n".join(data)))
             name, data = "message", []
         elif line.startswith("event:"):
             name = line[6:].strip()

@@ -266,7 +266,9 @@ class PaymentLoad:
         if order.get("state") in _PAID_STATES and sample.paid_us is None:
             sample.paid_us = now_us
             self.writes.append(Write("paid", str(sample.order_id), now_us, now_us, now_us))
-        invoice = order.get("invoice") or {}
+        invoice = order.get("invoice")
+        if not isinstance(invoice, dict):
+            invoice = {}
         if sample.paid_us is not None and invoice.get("state") in _ANSWERED and sample.answered_us is None:
             sample.answered_us = now_us
         if invoice.get("state") == "issued" and sample.issued_us is None:

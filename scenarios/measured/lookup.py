@@ -48,18 +48,18 @@ async def read_books(url: str, admin_key: str) -> Books:
 
 async def _table(client: httpx.AsyncClient, name: str) -> list[Row]:
     rows: list[Row] = []
-    after = 0
+    after: int | None = 0
     for _ in range(_PAGES_MOST):
         try:
             reply = await client.get(f"/v1/admin/{name}", params={"after": after, "limit": _PAGE})
             reply.raise_for_status()
             page = reply.json()
             rows += page["rows"]
+            after = page["next"]
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             raise BooksError(f"GET /v1/admin/{name}: {type(error).__name__}: {error}") from error
-        if page["next"] is None:
+        if after is None:
             return rows
-        after = page["next"]
     raise BooksError(f"GET /v1/admin/{name}: no end after {_PAGES_MOST} pages")
 
 
