@@ -221,6 +221,8 @@ class TwoWireDriver(PolledLine[TwoWirePoint, ControllerSide]):
         """Hand a believed status to the logic."""
         logic, pump = self.points[index], self._pumps[index]
         logic.begin_block()
+        if status in {Status.END_PEOT, Status.END_FEOT}:
+            logic.on_end(now_us)
         if nozzle_out:
             pump.nozzle_known()
             logic.last_nozzle = nozzle_out

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from reference.site.pumps.capture import JUDGE_TRIES_MOST
-from reference.site.pumps.events import DriverEvent, LiveAmount
-from reference.site.pumps.intents import DELIVERING, Phase, Read
+from reference.site.pumps.events import Authorised, DriverEvent, LiveAmount
+from reference.site.pumps.intents import DELIVERING, Authorise, Phase, Read
 from reference.site.pumps.point import FuellingPointLogic
 from reference.site.pumps.witness import AMOUNT_MODULUS, TOTAL_MODULUS, Filling
 
@@ -98,6 +98,22 @@ class TwoWirePoint(FuellingPointLogic):
         if unasked and self._stop_polls is None:
             self._stop_polls = -1
             self.busy = True
+
+    def on_end(self, now_us: int) -> None:
+        """The pump ends a delivery. What of it was not heard has happened all the same; the totals say if any fuel flowed.
+
+        Authorisation, flow and end may have come between two statuses that were believed.
+        """
+        if not self.up or self.capture is not None:
+            return
+        if self.phase is Phase.READY and not self.delivery_open:
+            self._open_delivery(self.nozzle_out or self.last_nozzle, now_us)
+            request = self._request
+            if request is not None and request.said is Authorise:
+                self._request = None
+                self.emit(Authorised(self.number, self.nozzles[request.logical], now_us))
+        if self.delivery_open:
+            self._flow(now_us)
 
     def on_transaction(
         self, logical: int, *, volume_ml: int, amount_fen: int, price_fen_per_l: int, now_us: int
