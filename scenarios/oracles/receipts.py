@@ -145,4 +145,6 @@ def each_printed(record: RunRecord, limits: Mapping[str, int]) -> CheckResult:
     if not due:
         return nothing_seen(slug, record, "no settled sale was old enough")
     good = f"{due - len(missing):,} of {due:,} settled sales have a whole receipt; {refused} refused aloud"
+    if young:
+        good += f"; {young:,} more, settled so late that theirs may still come, not judged"
     return answer(slug, record, problems, good, figures)

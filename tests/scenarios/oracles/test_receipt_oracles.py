@@ -172,3 +172,14 @@ def test_paper_is_read_copy_by_copy() -> None:
     ]  # fmt: skip
     assert copies[1].ended_us == 960 * S
     assert (copies[1].pay_method, copies[1].discount_fen, copies[1].grade) == ("现金", None, "95")
+
+
+def test_sales_that_are_too_young_to_be_judged_are_counted_aloud() -> None:
+    settled = sorted(sale.settled_us for sale in GOOD.ledger if sale.settled_us is not None)
+    result = judge(GOOD, "receipt.each-printed", {"settle_us": GOOD.ended_us - settled[0]})
+    young = result.figures["too_young"]
+
+    assert result.verdict is Verdict.PASS
+    assert young
+    assert result.message.endswith(f"; {young} more, settled so late that theirs may still come, not judged")
+    assert "not judged" not in judge(GOOD, "receipt.each-printed", {"settle_us": 1}).message
