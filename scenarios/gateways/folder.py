@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -85,9 +86,12 @@ class GatewayFolder:
         return self.write(name, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
     def remove(self) -> None:
-        """Take the folder away, unless somebody asked for it by name."""
+        """Take the folder away, unless somebody asked for it by name and there is something in it."""
         if not self.is_kept:
             shutil.rmtree(self.path, ignore_errors=True)
+            return
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
 
 def trust_store(certificate_pem: str) -> bytes:

@@ -268,9 +268,14 @@ def test_a_port_in_use_is_told_with_its_option_and_leaves_nothing(tmp_path, monk
     monkeypatch.setattr("tempfile.tempdir", None)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        result = CliRunner().invoke(app, ["gateways", option, str(port)])
-    assert result.exit_code == 2, result.stderr
-    assert f"({option} {port})" in result.stderr
+        results = [
+            CliRunner().invoke(app, ["gateways", option, str(port), *folder])
+            for folder in ([], ["--folder", str(tmp_path / "keys")])
+        ]
+    for result in results:
+        assert result.exit_code == 2, result.stderr
+        assert f"({option} {port})" in result.stderr
+    # Nor a folder by that name: with another port the same command must work.
     assert list(tmp_path.iterdir()) == []
 
 
