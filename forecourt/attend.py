@@ -35,7 +35,23 @@ def attend(device: DeviceOnWire, capture: Path | None) -> None:
         BadInput: a port is in use, there is no such serial device, or the capture cannot be written.
         KernelError: the device broke down.
     """
+    if capture is not None:
+        _try_out(capture)
     asyncio.run(_run(device, capture))
+
+
+def _try_out(path: Path) -> None:
+    """Find out now what would otherwise cost the person the capture of an afternoon. What stands there stays until the end."""
+    try:
+        if path.is_fifo():
+            return  # its reader may come later
+        is_new = not path.exists()
+        with path.open("ab"):
+            pass
+        if is_new:
+            path.unlink()
+    except OSError as error:
+        raise BadInput(f"--capture {path} cannot be written: {error.strerror or error}") from None
 
 
 async def _run(device: DeviceOnWire, capture: Path | None) -> None:

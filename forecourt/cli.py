@@ -278,6 +278,8 @@ def serve(
     ports = {"control": control_port, **_ports(port or [])}
     if devices_only and urls:
         raise BadInput("--devices-only and --backend exclude each other")
+    if devices_only and (needless := [name for name in ports if name.startswith("backend-")]):
+        raise BadInput(f"--devices-only starts no backend, so there is no port {needless[0]!r}")
     loaded = _load(station)
     for url in urls:
         must_answer(url)

@@ -212,3 +212,16 @@ def test_keys_are_made_once_for_their_owner_only(tmp_path):
 def test_a_seed_is_the_same_kind_of_word_for_every_command(command, seed, tmp_path):
     assert "a letter or digit, then up to 63 more" in refused(*command, "--seed", seed)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [["dispenser"], ["printer"], ["gauge"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("place", ["no/such/wire.fcap", "."])
+def test_a_capture_that_cannot_be_written_is_told_before_the_device_starts(kind, place, tmp_path):
+    said = refused("device", *kind, "--tcp", "127.0.0.1:0", "--capture", place)
+    assert said.startswith(f"error: --capture {place} cannot be written: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_of_a_backend_that_is_not_started_is_refused():
+    said = refused("serve", "smoke", "--devices-only", "--port", "backend-a=0")
+    assert "--devices-only starts no backend, so there is no port 'backend-a'" in said
