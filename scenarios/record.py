@@ -167,8 +167,19 @@ class Payment:
     captured_fen: int
     reversed_fen: int
     refunded_fen: int
+    cash_fen: int = 0
+    """Of ``refunded_fen``, what was paid out at the till; the gateway knows nothing of it."""
     pending: bool = False
     """Still under way when the run ended: neither captured nor reversed; conservation waits for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaidOut:
+    """Money that left the till for a refund that had bounced, as whoever paid it out says."""
+
+    out_refund_no: str
+    amount_fen: int
+    at_us: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,6 +362,7 @@ class RunRecord:
     orders: tuple[Order, ...] = ()
     payments: tuple[Payment, ...] = ()
     gateway: tuple[GatewayTransaction, ...] = ()
+    paid_out: tuple[PaidOut, ...] = ()
     invoices: tuple[Invoice, ...] = ()
     tank_draws: tuple[TankDraw, ...] = ()
     tanks: tuple[TankWitness, ...] = ()

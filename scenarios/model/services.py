@@ -177,12 +177,16 @@ class GatewayFault(_Window):
 
     The ``bill`` kinds plant a difference in the trade bill of a day, when that bill is made: a row is missing, is one of nobody's
     payment, is off by a fen, or (refunds) stands in the next day's bill. ``debit_failed`` is the bank's no to a debit by contract.
+    ``callback_forged`` and ``reply_forged`` carry a signature by another key. ``busy`` refuses for the moment. ``refund_closed`` and
+    ``refund_abnormal`` are refunds that were accepted and do not come about; with the latter, staff sees to what the payer's bank
+    sent back: it goes to the merchant's account, or is paid out at the till.
     """
 
     target: Literal["gateway"]
     kind: Literal[
         "callback_lost", "callback_duplicated", "callback_late", "callback_before_reply", "signature_probe",
-        "server_error", "timeout_after_commit", "debit_failed",
+        "callback_forged", "reply_forged", "server_error", "busy", "timeout_after_commit", "debit_failed",
+        "refund_closed", "refund_abnormal",
         "bill_missing", "bill_extra", "bill_amount", "bill_other_day",
     ]  # fmt: skip
     share: Share = 1.0
@@ -227,10 +231,20 @@ class TaxFault(_Window):
 
 
 class PrinterFault(_Window):
-    """Trouble with the receipt printer; healed at the end of the window."""
+    """Trouble with the receipt printer; healed at the end of the window.
+
+    ``cutter_jam`` fails the next cut; ``overheat`` is a head that is too hot until then; ``break_down`` is an error that only a
+    technician ends, who switches the printer off and on.
+    """
 
     target: Literal["printer"]
-    kind: Literal["paper_out", "cover_open", "power_off"]
+    kind: Literal["paper_out", "cover_open", "power_off", "cutter_jam", "overheat", "break_down"]
+
+    @model_validator(mode="after")
+    def _lasts(self) -> PrinterFault:
+        if self.kind == "overheat" and not self.for_s:
+            raise Impossible([(("for_s",), "a head is too hot for some time: give for_s, 1 or more")])
+        return self
 
 
 class LoudspeakerFault(_Window):

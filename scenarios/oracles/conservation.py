@@ -100,18 +100,32 @@ def _gateway_problems(record: RunRecord) -> Iterable[str]:
             if transaction.paid_fen:
                 yield f"the gateway took {transaction.paid_fen} fen for {transaction.out_trade_no}, which the backend does not know"
             continue
-        gross = known.captured_fen + known.refunded_fen
-        if not known.pending and (gross, known.refunded_fen) != (
+        gross, over_gateway_fen = (
+            known.captured_fen + known.refunded_fen,
+            known.refunded_fen - known.cash_fen,
+        )
+        if not known.pending and (gross, over_gateway_fen) != (
             transaction.paid_fen,
             transaction.refunded_fen,
         ):
             yield (
                 f"{transaction.out_trade_no}: gateway {transaction.paid_fen} fen paid, {transaction.refunded_fen} refunded;"
-                f" backend {gross} and {known.refunded_fen}"
+                f" backend {gross} and {over_gateway_fen}"
             )
     for number in sorted(payments.keys() - seen):
         if payments[number].captured_fen or payments[number].refunded_fen:
             yield f"the backend captured {number}, which the gateway does not know"
+
+
+def _cash_problems(record: RunRecord) -> Iterable[str]:
+    """Refunds that count as paid in cash, against what left the till for them."""
+    numbers = Counter(one.out_refund_no for one in record.paid_out)
+    for number, times in numbers.items():
+        if times > 1:
+            yield f"refund {number} was paid out {times} times at the till"
+    booked, out = sum(p.cash_fen for p in record.payments), sum(one.amount_fen for one in record.paid_out)
+    if booked != out:
+        yield f"{booked} fen of refunds count as paid in cash, {out} fen left the till for them"
 
 
 def _parts(record: RunRecord) -> Iterable[TenderPart]:
@@ -184,12 +198,13 @@ def money(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
     if all(payment.pending for payment in record.payments) and not any(t.paid_fen for t in record.gateway):
         return nothing_seen(slug, record, "every payment is still pending")
     problems = [*_payment_problems(record), *_gateway_problems(record), *_sale_problems(record)]
-    problems += _order_problems(record)
+    problems += [*_order_problems(record), *_cash_problems(record)]
     figures = {
         "authorised_fen": sum(p.authorised_fen for p in record.payments),
         "captured_fen": sum(p.captured_fen for p in record.payments),
         "reversed_fen": sum(p.reversed_fen for p in record.payments),
         "refunded_fen": sum(p.refunded_fen for p in record.payments),
+        "refunded_in_cash_fen": sum(p.cash_fen for p in record.payments),
         "pending": sum(p.pending for p in record.payments),
         "gateway_paid_fen": sum(t.paid_fen for t in record.gateway),
         "parts_fen": sum(part.amount_fen for part in _parts(record)),
@@ -198,6 +213,8 @@ def money(record: RunRecord, _limits: Mapping[str, int]) -> CheckResult:
         f"{figures['authorised_fen']:,} fen authorised = {figures['captured_fen']:,} kept + "
         f"{figures['reversed_fen']:,} reversed + {figures['refunded_fen']:,} refunded, as the gateway says"
     )
+    if figures["refunded_in_cash_fen"]:
+        good += f" ({figures['refunded_in_cash_fen']:,} of it bounced and left the till in cash)"
     if figures["pending"] and not problems:
         good = f"{figures['pending']} payments still pending; for the rest, what was authorised is kept, reversed or refunded"
     return answer(slug, record, problems, good, figures)

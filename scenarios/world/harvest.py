@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from protocols.wechatpay import RefundState
 from scenarios.record import (
     BookedDelivery,
     Delivery,
@@ -42,6 +43,7 @@ __all__ = ["harvest"]
 Row = Mapping[str, Any]
 
 _TAKEN: Final = frozenset({"SUCCESS", "REFUND"})
+_GIVEN_BACK: Final = frozenset({"SUCCESS", "CASH"})
 _NO_MONEY: Final = frozenset({"points", "coupon"})
 _OPEN: Final = frozenset({"NEW", "PREPAID", "OPEN", "UNKNOWN", "PAYING", "NOTPAY"})
 
@@ -62,6 +64,11 @@ def harvest(world: VirtualWorld) -> RunRecord:
     station = world.scenario.station.id
     tanks, tankers, booked = _tanks(world)
     wishes = invoice_wishes(world.witness.cars)
+    # Set aside by the gateway, and given to nobody.
+    bounced: Counter[str] = Counter()
+    for refund in world.services.gateway.refunds.refunds:
+        if refund.state == RefundState.ABNORMAL:
+            bounced[refund.order.out_trade_no] += refund.refund_fen
     return RunRecord(
         clock="virtual",
         ended_us=world.ended_us,
@@ -103,11 +110,12 @@ def harvest(world: VirtualWorld) -> RunRecord:
                 state=str(order.state),
                 total_fen=order.total_fen,
                 paid_fen=order.total_fen if order.success_us is not None else 0,
-                refunded_fen=order.refunded_fen,
+                refunded_fen=order.refunded_fen - bounced[order.out_trade_no],
             )
             for order in world.services.gateway.ledger.orders
         )
         + (() if world.unionpay is None else unionpay_transactions(world.unionpay)),
+        paid_out=() if world.staff.clerk is None else tuple(world.staff.clerk.paid_out),
         invoices=invoices,
         tank_draws=tuple(
             TankDraw(tank=tank.tank_id, volume_ml=tank.drawn_ml, returned_ml=tank.returned_ml)
@@ -224,10 +232,12 @@ def _content(row: Row) -> dict[str, Any]:
 def _payments(tables: Mapping[str, list[dict[str, Any]]]) -> tuple[Payment, ...]:
     order_sale = {row["order_id"]: row["sale_id"] for row in tables["orders"]}
     refunded: defaultdict[str, int] = defaultdict(int)
+    cash: defaultdict[str, int] = defaultdict(int)
     refunding: set[str] = set()
     for row in tables["refunds"]:
-        if row["state"] == "SUCCESS":
+        if row["state"] in _GIVEN_BACK:
             refunded[row["out_trade_no"]] += row["amount_fen"]
+            cash[row["out_trade_no"]] += row["amount_fen"] if row["state"] == "CASH" else 0
         elif row["state"] not in {"CLOSED", "ABNORMAL"}:
             refunding.add(row["out_trade_no"])
     payments = []
@@ -244,6 +254,7 @@ def _payments(tables: Mapping[str, list[dict[str, Any]]]) -> tuple[Payment, ...]
                 captured_fen=authorised - refunded[number],
                 reversed_fen=0,
                 refunded_fen=refunded[number],
+                cash_fen=cash[number],
                 pending=row["state"] in _OPEN or number in refunding,
             )
         )
@@ -325,6 +336,6 @@ def _operations(
         sent = sum(row["state"] == "sent" for row in rows)
         counts.append(OperationCount(kind="announcement", tried=len(rows), succeeded=sent))
     if refunds:
-        succeeded = sum(row["state"] == "SUCCESS" for row in refunds)
+        succeeded = sum(row["state"] in _GIVEN_BACK for row in refunds)
         counts.append(OperationCount(kind="refund", tried=len(refunds), succeeded=succeeded))
     return tuple(counts)

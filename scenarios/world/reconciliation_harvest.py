@@ -19,7 +19,7 @@ __all__ = ["reconciliation_record"]
 Tables = Mapping[str, list[dict[str, Any]]]
 
 _OPEN: Final = frozenset({"OPEN"})
-_GIVEN: Final = frozenset({"SUCCESS", "CLOSED", "ABNORMAL"})
+_GIVEN: Final = frozenset({"SUCCESS", "CASH", "CLOSED", "ABNORMAL"})
 _MIDNIGHT_US: Final = 600_000_000
 _NOT_TAKEN: Final = frozenset({RefundState.CLOSED})
 

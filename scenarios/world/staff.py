@@ -10,6 +10,7 @@ from simpy.events import AnyOf, Event
 
 from scenarios.model import ShiftChange, TestDelivery
 from scenarios.shift_record import HandoverWitness
+from scenarios.world.refund_clerk import RefundClerk
 from sim.dispenser import FuellingPoint
 from sim.people.api import ApiError, Unreachable
 from sim.people.ports import Delivered
@@ -35,6 +36,7 @@ class Staff:
 
     Attributes:
         handovers: what was done, for the oracles.
+        clerk: who sees to refunds that bounce; None in a run in which none does.
     """
 
     def __init__(self, world: VirtualWorld) -> None:
@@ -47,6 +49,8 @@ class Staff:
         for test in world.scenario.test_deliveries:
             world.kernel.process(self._test(test))
         world.kernel.process(self._mind_the_roll())
+        bounced = any(fault.kind == "refund_abnormal" for fault in world.plan.gateway_faults())
+        self.clerk = RefundClerk(world, self._take_cash) if bounced else None
 
     # -- paper --------------------------------------------------------------------------------------------------
 
@@ -70,6 +74,13 @@ class Staff:
     def _heard(self, event: Mapping[str, Any]) -> None:
         if event["kind"] == "kiosk.settled" and event["tender"] == "cash":
             self._cash_fen += event["amount_fen"]
+
+    def _take_cash(self, amount_fen: int) -> bool:
+        """Money leaves the drawer, or (below 0) comes back into it. Where nobody counts it there is always enough."""
+        if self.handovers and self._cash_fen < amount_fen:
+            return False
+        self._cash_fen -= amount_fen
+        return True
 
     def _hand_over(self, change: ShiftChange) -> None:
         """The one who goes counts the drawer, the one who comes takes over an empty one."""

@@ -73,10 +73,22 @@ def schedule_station_events(world: VirtualWorld) -> None:
 
 def _schedule_printer_fault(world: VirtualWorld, planned: PlannedFault, kind: str) -> None:
     kernel, printer = world.kernel, world.printer
+
+    def mended(now_us: int) -> None:
+        printer.repair(now_us)
+        printer.power_off(now_us)
+        printer.power_on(now_us)
+
     acts: dict[str, tuple[Callable[[int], None], Callable[[int], None]]] = {
         "paper_out": (printer.paper_out, lambda now_us: printer.load_paper(None, now_us)),
         "cover_open": (printer.open_cover, printer.close_cover),
         "power_off": (printer.power_off, printer.power_on),
+        "cutter_jam": (printer.jam_cutter, printer.clear_jam),
+        "overheat": (
+            lambda now_us: printer.overheat((planned.healed_us or now_us) - now_us, now_us),
+            lambda _now_us: None,
+        ),
+        "break_down": (printer.break_down, mended),
     }
     begin, end = acts[kind]
     held = [0]
