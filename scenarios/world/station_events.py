@@ -5,6 +5,7 @@ Dispensers lose their mains, the paper ends, instances of the backend die, price
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -48,8 +49,9 @@ class _Mains:
 
 def schedule_station_events(world: VirtualWorld) -> None:
     """Put those faults of the plan that are acts, and the scenario's price changes, on the run's clock."""
+    troubles: Counter[str] = Counter()
     for planned, trouble in world.plan.printer():
-        _schedule_printer_fault(world, planned, trouble.kind)
+        _schedule_printer_fault(world, planned, trouble.kind, troubles)
     for planned, kill in world.plan.kills():
         _schedule_kill(world, planned, world.instances[ord(kill.instance) - ord("a")])
     mains: dict[str, _Mains] = {}
@@ -71,13 +73,17 @@ def schedule_station_events(world: VirtualWorld) -> None:
         world.kernel.call_at(turn.at_s * 1_000_000, _change_keys, world, serial)
 
 
-def _schedule_printer_fault(world: VirtualWorld, planned: PlannedFault, kind: str) -> None:
+def _schedule_printer_fault(
+    world: VirtualWorld, planned: PlannedFault, kind: str, troubles: Counter[str]
+) -> None:
+    """``troubles`` counts the faults of each kind that are active: the last of them to heal ends the trouble."""
     kernel, printer = world.kernel, world.printer
 
     def mended(now_us: int) -> None:
         printer.repair(now_us)
         printer.power_off(now_us)
-        printer.power_on(now_us)
+        if not troubles["power_off"]:
+            printer.power_on(now_us)
 
     acts: dict[str, tuple[Callable[[int], None], Callable[[int], None]]] = {
         "paper_out": (printer.paper_out, lambda now_us: printer.load_paper(None, now_us)),
@@ -95,13 +101,16 @@ def _schedule_printer_fault(world: VirtualWorld, planned: PlannedFault, kind: st
 
     def strike() -> None:
         kernel.trace.emit("printer.fault", "printer", fault=planned.name)
+        troubles[kind] += 1
         begin(kernel.now_us)
 
     def heal() -> None:
         # It has landed if a receipt had to wait for this.
         held[0] = len(world.site.printer) if world.site.printer is not None else 0
         kernel.trace.emit("printer.healed", "printer", fault=planned.name)
-        end(kernel.now_us)
+        troubles[kind] -= 1
+        if not troubles[kind]:
+            end(kernel.now_us)
 
     kernel.call_at(planned.at_us, strike)
     kernel.call_at(planned.healed_us or planned.at_us, heal)

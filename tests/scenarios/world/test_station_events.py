@@ -13,6 +13,8 @@ from scenarios.model import Scenario
 from scenarios.oracles import judge
 from scenarios.runner.virtual import SAFETY_CHECKS, run_once
 from scenarios.verdicts import Verdict
+from scenarios.world.keys import run_keys
+from scenarios.world.virtual import VirtualWorld, WorldOptions
 
 
 def smoke(**changes: Any) -> Scenario:
@@ -105,3 +107,22 @@ def test_a_price_changes_at_its_instant_on_each_nozzle_of_its_grade_and_on_no_ot
 def test_what_cannot_be_is_told(changes, told):
     with pytest.raises(ValidationError, match=told):
         smoke(**changes)
+
+
+def test_a_printer_that_lacks_something_for_two_reasons_gets_it_when_the_last_has_gone():
+    faults = [
+        {"target": "printer", "kind": "paper_out", "at_s": 100, "for_s": 100},
+        {"target": "printer", "kind": "paper_out", "at_s": 150, "for_s": 150},
+        {"target": "printer", "kind": "power_off", "at_s": 320, "for_s": 60},
+        {"target": "printer", "kind": "break_down", "at_s": 330, "for_s": 20},
+    ]
+    world = VirtualWorld(
+        smoke(faults=faults), "1", keys=run_keys(), options=WorldOptions(skip_idle_polls=True)
+    )
+    seen = {}
+    for at_s in (210, 310, 360, 390):
+        world.kernel.call_at(at_s * 1_000_000, lambda at_s=at_s: seen.update({at_s: world.printer.causes}))
+    world.kernel.run(400_000_000)
+    world.close()
+
+    assert [bool(seen[at_s]) for at_s in (210, 310, 360, 390)] == [True, False, True, False], seen
