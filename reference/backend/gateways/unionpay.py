@@ -155,12 +155,18 @@ class UnionPayClient:
         return await self._follow_up("04", query_id, out_refund_no, at_us, amount_fen)
 
     async def query_refund(self, out_refund_no: str, at_us: int) -> RefundReport | None:
-        """What became of a refund; None if the gateway has none."""
+        """What became of a refund; None if the gateway has none.
+
+        A cancel that was refused may be on record beside the refund that went in its place: the refund decides then.
+        """
+        report = None
         for txn_type in ("31", "04"):
             reply = await self._query(follow_up_id(txn_type, out_refund_no), at_us)
             if reply is not None:
-                return _refund(reply.fields, _state(reply), out_refund_no)
-        return None
+                report = _refund(reply.fields, _state(reply), out_refund_no)
+                if report.state != "CLOSED":
+                    break
+        return report
 
     def is_today(self, paid_us: int) -> bool:
         """Whether something was paid on this clearing day."""
