@@ -76,6 +76,8 @@ class Delivery:
     """It went into the proving can and back into its tank: nobody pays for it."""
     unpaid_by_intent: bool = False
     """The driver of the scenario left without paying; liveness does not wait for this one."""
+    hung_up_us: int | None = None
+    """When the driver put the nozzle back, later than ``ended_us`` where a preset was reached; None: nobody was watched."""
 
     @property
     def key(self) -> SaleKey:

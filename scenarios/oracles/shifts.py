@@ -208,8 +208,10 @@ def _place_problems(record: RunRecord, sales: list[LedgerSale], late_us: int) ->
             ends_us, starts_us = ends.get(sale.shift), starts.get(sale.shift, 0)
         if ends_us is not None and delivery.ended_us > ends_us + _CLOCK_US:
             yield f"{name} ended after shift {sale.shift}, in which it is counted"
-        if delivery.ended_us < starts_us - late_us and not _FOUND_LATE.intersection(sale.flags):
-            yield f"{name} ended {(starts_us - delivery.ended_us) / 1e6:.1f} s before the shift in which it is counted"
+        # A preset ends the flow; the pump may say that the delivery has ended when the nozzle is back.
+        over_us = max(delivery.ended_us, delivery.hung_up_us or 0)
+        if over_us < starts_us - late_us and not _FOUND_LATE.intersection(sale.flags):
+            yield f"{name} ended {(starts_us - over_us) / 1e6:.1f} s before the shift in which it is counted"
 
 
 def sales_add_up(record: RunRecord, limits: Mapping[str, int]) -> CheckResult:

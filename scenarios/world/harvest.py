@@ -72,7 +72,7 @@ def harvest(world: VirtualWorld) -> RunRecord:
     return RunRecord(
         clock="virtual",
         ended_us=world.ended_us,
-        deliveries=_with_drive_offs(
+        deliveries=_with_drivers(
             metered(world.scenario.station.id, world.equipment.points.values()), world.witness.cars
         ),
         journal=tuple(
@@ -147,13 +147,17 @@ def harvest(world: VirtualWorld) -> RunRecord:
     )
 
 
-def _with_drive_offs(deliveries: Iterable[Delivery], cars: CarLog) -> tuple[Delivery, ...]:
-    """The deliveries, those of drivers who drove off marked."""
-    gone = {(car.nozzle, car.sequence) for car in cars.cars.values() if car.outcome == "drove_off"}
-    return tuple(
-        replace(one, unpaid_by_intent=True) if (one.nozzle, one.sequence) in gone else one
-        for one in deliveries
-    )
+def _with_drivers(deliveries: Iterable[Delivery], cars: CarLog) -> tuple[Delivery, ...]:
+    """The deliveries, with what is known of whoever held the nozzle."""
+    by_key = {(car.nozzle, car.sequence): car for car in cars.cars.values() if car.sequence is not None}
+    known = []
+    for one in deliveries:
+        car = by_key.get((one.nozzle, one.sequence))
+        if car is not None:
+            hung_up_us = next((at_us for what, at_us in car.steps if what == "hung_up"), None)
+            one = replace(one, unpaid_by_intent=car.outcome == "drove_off", hung_up_us=hung_up_us)
+        known.append(one)
+    return tuple(known)
 
 
 def _tanks(

@@ -220,6 +220,18 @@ def carried_over(record: RunRecord) -> RunRecord:
     return swap("shifts", 0, **less)(moved)
 
 
+@pytest.mark.parametrize(("late_us", "verdict"), [(0, Verdict.FAIL), (12_000_000, Verdict.PASS)])
+def test_a_preset_is_reached_in_one_shift_and_the_nozzle_put_back_in_the_next(
+    late_us: int, verdict: Verdict
+) -> None:
+    record = carried_over(GOOD)
+    deliveries = list(record.deliveries)
+    at = next(n for n, one in enumerate(deliveries) if one.key == record.ledger[2].key)
+    deliveries[at] = replace(deliveries[at], hung_up_us=16 * HOUR - 11_000_000 + late_us)
+    result = judge(replace(record, deliveries=tuple(deliveries)), "shift.sales-add-up")
+    assert result.verdict is verdict, result.message
+
+
 def no_more_entries(record: RunRecord) -> RunRecord:
     return swap("shifts", 0, entries=())(record)
 
