@@ -13,6 +13,7 @@ import httpx
 from reference.backend import Backend, BackendSettings, SqliteDatabase, create_backend
 from scenarios.world.keys import RunKeys
 from sim.kernel import Kernel
+from sim.net import NetworkClient
 from sim.wechatpay import WeChatPayGateway
 
 __all__ = ["NOTIFY_URL", "Asker", "PaymentRig"]
@@ -62,7 +63,7 @@ class PaymentRig:
         kernel: Kernel,
         keys: RunKeys,
         *,
-        notify: httpx.AsyncClient,
+        notify: httpx.AsyncClient | NetworkClient,
         urls: dict[str, Any],
         transport: Callable[[str], httpx.AsyncBaseTransport] | None,
     ) -> None:

@@ -50,7 +50,7 @@ class _Virtual:
         self.rig = PaymentRig(
             self.kernel,
             keys,
-            notify=httpx.AsyncClient(transport=network.transport("wechatpay")),
+            notify=network.client("wechatpay"),
             urls={},
             transport=network.transport,
         )

@@ -12,6 +12,7 @@ from scenarios.world.keys import RunKeys
 from scenarios.world.translate import latency_profile, scaled
 from sim.kernel import Kernel
 from sim.latency import LatencyProfile
+from sim.net import NetworkClient
 from sim.taxplatform import Seller, TaxFault, TaxPlatform, tax_platform_behind
 from sim.wechatpay import GatewayProfile, WeChatPayGateway
 
@@ -44,7 +45,7 @@ def build_services(
     plan: FaultPlan,
     keys: RunKeys,
     *,
-    notify_client: httpx.AsyncClient,
+    notify_client: httpx.AsyncClient | NetworkClient,
     notify_url: str,
 ) -> SimulatedServices:
     """Build both services; the invoice endpoints are mounted behind the gateway's host.

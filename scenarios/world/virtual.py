@@ -185,7 +185,7 @@ class VirtualWorld:
             self.scenario.services,
             self.plan,
             self.keys,
-            notify_client=self.client("gateway", _CALLBACK_HOST),
+            notify_client=self.network.client("gateway"),
             notify_url=f"https://{_CALLBACK_HOST}",
         )
         gateway = services.gateway

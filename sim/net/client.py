@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["NetworkClient", "NetworkReply", "NetworkTransport"]
 
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9/_.~-]*")
+_PLACES_KEPT: Final = 64
 _DEFAULT_TIMEOUT_S: Final = 5.0
 """As httpx has it."""
 
@@ -133,7 +134,7 @@ class NetworkReply:
 
 
 class NetworkClient:
-    """Asks one host, as `httpx.AsyncClient` would with a base URL; made by `Network.client`.
+    """Asks one host, as `httpx.AsyncClient` would with a base URL, or any by whole URLs; made by `Network.client`.
 
     Redirects, cookies and authentication flows are httpx's and are not here. Nothing is held open.
     """
@@ -142,7 +143,7 @@ class NetworkClient:
         self._network = network
         self._client = client
         self._host = host
-        self._netloc = host.encode()
+        self._places: dict[str, httpx.URL] = {}
 
     async def request(
         self,
@@ -159,6 +160,7 @@ class NetworkClient:
 
         Raises:
             httpx.TransportError: no answer, or the connection broke.
+            httpx.InvalidURL: a client without a host was given no whole URL.
         """
         exchange = self._depart(method, path, json, params, headers, content, timeout)
         await exchange.perform()
@@ -208,9 +210,13 @@ class NetworkClient:
         if json is not None:
             body = _encode(json)
             own.append((b"content-type", b"application/json"))
+        scheme, host, netloc, port = "https", self._host, self._host.encode(), None
         path, _, query = path.partition("?")
         if params:
             query = urlencode(params)
+        if not host:
+            url = self._place(path)
+            scheme, host, netloc, port, path = url.scheme, url.host, url.netloc, url.port, url.path
         raw_path = path
         if not _PLAIN_PATH.fullmatch(path):
             raw_path = quote(path, safe="/%:@!$&'()*+,;=-._~")
@@ -221,14 +227,27 @@ class NetworkClient:
         request = Outbound(
             method,
             path,
-            _with_host(self._netloc, own, method, body),
+            _with_host(netloc, own, method, body),
             body,
             raw_path=raw_path.encode(),
             query=query.encode(),
+            scheme=scheme,
+            port=port,
             connect_s=connect_s,
             read_s=read_s,
         )
-        return self._network.depart(self._client, self._host, request)
+        return self._network.depart(self._client, host, request)
+
+    def _place(self, text: str) -> httpx.URL:
+        """Where a whole URL leads. Callbacks go to a handful of addresses."""
+        url = self._places.get(text)
+        if url is None:
+            url = httpx.URL(text)
+            if not url.host:
+                raise httpx.InvalidURL(f"{text[:80]!r} names no host")
+            if len(self._places) < _PLACES_KEPT:
+                self._places[text] = url
+        return url
 
 
 def _with_host(

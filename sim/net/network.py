@@ -179,8 +179,8 @@ class Network:
         """A transport for ``httpx.AsyncClient(transport=...)``; ``client`` names who asks, in streams and trace."""
         return NetworkTransport(self, client)
 
-    def client(self, name: str, host: str) -> NetworkClient:
-        """A client of one host without httpx's layers; ``name`` as in `transport`."""
+    def client(self, name: str, host: str = "") -> NetworkClient:
+        """A client without httpx's layers, of one host or, without ``host``, by whole URLs; ``name`` as in `transport`."""
         return NetworkClient(self, name, host.lower())
 
     # Life and death of hosts.

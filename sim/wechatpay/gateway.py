@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from protocols.wechatpay import ApiError, Endpoint, RefundEvent, refusal
 from sim.kernel import Kernel
 from sim.latency import LatencyProfile
+from sim.net import NetworkClient
 from sim.wechatpay.bill_calls import BillCalls
 from sim.wechatpay.bills import BillBook
 from sim.wechatpay.calls import Commit, Done, Route, Router
@@ -75,7 +76,7 @@ class WeChatPayGateway:
         merchants: Iterable[MerchantAccount],
         platform: PlatformKeys,
         *,
-        notify_client: httpx.AsyncClient,
+        notify_client: httpx.AsyncClient | NetworkClient,
         profile: GatewayProfile | None = None,
         switches: Switches | None = None,
         faults: Iterable[GatewayFault] = (),

@@ -13,6 +13,7 @@ import httpx
 from protocols.wechatpay import build_notification, rfc3339
 from sim.faults import ArmedFault
 from sim.kernel import Kernel
+from sim.net import NetworkClient
 from sim.wechatpay.faults import FaultKind, Forgery, GatewayFault, WeChatPayFaults
 from sim.wechatpay.ids import Ids
 from sim.wechatpay.material import MerchantAccount
@@ -86,7 +87,7 @@ class Notifier:
         self,
         kernel: Kernel,
         entity: str,
-        client: httpx.AsyncClient,
+        client: httpx.AsyncClient | NetworkClient,
         *,
         signer: Signer,
         ids: Ids,

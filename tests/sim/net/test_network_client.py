@@ -181,3 +181,44 @@ def test_what_is_no_json_is_a_value_error(run, network):
             await network.client("phone", "nobody.sim").post("/")
 
     run.go(shop())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://till.sim/v1/notify/wechatpay",
+        "https://till.sim:8443/v1/notify?x=1",
+        "http://till.sim",
+        "https://till.sim/a%20b/%E5%8A%A0",
+    ],
+)
+def test_a_client_without_a_host_takes_whole_urls_as_httpx_does(run, network, url):
+    ear = Ear()
+    network.register("till.sim", ear)
+    headers = {"Content-Type": "application/json"}
+
+    async def tell():
+        async with httpx.AsyncClient(transport=network.transport("gateway")) as http:
+            await http.post(url, content=b"{}", headers=headers)
+        anywhere = network.client("gateway")
+        for _ in range(2):
+            assert (await anywhere.post(url, content=b"{}", headers=headers)).status_code == 200
+
+    run.go(tell())
+    assert ear.heard[0] == ear.heard[1] == ear.heard[2]
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("/v1/notify", httpx.InvalidURL),
+        ("https://nobody.sim/", httpx.ConnectError),
+        ("https://:1/", httpx.InvalidURL),
+    ],
+)
+def test_a_client_without_a_host_needs_to_be_told_one(run, network, url, error):
+    async def tell():
+        with pytest.raises(error):
+            await network.client("gateway").post(url)
+
+    run.go(tell())
