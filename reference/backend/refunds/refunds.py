@@ -18,7 +18,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, bindparam, func, or_, select, update
+from sqlalchemy import Row
 
 from reference.backend.core import Core
 from reference.backend.gateways.port import (
@@ -28,10 +28,10 @@ from reference.backend.gateways.port import (
     RefundReport,
 )
 from reference.backend.outbox import Task
+from reference.backend.refunds import queries as q
 from reference.backend.refunds.limits import RefundLimits
-from reference.backend.refunds.schema import refund_remedies
 from reference.backend.store.database import Transaction
-from reference.backend.store.schema import payments, refunds
+from reference.backend.store.schema import refunds
 
 __all__ = ["Follower", "Gate", "Refunds"]
 
@@ -40,42 +40,6 @@ Follower = Callable[[Transaction, Row[Any], Row[Any]], Awaitable[None]]
 Gate = Callable[[Transaction, Row[Any], Row[Any]], Awaitable[int | None]]
 """The same; answers None, or the Unix µs until which the refund is not to be sent."""
 
-_ONE = (
-    select(refunds, payments.c.channel)
-    .select_from(refunds.outerjoin(payments, payments.c.out_trade_no == refunds.c.out_trade_no))
-    .where(refunds.c.out_refund_no == bindparam("number"))
-)
-_LOCK = _ONE.with_for_update(of=refunds)
-_SUM = select(func.coalesce(func.sum(refunds.c.amount_fen), 0).label("asked_fen")).where(
-    refunds.c.out_trade_no == bindparam("paid_by"), refunds.c.state != "CLOSED"
-)
-_OPEN = (
-    select(refunds.c.out_refund_no)
-    .where(refunds.c.order_id == bindparam("of_order"))
-    .where(refunds.c.state != "SUCCESS", refunds.c.state != "CLOSED", refunds.c.state != "CASH")
-    .limit(1)
-)
-_SENT_ON = (
-    select(refund_remedies.c.client_token)
-    .where(refund_remedies.c.out_refund_no == bindparam("number"))
-    .where(or_(refund_remedies.c.state == "asked", refund_remedies.c.state == "accepted"))
-    .limit(1)
-)
-_SET = (
-    update(refunds)
-    .where(refunds.c.out_refund_no == bindparam("number"))
-    .values(
-        state=bindparam("new_state"),
-        refund_id=bindparam("theirs"),
-        held=bindparam("why"),
-        updated_us=bindparam("now_us"),
-    )
-)
-_SENT = (
-    update(refunds)
-    .where(refunds.c.out_refund_no == bindparam("number"))
-    .values(sent_us=bindparam("now_us"), updated_us=bindparam("now_us"))
-)
 # What the gateway may say; PROCESSING is not an end, and ABNORMAL not always.
 _HEARD: Final = frozenset({"PROCESSING", "SUCCESS", "CLOSED", "ABNORMAL"})
 _END: Final = frozenset({"SUCCESS", "CLOSED"})
@@ -137,7 +101,7 @@ class Refunds:
             ValueError: more would be given back than was paid (a defect of this service).
         """
         word = "duplicate" if reason == "paid twice" else "rest"
-        if await tx.first(_ONE, {"number": self.number(out_trade_no, word)}) is not None:
+        if await tx.first(q.ONE, {"number": self.number(out_trade_no, word)}) is not None:
             return
         if await self.asked_fen(tx, out_trade_no) + amount_fen > total_fen:
             raise ValueError(f"refunds of {out_trade_no} would exceed the {total_fen} fen paid")
@@ -145,7 +109,7 @@ class Refunds:
 
     async def asked_fen(self, tx: Transaction, out_trade_no: str) -> int:
         """What is given back of a payment, or owed. The caller holds the order's lock."""
-        row = await tx.first(_SUM, {"paid_by": out_trade_no})
+        row = await tx.first(q.SUM, {"paid_by": out_trade_no})
         return 0 if row is None else int(row.asked_fen)
 
     async def write(
@@ -184,7 +148,7 @@ class Refunds:
                 "updated_us": now_us,
             },
         )
-        row = await tx.first(_ONE, {"number": number})
+        row = await tx.first(q.ONE, {"number": number})
         assert row is not None  # noqa: S101 - inserted above
         if held is None:
             await self.core.outbox.put(tx, "refund.send", number)
@@ -241,9 +205,9 @@ class Refunds:
 
     async def _claim(self, tx: Transaction, number: str) -> int | tuple[Row[Any], bool] | None:
         """The refund and whether it was sent before; or when its turn comes; or None if there is nothing to do."""
-        found = await tx.first(_ONE, {"number": number})
+        found = await tx.first(q.ONE, {"number": number})
         order = await self.core.orders.lock(tx, found.order_id) if found is not None else None
-        row = await tx.first(_LOCK, {"number": number})
+        row = await tx.first(q.LOCK, {"number": number})
         if row is None or order is None or row.state in _QUIET:
             return None
         if row.sent_us is not None:
@@ -261,8 +225,8 @@ class Refunds:
             turn = await self.limits.of_merchant(tx)
         if turn is not None:
             return turn
-        await tx.execute(_SENT, {"number": number, "now_us": self.core.clock_us()})
-        row = await tx.first(_ONE, {"number": number})
+        await tx.execute(q.SENT, {"number": number, "now_us": self.core.clock_us()})
+        row = await tx.first(q.ONE, {"number": number})
         assert row is not None  # noqa: S101 - it is locked
         return row, False
 
@@ -280,11 +244,11 @@ class Refunds:
 
     async def row(self, tx: Transaction, out_refund_no: str) -> Row[Any] | None:
         """A refund, with the channel of its payment."""
-        return await tx.first(_ONE, {"number": out_refund_no})
+        return await tx.first(q.ONE, {"number": out_refund_no})
 
     async def lock(self, tx: Transaction, out_refund_no: str) -> Row[Any] | None:
         """The same, and nobody else moves it. Who needs the order as well locks that before."""
-        return await tx.first(_LOCK, {"number": out_refund_no})
+        return await tx.first(q.LOCK, {"number": out_refund_no})
 
     async def move(
         self,
@@ -303,7 +267,7 @@ class Refunds:
             "why": held,
             "now_us": self.core.clock_us(),
         }
-        await tx.execute(_SET, values)
+        await tx.execute(q.SET, values)
 
     # Hearing
 
@@ -322,9 +286,9 @@ class Refunds:
             raise
 
     async def _apply(self, tx: Transaction, report: RefundReport, *, is_notice: bool) -> None:
-        found = await tx.first(_ONE, {"number": report.out_refund_no[:64]})
+        found = await tx.first(q.ONE, {"number": report.out_refund_no[:64]})
         order = await self.core.orders.lock(tx, found.order_id) if found is not None else None
-        row = await tx.first(_LOCK, {"number": report.out_refund_no[:64]})
+        row = await tx.first(q.LOCK, {"number": report.out_refund_no[:64]})
         if row is None or order is None:
             raise NoticeRefusedError("no refund of ours has this out_refund_no")
         if report.out_trade_no not in {None, row.out_trade_no}:
@@ -358,7 +322,7 @@ class Refunds:
     async def _was_sent_on(self, tx: Transaction, row: Row[Any]) -> bool:
         if row.state != "PROCESSING":
             return False
-        return await tx.first(_SENT_ON, {"number": row.out_refund_no}) is not None
+        return await tx.first(q.SENT_ON, {"number": row.out_refund_no}) is not None
 
     async def paid_in_cash(self, tx: Transaction, order: Row[Any], row: Row[Any], operator: str) -> None:
         """A person has paid this (locked) refund out at the station: it is back, and the gateway owes nothing of it."""
@@ -386,15 +350,15 @@ class Refunds:
         """So much more is back; a REFUNDING order that owes nothing any more is over. Gives the order."""
         refunded_fen = order.refunded_fen + amount_fen
         state = order.state
-        if state == "REFUNDING" and await tx.first(_OPEN, {"of_order": order.order_id}) is None:
+        if state == "REFUNDING" and await tx.first(q.OPEN, {"of_order": order.order_id}) is None:
             state = "COMPLETED" if order.paid_fen > refunded_fen else "REFUNDED"
         return await self.core.orders.move(tx, order, state, refunded_fen=refunded_fen)
 
     async def _refused(self, tx: Transaction, number: str, why: str) -> None:
         """The gateway will never take it, and nothing was done: a person gives the money back in another way."""
-        found = await tx.first(_ONE, {"number": number})
+        found = await tx.first(q.ONE, {"number": number})
         order = await self.core.orders.lock(tx, found.order_id) if found is not None else None
-        row = await tx.first(_LOCK, {"number": number})
+        row = await tx.first(q.LOCK, {"number": number})
         if order is not None and row is not None and row.state == "PENDING":
             await self.move(tx, row, "CLOSED")
             await self._closed(tx, order, row, held=why)
@@ -414,7 +378,7 @@ class Refunds:
         await self.core.alarm(tx, "refund_closed", row.out_refund_no, detail)
 
     async def _look(self, task: Task) -> int | None:
-        row = (await self.core.db.single(_ONE, {"number": task.subject}))[0]
+        row = (await self.core.db.single(q.ONE, {"number": task.subject}))[0]
         report = await self.core.channels.refunder(row.channel).query_refund(task.subject)
         if report is not None:
             await self.apply(report)
