@@ -89,7 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _serve(settings: VaultSettings, app: FastAPI) -> int:
     try:
-        listener = socket.create_server((settings.host, settings.port))
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        listener = socket.create_server((settings.host, settings.port), family=family)
     except OSError as error:
         print(f"reference.vault: {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)
         return 2
@@ -120,7 +121,7 @@ def _serve(settings: VaultSettings, app: FastAPI) -> int:
         "host": host,
         "port": port,
         "pid": os.getpid(),
-        "url": f"{scheme}://{host}:{port}",
+        "url": f"{scheme}://[{host}]:{port}" if family is socket.AF_INET6 else f"{scheme}://{host}:{port}",
     }
     try:
         asyncio.run(server.serve(sockets=[listener]))

@@ -111,11 +111,16 @@ class _Application(FastAPI):
         if scope["type"] == "http":
             headers = dict(scope["headers"])
             told = headers.get(b"content-length", b"0")
-            if b"transfer-encoding" in headers or not told.isdigit() or int(told[:9]) > _MOST_BODY:
+            if b"transfer-encoding" in headers or not told.isdigit() or _number(told) > _MOST_BODY:
                 words = f"a body of at most {_MOST_BODY} bytes, with its length, is taken"
                 await _refusal(RefusedError(413, "too_large", words))(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
+
+
+def _number(told: bytes) -> int:
+    """A length that may have leading zeros; what has more than nine digits without them is too large for anybody."""
+    return int(told.lstrip(b"0")[:10] or b"0")
 
 
 def _application(settings: VaultSettings, desk: CardDesk) -> FastAPI:

@@ -6,7 +6,7 @@ import ipaddress
 import json
 import stat
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -17,6 +17,7 @@ __all__ = ["ClientSettings", "VaultSettings", "VaultSettingsError"]
 
 _MOST_BYTES = 1 << 20
 _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+_PathText = Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
 _Secret = Annotated[str, StringConstraints(min_length=16, max_length=256)]
 
 
@@ -59,7 +60,7 @@ class VaultSettings(_Part):
         binding_ttl_s: how long a card may be handed in after it was announced.
     """
 
-    database: str = "vault.sqlite3"
+    database: _PathText = "vault.sqlite3"
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     keys: Annotated[dict[_Name, str], Field(min_length=1, max_length=8, repr=False)]
@@ -96,6 +97,8 @@ class VaultSettings(_Part):
             VaultSettingsError: unreadable, readable for others, not JSON, a field is wrong, or a key is too weak.
         """
         try:
+            if not path.is_file() and path.exists():
+                raise VaultSettingsError(f"{path}: not a file")  # a pipe would keep the vault waiting
             with path.open("rb") as file:
                 mode = stat.S_IMODE(path.stat().st_mode)
                 raw = file.read(_MOST_BYTES + 1)
@@ -108,9 +111,9 @@ class VaultSettings(_Part):
         if len(raw) > _MOST_BYTES:
             raise VaultSettingsError(f"{path}: larger than {_MOST_BYTES:,} bytes")
         try:
-            settings = cls.model_validate(json.loads(raw))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise VaultSettingsError(f"{path}: not JSON: {getattr(error, 'msg', 'not UTF-8')}") from None
+            settings = cls.model_validate(_read(raw))
+        except _NotJsonError as error:
+            raise VaultSettingsError(f"{path}: not JSON: {error}") from None
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             field = ".".join(str(part) for part in first["loc"]) or "(file)"
@@ -138,6 +141,23 @@ class VaultSettings(_Part):
         except ValueError as error:
             raise VaultSettingsError(str(error)) from None
         return made
+
+
+class _NotJsonError(Exception):
+    """Says why."""
+
+
+def _read(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except json.JSONDecodeError as error:
+        raise _NotJsonError(error.msg) from None
+    except UnicodeDecodeError:
+        raise _NotJsonError("not UTF-8") from None
+    except RecursionError:
+        raise _NotJsonError("nested too deeply") from None
+    except ValueError:
+        raise _NotJsonError("a number with thousands of digits") from None
 
 
 def _is_loopback(host: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from reference.vault.keys import Sealed
 
@@ -84,8 +84,7 @@ class Store:
     def __init__(self, path: str) -> None:
         try:
             if path != ":memory:":
-                Path(path).touch(mode=0o600)
-                Path(path).chmod(0o600)
+                _make_private(Path(path))
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.execute("PRAGMA secure_delete = ON")
             if path != ":memory:":
@@ -95,6 +94,8 @@ class Store:
             self._db.executescript(_SCHEMA)
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+        except ValueError:
+            raise StoreError(f"{path!a}: no file can have this name") from None
 
     def copy_to(self, path: Path) -> None:
         """Write all of it into a file, as evidence: what is in there tells no number."""
@@ -138,7 +139,7 @@ class Store:
 
     def key_ids(self) -> set[str]:
         """Ids of the keys that entries were sealed with."""
-        return {row[0] for row in self._db.execute("SELECT DISTINCT key_id FROM cards")}
+        return {row[0] for row in self._rows("SELECT DISTINCT key_id FROM cards")}
 
     def put(self, entry: Entry) -> None:
         """Write an entry, or write it anew."""
@@ -175,11 +176,12 @@ class Store:
 
     def binding(self, *, name: str | None = None, secret_digest: str | None = None) -> Binding | None:
         """A binding by its name or by the digest of its secret."""
-        row = self._db.execute(
+        rows = self._rows(
             "SELECT binding, merchant, token, expires_us FROM bindings WHERE binding = ? OR secret_digest = ?",
-            (name, secret_digest),
-        ).fetchone()
-        return None if row is None else Binding(*row)
+            name,
+            secret_digest,
+        )
+        return Binding(*rows[0]) if rows else None
 
     def bind(self, name: str, token: str) -> None:
         """A number was handed in."""
@@ -197,11 +199,22 @@ class Store:
         return self._db.execute("SELECT at_us, merchant, act, token, reason FROM acts ORDER BY id").fetchall()
 
     def _one(self, where: str, *values: object) -> Entry | None:
+        rows = self._rows(f"SELECT {_CARD} FROM cards WHERE {where}", *values)  # noqa: S608 - constants
+        return _entry(rows[0]) if rows else None
+
+    def _rows(self, statement: str, *values: object) -> list[Any]:
         try:
-            row = self._db.execute(f"SELECT {_CARD} FROM cards WHERE {where}", values).fetchone()  # noqa: S608 - constants
+            return self._db.execute(statement, values).fetchall()
         except sqlite3.Error as error:
             raise StoreError(f"the vault's database: {error}") from None
-        return None if row is None else _entry(row)
+
+
+def _make_private(path: Path) -> None:
+    # What is there and no file keeps its mode: of a folder its owner would be locked out.
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{path}: not a file")
+    path.touch(mode=0o600)
+    path.chmod(0o600)
 
 
 def _entry(row: tuple[str, str, bytes, str, bytes, bytes, str, str, str, int]) -> Entry:

@@ -180,6 +180,30 @@ def test_a_bad_body_is_refused(vault, body):
     assert CARD not in reply.text
 
 
+def test_a_length_behind_zeros_is_a_length(vault):
+    async def ask(length):
+        transport = httpx.ASGITransport(vault.vault.app)
+        headers = {"Authorization": f"Bearer {BACKEND}", "Content-Length": length}
+        async with httpx.AsyncClient(transport=transport, base_url="https://v", headers=headers) as client:
+            body = json.dumps({"card_number": CARD}).encode().ljust(int(length))
+            return await client.post("/v1/tokens", content=body)
+
+    assert asyncio.run(ask("000000000005000")).status_code == 413
+    assert asyncio.run(ask("000000000000100")).status_code != 413
+
+
+def test_a_database_that_cannot_be_read_is_told_without_a_traceback(tmp_path):
+    client = Client(settings(database=str(tmp_path / "vault.sqlite3")))
+    other = sqlite3.connect(tmp_path / "vault.sqlite3", isolation_level=None)
+    other.executescript("DROP TABLE bindings; DROP TABLE cards;")
+    other.close()
+    try:
+        client.call("GET", "/healthz", status=503)
+        client.call("POST", "/v1/hand-in", {"card_number": CARD}, status=503)
+    finally:
+        client.vault.close()
+
+
 def test_a_card_goes_from_its_holder_to_the_vault_past_the_merchant(vault):
     announced = vault.call("POST", "/v1/bindings", status=201)
     place = f"/v1/bindings/{announced['binding']}"

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -164,6 +165,8 @@ def test_a_key_of_1024_bits_for_encrypted_numbers_is_refused(tmp_path, run):
         ({"tls_key": "x", "tls_certificate": "none.pem"}, "none.pem: No such file"),
         ({"extra": CARD}, "extra: "),
         ({"database": "no/such/folder/v.db"}, "No such file"),
+        ({"database": "a\0b"}, "database: "),
+        ({"database": "."}, "not a file"),
     ],
 )
 def test_bad_settings_are_one_sentence(tmp_path, run, changes, said):
@@ -172,6 +175,45 @@ def test_bad_settings_are_one_sentence(tmp_path, run, changes, said):
     assert said in words
     assert len(words.splitlines()) == 1
     assert CARD not in words
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ("[" * 100_000, "not JSON: nested too deeply"),
+        ('{"port": ' + "1" * 5000 + "}", "not JSON: a number with thousands of digits"),
+        ("{", "not JSON: "),
+    ],
+)
+def test_settings_that_are_no_json_are_one_sentence(tmp_path, run, raw, said):
+    path = write_config(tmp_path)
+    path.write_text(raw)
+    code, _, words = run(path)
+    assert (code, len(words.splitlines())) == (2, 1)
+    assert said in words
+
+
+@pytest.mark.timeout(20)
+def test_settings_from_a_pipe_are_not_waited_for(tmp_path, run):
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    code, _, words = run(tmp_path / "pipe")
+    assert (code, "not a file" in words) == (2, True)
+
+
+def test_a_folder_in_the_place_of_the_database_keeps_its_mode(tmp_path, run):
+    (tmp_path / "folder").mkdir(mode=0o755)
+    code, _, _ = run(write_config(tmp_path, database="folder"), "--rotate")
+    assert (code, (tmp_path / "folder").stat().st_mode & 0o777) == (3, 0o755)
+
+
+def test_it_listens_on_the_loopback_address_of_ipv6(tmp_path):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    with running(write_config(tmp_path, host="::1")) as (_, url):
+        assert url.startswith("http://[::1]:")
+        assert httpx.get(f"{url}/healthz", trust_env=False).json() == {"status": "ok"}
 
 
 def test_settings_that_others_may_read_are_refused(tmp_path, run):
