@@ -36,6 +36,7 @@ _MAX_CLIPS: Final = 64
 _CLIPS: Final = re.compile(r"\d{3}(?:-\d{3})*")
 _MONEY: Final = re.compile(r"(\d{1,8})(?:\.(\d{1,2}))?")
 _MAX_ID: Final = 64
+_HALF: Final = re.compile("[\ud800-\udfff]")
 
 
 class MessageError(ValueError):
@@ -107,6 +108,10 @@ def _identifier(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not 1 <= len(value) <= _MAX_ID:
         raise MessageError(f"{name} must be a text of 1 to {_MAX_ID} characters")
+    if _HALF.search(value):
+        raise MessageError(
+            f"{name} has half a character in it, which JSON can write (\\ud800) and nobody can pass on"
+        )
     return value
 
 

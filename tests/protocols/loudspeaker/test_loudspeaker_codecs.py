@@ -106,6 +106,8 @@ def test_messages_come_back(number, amount_fen):
         (b'{"playAudibleMsg":"1-2","orderId":"o"}', "three digits"),
         (b'{"playAudibleMsg":"' + b"-".join([b"001"] * 65) + b'","orderId":"o"}', "65 clips"),
         (b'{"playAudibleMsg":"001"}', "orderId"),
+        (rb'{"money":"1","request_id":"\ud800"}', "half a character"),
+        (rb'{"playAudibleMsg":"001","orderId":"\udfff"}', "half a character"),
     ],
 )  # fmt: skip
 def test_what_a_box_cannot_make_sense_of(payload, says):
