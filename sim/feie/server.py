@@ -287,7 +287,8 @@ class Feie:
                 Ret.PARAMETER, f"参数错误 : 打印内容不能超过{CONTENT_MOST_BYTES}字节."
             )  # unproven
         times = call.query.get("times", "1")
-        if not (times.isascii() and times.isdigit() and 1 <= int(times[:4]) <= TIMES_MOST):
+        # All of it is looked at: 0001000000 begins as a small number does.
+        if not (times.isascii() and times.isdigit() and len(times) <= 4 and 1 <= int(times) <= TIMES_MOST):
             raise FeieError(Ret.PARAMETER, f"参数错误 : 打印次数为1到{TIMES_MOST}.")  # unproven
         expired = call.query.get("expired", "")
         expires_us = int(expired) * 1_000_000 if re.fullmatch(r"[0-9]{10}", expired) else None

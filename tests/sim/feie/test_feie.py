@@ -117,6 +117,7 @@ def test_refusals_are_the_platform_s_own_words(
         {"content": "长" * 1667},
         {"content": "a", "times": "11"},
         {"content": "a", "times": "0"},
+        {"content": "a", "times": "0001000000"},
         {"content": "a", "times": "x"},
     ],
 )
