@@ -105,7 +105,7 @@ class MqttListener:
             timeout=self._timeout_s,
         )
         # What raises in paho's callbacks (a topic that is no UTF-8) it would read again and again, deaf to the rest; now it logs it.
-        client._client.suppress_exceptions = True  # noqa: SLF001 - aiomqtt has no option for it
+        client._client.suppress_exceptions = True
         async with client:
             await client.subscribe(self.topic, qos=1)
             self.problem = ""
