@@ -133,6 +133,16 @@ def _parts(record: RunRecord) -> Iterable[TenderPart]:
     return () if record.members is None else [part for part in record.members.parts if part.is_spent]
 
 
+def _billed_otherwise(sale_id: str, amount_fen: int, paid_fen: int, kept_fen: int) -> Iterable[str]:
+    """A sale, what the ledger counts as paid for it, and what was kept of its payments on the phone."""
+    if paid_fen not in {0, amount_fen}:
+        yield f"sale {sale_id} of {amount_fen} fen counts {paid_fen} fen as paid"
+    if kept_fen not in {0, amount_fen}:
+        yield f"sale {sale_id} of {amount_fen} fen was billed {kept_fen} fen on the phone, parts included"
+    elif kept_fen and not paid_fen:
+        yield f"sale {sale_id} was billed on the phone but the ledger has it unpaid"
+
+
 def _sale_problems(record: RunRecord) -> Iterable[str]:
     kept: defaultdict[str, int] = defaultdict(int)
     sale_of = {order.order_id: order.sale_id for order in record.orders}
@@ -150,13 +160,10 @@ def _sale_problems(record: RunRecord) -> Iterable[str]:
     for sale in record.ledger:
         if sale.corrects is not None and sale.corrects in amounts:
             amounts[sale.corrects] += sale.amount_fen
+    under_way = {payment.sale_id for payment in record.payments if payment.pending}
     for sale_id, amount_fen in amounts.items():
-        if paid[sale_id] not in {0, amount_fen}:
-            yield f"sale {sale_id} of {amount_fen} fen counts {paid[sale_id]} fen as paid"
-        if kept.get(sale_id, 0) not in {0, amount_fen}:
-            yield f"sale {sale_id} of {amount_fen} fen was billed {kept[sale_id]} fen on the phone, parts included"
-        elif kept.get(sale_id, 0) and not paid[sale_id]:
-            yield f"sale {sale_id} was billed on the phone but the ledger has it unpaid"
+        if sale_id not in under_way:  # else it has to come to its end first, see `order.concluded`
+            yield from _billed_otherwise(sale_id, amount_fen, paid[sale_id], kept.get(sale_id, 0))
     for sale_id in sorted(kept.keys() - amounts.keys()):
         yield f"{kept[sale_id]} fen were taken for sale {sale_id}, which the ledger does not have"
 

@@ -242,7 +242,7 @@ def _payments(tables: Mapping[str, list[dict[str, Any]]]) -> tuple[Payment, ...]
         if row["state"] in _GIVEN_BACK:
             refunded[row["out_trade_no"]] += row["amount_fen"]
             cash[row["out_trade_no"]] += row["amount_fen"] if row["state"] == "CASH" else 0
-        elif row["state"] not in {"CLOSED", "ABNORMAL"}:
+        elif row["state"] != "CLOSED":
             refunding.add(row["out_trade_no"])
     payments = []
     for row in tables["payments"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from protocols.wechatpay import BEIJING, RefundState, bill_day
@@ -19,8 +19,10 @@ __all__ = ["reconciliation_record"]
 Tables = Mapping[str, list[dict[str, Any]]]
 
 _OPEN: Final = frozenset({"OPEN"})
-_GIVEN: Final = frozenset({"SUCCESS", "CASH", "CLOSED", "ABNORMAL"})
+_GIVEN: Final = frozenset({"SUCCESS", "CASH", "CLOSED"})
 _MIDNIGHT_US: Final = 600_000_000
+_NO_FILE_US: Final = 45_000_000_000
+"""Half an hour past noon."""
 _NOT_TAKEN: Final = frozenset({RefundState.CLOSED})
 
 
@@ -33,7 +35,8 @@ def reconciliation_record(world: VirtualWorld, tables: Tables) -> Reconciliation
     """
     if world.scenario.backend.reconcile_at_s is None:
         return None
-    due = tuple(_due(world, world.scenario.backend.reconcile_at_s))
+    settled = () if world.unionpay is None else tuple(settlement_movements(world.unionpay, tables))
+    due = tuple(_due(world, world.scenario.backend.reconcile_at_s, {one.day for one in settled}))
     runs = world.read_admin("reconciliations")
     days = sorted({row["day"] for row in runs})
     return ReconciliationRecord(
@@ -41,7 +44,7 @@ def reconciliation_record(world: VirtualWorld, tables: Tables) -> Reconciliation
         due=due,
         movements=(
             *_movements(world, tables),
-            *(() if world.unionpay is None else settlement_movements(world.unionpay, tables)),
+            *settled,
         ),
         planted=(
             *(
@@ -75,8 +78,13 @@ def reconciliation_record(world: VirtualWorld, tables: Tables) -> Reconciliation
     )
 
 
-def _due(world: VirtualWorld, reconcile_at_s: int) -> Iterable[tuple[str, int]]:
-    """The days of the run whose bills could be compared before its end."""
+def _due(
+    world: VirtualWorld, reconcile_at_s: int, with_unionpay: Collection[str]
+) -> Iterable[tuple[str, int]]:
+    """The days of the run whose bills could be compared before its end, and when.
+
+    A day without a row has no settlement file, which the backend may take for one that is late until noon.
+    """
     epoch_us = world.kernel.epoch_us
     day, last = bill_day(epoch_us), bill_day(epoch_us + world.ended_us)
     while day < last:
@@ -85,6 +93,8 @@ def _due(world: VirtualWorld, reconcile_at_s: int) -> Iterable[tuple[str, int]]:
         ready_us = world.services.gateway.bills.ready_us(day)
         if world.unionpay is not None:
             ready_us = max(ready_us, world.unionpay.settlements.ready_us(day))
+            if day.isoformat() not in with_unionpay:
+                ready_us = max(ready_us, int(ends.timestamp()) * 1_000_000 + _NO_FILE_US)
         yield day.isoformat(), max(due_us, ready_us) - epoch_us
         day += dt.timedelta(days=1)
 

@@ -29,20 +29,24 @@ class RefundClerk:
 
     Args:
         world: whose station it is.
-        take: takes so many fen out of the till; False if it holds less.
+        holds: whether there is so much in the till.
+        take: takes so many fen out of it.
 
     Attributes:
         paid_out: what was paid out, for the oracles.
     """
 
-    def __init__(self, world: VirtualWorld, take: Callable[[int], bool]) -> None:
+    def __init__(
+        self, world: VirtualWorld, *, holds: Callable[[int], bool], take: Callable[[int], None]
+    ) -> None:
         self._world = world
+        self._holds = holds
         self._take = take
         hosts = [f"{instance.name}.station" for instance in world.instances]
         self._api = ApiClient(
             [world.network.client("operator", host) for host in hosts], token=world.keys.admin_key
         )
-        self._sent_on: dict[str, None] = {}
+        self._sent_on: dict[str, int] = {}
         self._asked: dict[str, None] = {}
         self._turns: dict[str, int] = {}
         self.paid_out: list[PaidOut] = []
@@ -67,41 +71,35 @@ class RefundClerk:
             return  # the next round is soon
 
     async def _see_to(self, number: str, state: str, fen: int) -> None:
-        is_lost = (
-            state == "CASH" and number in self._asked
-        )  # the answer was: it counts, and nobody has paid it out
+        # The answer was lost: it counts as paid in cash, and nobody has paid it out.
+        is_lost = state == "CASH" and number in self._asked
         if state not in {"ABNORMAL", "HELD"} and not is_lost:
             return
         turn = self._turns.setdefault(number, len(self._turns))
-        may_go_on = state == "ABNORMAL" and number not in self._sent_on
+        times = self._sent_on.get(number, 0)
         try:
-            if not (may_go_on and turn % 2) and self._take(fen):
+            if is_lost or (self._holds(fen) and not (state == "ABNORMAL" and turn % 2 and not times)):
                 await self._pay(number, fen)
-            elif may_go_on:
-                self._sent_on[number] = None
-                await self._post(number, "elsewhere", to="MERCHANT_BANK_CARD")
+            elif state == "ABNORMAL":
+                self._sent_on[number] = times + 1
+                await self._post(number, "elsewhere", f"{times}", to="MERCHANT_BANK_CARD")
         except (ApiError, Unreachable):
             return  # it has changed meanwhile, or is not settled yet: the next round shows
 
     async def _pay(self, number: str, fen: int) -> None:
-        """The till is open; what does not come to be paid goes back into it."""
         self._asked[number] = None
-        try:
-            shown = await self._post(number, "cash")
-        except (ApiError, Unreachable):
-            self._take(-fen)
-            raise
+        shown = await self._post(number, "cash")
         if shown["state"] != "CASH":
-            self._take(-fen)
             return
         del self._asked[number]
+        self._take(fen)
         now_us = self._world.kernel.now_us
         self.paid_out.append(PaidOut(out_refund_no=number, amount_fen=fen, at_us=now_us))
         self._world.kernel.trace.emit("refund.paid_in_cash", _NAME, amount_fen=fen)
 
-    async def _post(self, number: str, what: str, **more: str) -> dict[str, Any]:
+    async def _post(self, number: str, what: str, time: str = "", **more: str) -> dict[str, Any]:
         body = {
-            "client_token": f"{what}-{number}",
+            "client_token": f"{what}{time}-{number}",
             "operator": _NAME,
             "reason": "退款未到账",
             **more,

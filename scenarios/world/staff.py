@@ -50,7 +50,7 @@ class Staff:
             world.kernel.process(self._test(test))
         world.kernel.process(self._mind_the_roll())
         bounced = any(fault.kind == "refund_abnormal" for fault in world.plan.gateway_faults())
-        self.clerk = RefundClerk(world, self._take_cash) if bounced else None
+        self.clerk = RefundClerk(world, holds=self._has_cash, take=self._take_cash) if bounced else None
 
     # -- paper --------------------------------------------------------------------------------------------------
 
@@ -75,12 +75,12 @@ class Staff:
         if event["kind"] == "kiosk.settled" and event["tender"] == "cash":
             self._cash_fen += event["amount_fen"]
 
-    def _take_cash(self, amount_fen: int) -> bool:
-        """Money leaves the drawer, or (below 0) comes back into it. Where nobody counts it there is always enough."""
-        if self.handovers and self._cash_fen < amount_fen:
-            return False
+    def _has_cash(self, amount_fen: int) -> bool:
+        """Where nobody counts the drawer there is always enough in it."""
+        return not self.handovers or self._cash_fen >= amount_fen
+
+    def _take_cash(self, amount_fen: int) -> None:
         self._cash_fen -= amount_fen
-        return True
 
     def _hand_over(self, change: ShiftChange) -> None:
         """The one who goes counts the drawer, the one who comes takes over an empty one."""

@@ -216,7 +216,8 @@ class NetworkClient:
             query = urlencode(params)
         if not host:
             url = self._place(path)
-            scheme, host, netloc, port, path = url.scheme, url.host, url.netloc, url.port, url.path
+            scheme, host, netloc, port = url.scheme, url.host, url.netloc, url.port
+            path = url.raw_path.partition(b"?")[0].decode()
         raw_path = path
         if not _PLAIN_PATH.fullmatch(path):
             raw_path = quote(path, safe="/%:@!$&'()*+,;=-._~")

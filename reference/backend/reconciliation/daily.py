@@ -24,7 +24,7 @@ from protocols.unionpay import SettlementFileError
 from protocols.wechatpay import BEIJING, BillError, bill_day, read_fund_bill, read_trade_bill
 from reference.backend.channels import PAID
 from reference.backend.core import Core
-from reference.backend.gateways.port import BillGateway, GatewayRefusedError
+from reference.backend.gateways.port import BillGateway, GatewayRefusedError, GatewayUnknownError
 from reference.backend.outbox import Task
 from reference.backend.reconciliation.books import look_up, look_up_theirs, ours_of_payment, ours_of_refund
 from reference.backend.reconciliation.match import Finding, Ours, match_funds, match_trades
@@ -51,6 +51,8 @@ _GRACE_US: Final = 600 * 1_000_000
 # An unpaid order ends at the platform after a week; what stands in bills farther apart is not one payment.
 _NEAR: Final = dt.timedelta(days=40)
 _RETRY_US: Final = 600 * 1_000_000
+# So long a bill is asked for again by itself; the platforms keep them for three months, and a person may ask by hand.
+_GIVEN_UP_US: Final = 30 * 86_400 * 1_000_000
 
 _PAYMENT = select(payments).where(payments.c.out_trade_no == bindparam("number"))
 _PAID = (
@@ -124,14 +126,24 @@ class Reconciliation:
         if task.topic == _UNIONPAY and self.core.unionpay is None:
             return None  # its credentials were taken out of the settings
         day = dt.date.fromisoformat(task.subject)
+        # First of all: a bill that can never be read must not keep the days after it from being compared.
+        await self.core.db.run(lambda tx: self._put(tx, task.topic, day + dt.timedelta(days=1)))
+        is_over = self.core.clock_us() > self._due_us(day) + _GIVEN_UP_US
         for bill in BILLS if task.topic == _WECHAT else (SETTLEMENT,):
             try:
-                is_read = await self.run(day, bill)
-            except NotYetError:
-                is_read = False
-            if not is_read:
+                is_read, why = await self.run(day, bill), "it cannot be read"
+            except NotYetError as error:
+                is_read, why = False, str(error)
+            except (GatewayUnknownError, GatewayRefusedError) as error:
+                if not is_over:
+                    raise
+                is_read, why = False, str(error)
+            if not is_read and is_over:
+                await self.core.alarm_alone(
+                    "reconciliation_given_up", f"{bill} bill of {day.isoformat()}", why[:500]
+                )
+            elif not is_read:
                 return self.core.clock_us() + _RETRY_US
-        await self.core.db.run(lambda tx: self._put(tx, task.topic, day + dt.timedelta(days=1)))
         return None
 
     # What

@@ -81,7 +81,7 @@ class RefundLimits:
             return None
         if before.sent >= _MOST:
             return "too_many"
-        if before.last_us + _APART_US > now_us:
+        if now_us < before.last_us + _APART_US <= now_us + 2 * _APART_US:
             return int(before.last_us) + _APART_US
         return None
 
@@ -95,8 +95,8 @@ class RefundLimits:
             await tx.insert_new(refund_pace, fresh)
             pace = await tx.first(_PACE, ours)
             assert pace is not None  # noqa: S101 - inserted above, or by another
-        # Farther ahead than they are ever written means that the clock was set back since.
-        is_slow = now_us < pace.slow_until_us <= now_us + _SLOW_US
+        # Farther ahead than they are ever written, and instances' clocks may differ, means that the clock was set back since.
+        is_slow = now_us < pace.slow_until_us <= now_us + 2 * _SLOW_US
         full_us, slow_full_us = (
             at_us if at_us <= now_us + 2 * _SECOND_US else now_us
             for at_us in (pace.full_us, pace.slow_full_us)

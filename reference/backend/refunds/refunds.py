@@ -174,11 +174,13 @@ class Refunds:
         if claimed is None or isinstance(claimed, int):
             return claimed
         row, was_sent = claimed
+        asked = False
         try:
             # It may have had its effect: ask before sending again.
             refunder = self.core.channels.refunder(row.channel)
             report = await refunder.query_refund(task.subject) if was_sent else None
             if report is None:
+                asked = True
                 report = await refunder.refund(
                     out_trade_no=row.out_trade_no,
                     out_refund_no=row.out_refund_no,
@@ -188,9 +190,9 @@ class Refunds:
                 )
         except GatewayRefusedError as error:
             await self.limits.failed()
-            why = _FOR_GOOD.get(error.code)
-            if why is not None:
-                await self.core.db.run(lambda tx: self._refused(tx, task.subject, why))
+            # A question that is refused says nothing of the refund: that may have been given long ago.
+            why = _FOR_GOOD.get(error.code) if asked else None
+            if why is not None and await self.core.db.run(lambda tx: self._refused(tx, task.subject, why)):
                 return None
             if not was_sent:
                 await self.core.alarm_alone("refund_refused", task.subject, str(error))
@@ -354,14 +356,19 @@ class Refunds:
             state = "COMPLETED" if order.paid_fen > refunded_fen else "REFUNDED"
         return await self.core.orders.move(tx, order, state, refunded_fen=refunded_fen)
 
-    async def _refused(self, tx: Transaction, number: str, why: str) -> None:
-        """The gateway will never take it, and nothing was done: a person gives the money back in another way."""
+    async def _refused(self, tx: Transaction, number: str, why: str) -> bool:
+        """The gateway will never take it, and nothing was done: a person gives the money back in another way.
+
+        False: it was accepted before, so something was done.
+        """
         found = await tx.first(q.ONE, {"number": number})
         order = await self.core.orders.lock(tx, found.order_id) if found is not None else None
         row = await tx.first(q.LOCK, {"number": number})
-        if order is not None and row is not None and row.state == "PENDING":
-            await self.move(tx, row, "CLOSED")
-            await self._closed(tx, order, row, held=why)
+        if order is None or row is None or row.state != "PENDING":
+            return False
+        await self.move(tx, row, "CLOSED")
+        await self._closed(tx, order, row, held=why)
+        return True
 
     async def _closed(
         self, tx: Transaction, order: Row[Any], row: Row[Any], *, held: str | None = None

@@ -11,6 +11,7 @@ from reference.backend.gateways.outgoing import Outgoing
 from reference.backend.gateways.platform_keys import PlatformKeys
 from reference.backend.gateways.port import GatewayRefusedError, GatewayUnreachableError
 from reference.backend.identifiers import Identifiers
+from reference.backend.refunds.limits import RefundLimits
 
 from .refund_rig import ask
 
@@ -70,5 +71,38 @@ def test_refunds_go_on(play_sqlite, slow):
         await ask(w, await w.paid_order(client_token="later"), 100)
         await w.run_due(later_s=1)
         assert len(w.gateway.refunds) == 3
+
+    play_sqlite(scene)
+
+
+def test_two_refunds_of_one_payment_wait_a_minute_and_not_an_hour(play_sqlite):
+    async def scene(w):
+        order = await w.paid_order()
+        await ask(w, order, 100)
+        w.now_us += HOUR_US
+        await w.run_due()
+        w.now_us -= HOUR_US
+        await ask(w, order, 100, "t2")
+        await w.run_due(later_s=120)
+        assert len(w.gateway.refunds) == 2
+
+    play_sqlite(scene)
+
+
+def test_failing_calls_stay_slow_though_the_clocks_of_two_instances_differ(play_sqlite):
+    async def scene(w):
+        await w.add()
+        ahead_us = [0]
+        first, second = (RefundLimits(backend.core) for backend in w.backends)
+        w.backends[0].core.clock_us = lambda: w.now_us + ahead_us[0]
+        ahead_us[0] = 300_000
+        calls = 0
+        for _ in range(200):
+            w.now_us += 5_000
+            for limits in (first, second):
+                if await w.database.run(limits.of_merchant) is None:
+                    calls += 1
+                    await limits.failed()
+        assert calls <= 8, "6 of them in a second, by clocks that differ"
 
     play_sqlite(scene)

@@ -31,7 +31,7 @@ BOUNCES = [
 ]  # fmt: skip
 
 
-def told(seed: str) -> tuple[RunRecord, list[str], list[dict[str, Any]]]:
+def by_phone_and_beforehand() -> dict[str, Any]:
     """Whoever orders by phone pays for a round sum beforehand and gets less: the rest goes back."""
     scenario = evening().model_dump(mode="json")
     scenario["demand"] |= {
@@ -42,7 +42,11 @@ def told(seed: str) -> tuple[RunRecord, list[str], list[dict[str, Any]]]:
     }
     # Long enough that the drawer is closed when all is paid out.
     scenario["shift_changes"] = [{"at_s": 60, "attendant": "王丽"}, {"at_s": 7_200, "attendant": "李强"}]
-    run, bad, events = judged(Scenario.model_validate(scenario | {"faults": BOUNCES}), seed)
+    return scenario
+
+
+def told(seed: str) -> tuple[RunRecord, list[str], list[dict[str, Any]]]:
+    run, bad, events = judged(Scenario.model_validate(by_phone_and_beforehand() | {"faults": BOUNCES}), seed)
     return run.record, bad, events
 
 
@@ -117,6 +121,28 @@ def test_an_answer_that_is_lost_does_not_lose_the_money(monkeypatch: pytest.Monk
     record, bad, _ = told("1")
     assert bad == []
     assert len(lost) == len(record.paid_out) > 0
+
+
+@pytest.mark.timeout(120)
+def test_a_run_that_ends_while_a_refund_waits_for_the_clerk_is_inconclusive() -> None:
+    scenario = by_phone_and_beforehand()
+    scenario |= {"settle_s": 60, "shift_changes": [], "backend": {"instances": 2}}
+    checks = ("conservation.money", "invoice.one-per-sale", "order.concluded")
+    scenario["checks"] = [{"check": check} for check in checks]
+    scenario["faults"] = [{"target": "gateway", "kind": "refund_abnormal", "at_s": 10, "for_s": 1_690}]
+    run, bad, _ = judged(Scenario.model_validate(scenario), "1")
+    assert any(payment.pending for payment in run.record.payments)
+    assert [line.partition(":")[0] for line in bad] == ["INCONCLUSIVE order.concluded"]
+
+
+@pytest.mark.timeout(120)
+def test_without_cash_in_the_drawer_refunds_are_sent_on_until_they_arrive() -> None:
+    scenario = by_phone_and_beforehand()
+    scenario["demand"]["kiosk_mix"] = {"cash": 0.1, "card": 0.9}
+    scenario["faults"] = [{"target": "gateway", "kind": "refund_abnormal", "at_s": 0, "for_s": 54_000}]
+    run, bad, _ = judged(Scenario.model_validate(scenario), "1")
+    assert bad == []
+    assert len(run.record.paid_out) < 3
 
 
 def test_a_swarm_draws_what_it_drew_before() -> None:

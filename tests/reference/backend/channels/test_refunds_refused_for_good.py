@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from reference.backend.gateways.port import GatewayRefusedError
+from reference.backend.gateways.unionpay import UnionPayClient
 from sim import unionpay, wechatpay
 
 ADMIN = {"Authorization": "Bearer admin-key-for-tests"}
@@ -69,3 +71,45 @@ def test_unionpays_time_for_refunds_is_over(shop):
         assert s.charged() == 9600
 
     shop(union={"switches": unionpay.Switches(refund_days=1)}).run(scene, until_s=2 * DAY_S)
+
+
+def refusing_questions(monkeypatch):
+    """The first question about a refund is refused with what a refund is refused with for good."""
+    ask, left = UnionPayClient.query_refund, [1]
+
+    async def query(self, *about):
+        if left:
+            left.pop()
+            raise GatewayRefusedError(200, "39", "交易不在受理时间范围内")
+        return await ask(self, *about)
+
+    monkeypatch.setattr(UnionPayClient, "query_refund", query)
+
+
+@pytest.mark.requirement("rfd.refunds-never-exceed-paid")
+@pytest.mark.parametrize(
+    "fault",
+    [
+        unionpay.GatewayFault(
+            kind="reply-lost", at=("refund", "cancel"), limit=1
+        ),  # booked, and we do not know
+        unionpay.GatewayFault(
+            kind="notice-late", delay_us=400_000_000_000, limit=50
+        ),  # accepted, and we know
+    ],
+)
+def test_a_question_that_is_refused_says_nothing_of_the_refund(shop, monkeypatch, fault):
+    refusing_questions(monkeypatch)
+
+    async def scene(s):
+        order = await s.order()
+        await s.union_confirm(qr_code=(await s.pay(order, "unionpay-qr"))["qr_code"])
+        await s.until(order, "PAID")
+        body = {"client_token": "back", "amount_fen": 9600, **WORDS}
+        await s.call("POST", f"/v1/admin/orders/{order}/refunds", body, ADMIN, 201)
+        await s.until(order, "REFUNDED", within_s=DAY_S)
+        (refund,) = await s.rows("refunds")
+        assert (refund["state"], refund["held"]) == ("SUCCESS", None)
+        assert s.charged() == 0
+
+    shop(union_faults=[fault]).run(scene, until_s=2 * DAY_S)
