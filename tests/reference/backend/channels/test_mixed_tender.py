@@ -206,11 +206,10 @@ def orders_of_all_kinds(count):
             parts["points"] = rng.randrange(0, amount_fen // 4 + 1) * 2
             worth_fen += parts["points"] // 2
         if rng.random() < 0.4:
-            await s.coupon(f"c-{number}", rng.randrange(1, amount_fen // 4 + 2), who)
+            coupon_fen = rng.randrange(1, amount_fen // 4 + 2)
+            await s.coupon(f"c-{number}", coupon_fen, who)
             parts["coupon_id"] = f"c-{number}"
-            worth_fen += next(
-                c["worth_fen"] for c in (await s.me(who))["coupons"] if c["coupon_id"] == f"c-{number}"
-            )
+            worth_fen += coupon_fen
         if rng.random() < 0.6:
             parts["balance_fen"] = rng.randrange(0, amount_fen // 4 + 1)
             worth_fen += parts["balance_fen"]
