@@ -53,6 +53,7 @@ _FORM = {"Content-Type": "application/x-www-form-urlencoded;charset=UTF-8", "Use
 _NO_SUCH_TRADE = "34"
 # Money was taken although the order's time was over: it is paid, late, and dealt with as such.
 _TAKEN_LATE = "42"
+_TOO_LATE = "39"
 _CONSUME = "01"
 
 
@@ -150,22 +151,26 @@ class UnionPayClient:
             try:
                 return await self._follow_up("31", query_id, out_refund_no, at_us, amount_fen)
             except GatewayRefusedError as error:
-                if error.code != "39":  # the day has ended on the way
+                if error.code != _TOO_LATE:  # the day has ended on the way
                     raise
         return await self._follow_up("04", query_id, out_refund_no, at_us, amount_fen)
 
     async def query_refund(self, out_refund_no: str, at_us: int) -> RefundReport | None:
         """What became of a refund; None if the gateway has none.
 
-        A cancel that was refused may be on record beside the refund that went in its place: the refund decides then.
+        A cancel that came too late may be on record beside the refund that went in its place. The refund decides then, and one
+        that the gateway does not know yet may still come: it is sent again under its number, never under a new one.
         """
         report = None
         for txn_type in ("31", "04"):
             reply = await self._query(follow_up_id(txn_type, out_refund_no), at_us)
-            if reply is not None:
-                report = _refund(reply.fields, _state(reply), out_refund_no)
-                if report.state != "CLOSED":
-                    break
+            if reply is None:
+                continue
+            report = _refund(reply.fields, _state(reply), out_refund_no)
+            if report.state != "CLOSED":
+                break
+            if txn_type == "31" and reply.fields.get("origRespCode") == _TOO_LATE:
+                report = None
         return report
 
     def is_today(self, paid_us: int) -> bool:

@@ -10,10 +10,10 @@ from reference.backend.reconciliation.match import Key, Ours
 from reference.backend.store.database import Transaction
 from reference.backend.store.schema import ledger, payments, refunds
 
-__all__ = ["look_up", "look_up_theirs", "ours_of_payment", "ours_of_refund"]
+__all__ = ["PAYMENT", "PAYMENT_BY_THEIRS", "look_up", "look_up_theirs", "ours_of_payment", "ours_of_refund"]
 
-_PAYMENT = select(payments).where(payments.c.out_trade_no == bindparam("number"))
-_PAYMENT_BY_THEIRS = select(payments).where(payments.c.transaction_id == bindparam("number"))
+PAYMENT = select(payments).where(payments.c.out_trade_no == bindparam("number"))
+PAYMENT_BY_THEIRS = select(payments).where(payments.c.transaction_id == bindparam("number"))
 _REFUND = select(refunds).where(refunds.c.out_refund_no == bindparam("number"))
 _REFUND_BY_THEIRS = select(refunds).where(refunds.c.refund_id == bindparam("number"))
 _BOOKED = select(ledger.c.amount_fen).where(ledger.c.entry_key == bindparam("key"))
@@ -24,7 +24,7 @@ async def look_up(tx: Transaction, key: Key, into: dict[Key, Ours]) -> None:
     if key not in into:
         subject, number = key
         if subject == "payment":
-            row = await tx.first(_PAYMENT, {"number": number})
+            row = await tx.first(PAYMENT, {"number": number})
         else:
             row = await tx.first(_REFUND, {"number": number}) if number != "0" else None
         if row is not None:
@@ -35,7 +35,7 @@ async def look_up_theirs(tx: Transaction, key: Key, into: dict[Key, Ours]) -> No
     """The same by a number of the platform's."""
     if key not in into:
         subject, number = key
-        statement = _PAYMENT_BY_THEIRS if subject == "payment" else _REFUND_BY_THEIRS
+        statement = PAYMENT_BY_THEIRS if subject == "payment" else _REFUND_BY_THEIRS
         row = await tx.first(statement, {"number": number})
         if row is not None:
             into[key] = await (ours_of_payment if subject == "payment" else ours_of_refund)(tx, row)

@@ -26,7 +26,13 @@ from reference.backend.channels import PAID
 from reference.backend.core import Core
 from reference.backend.gateways.port import BillGateway, GatewayRefusedError, GatewayUnknownError
 from reference.backend.outbox import Task
-from reference.backend.reconciliation.books import look_up, look_up_theirs, ours_of_payment, ours_of_refund
+from reference.backend.reconciliation.books import (
+    PAYMENT,
+    look_up,
+    look_up_theirs,
+    ours_of_payment,
+    ours_of_refund,
+)
 from reference.backend.reconciliation.match import Finding, Ours, match_funds, match_trades
 from reference.backend.reconciliation.schema import reconciled, reconciliations
 from reference.backend.reconciliation.settlement import (
@@ -54,7 +60,6 @@ _RETRY_US: Final = 600 * 1_000_000
 # So long a bill is asked for again by itself; the platforms keep them for three months, and a person may ask by hand.
 _GIVEN_UP_US: Final = 30 * 86_400 * 1_000_000
 
-_PAYMENT = select(payments).where(payments.c.out_trade_no == bindparam("number"))
 _PAID = (
     select(payments)
     .where(payments.c.state == "SUCCESS")
@@ -297,7 +302,7 @@ class Reconciliation:
 
     async def _recheck(self, task: Task) -> int | None:
         """The bill says paid, we do not: the gateway's own answer decides, as ever."""
-        found = await self.core.db.single(_PAYMENT, {"number": task.subject})
+        found = await self.core.db.single(PAYMENT, {"number": task.subject})
         report = await self.core.channels.of(found[0].channel).query(found[0]) if found else None
         if report is not None and report.state in PAID:
             await self.core.payments.apply(report, "query")

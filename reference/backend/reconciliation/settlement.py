@@ -17,10 +17,10 @@ from protocols.wechatpay import BEIJING, bill_day
 from reference.backend.core import Core
 from reference.backend.gateways.port import GatewayRefusedError, GatewayUnknownError
 from reference.backend.gateways.unionpay import follow_up_id
-from reference.backend.reconciliation.books import ours_of_payment, ours_of_refund
+from reference.backend.reconciliation.books import PAYMENT, PAYMENT_BY_THEIRS, ours_of_payment, ours_of_refund
 from reference.backend.reconciliation.match import Finding, Key, Matcher, Ours, Theirs, unreadable
 from reference.backend.store.database import Transaction
-from reference.backend.store.schema import payments, refunds
+from reference.backend.store.schema import refunds
 
 __all__ = ["CLEARING_SHIFT_US", "NotYetError", "fetch_settlement", "match_settlement", "settlement_findings"]
 
@@ -32,8 +32,6 @@ _MAY_BE_LATE_S: Final = 12 * 3600
 
 _A_YEAR: Final = dt.timedelta(days=365)
 
-_PAYMENT = select(payments).where(payments.c.out_trade_no == bindparam("number"))
-_PAYMENT_BY_THEIRS = select(payments).where(payments.c.transaction_id == bindparam("number"))
 _REFUNDS = (
     select(refunds).where(refunds.c.out_trade_no == bindparam("number")).order_by(refunds.c.out_refund_no)
 )
@@ -94,12 +92,12 @@ async def settlement_findings(
 
 
 async def _payment(core: Core, tx: Transaction, row: SettlementRow) -> Ours | None:
-    known = await tx.first(_PAYMENT, {"number": row.order_id})
+    known = await tx.first(PAYMENT, {"number": row.order_id})
     return await ours_of_payment(tx, known) if known is not None and _is_ours(core, known) else None
 
 
 async def _refund(core: Core, tx: Transaction, row: SettlementRow) -> Ours | None:
-    payment = await tx.first(_PAYMENT_BY_THEIRS, {"number": row.orig_query_id})
+    payment = await tx.first(PAYMENT_BY_THEIRS, {"number": row.orig_query_id})
     if payment is None or not _is_ours(core, payment):
         return None
     for known in await tx.rows(_REFUNDS, {"number": payment.out_trade_no}):

@@ -228,9 +228,8 @@ class RefundRemedies:
         if known is None:
             await self._record(tx, row, body, body.to, "asked", asked_us)
         else:
-            asked_us = max(
-                asked_us, known.asked_us + 1
-            )  # each call has its own, even if the clock was set back
+            # Each call has its own, even if the clock was set back.
+            asked_us = max(asked_us, known.asked_us + 1)
             await tx.execute(_ASKED, ours | {"now_us": asked_us})
         await self._reopen(tx, row)
         return _Begun(asked_us, is_repeat=known is not None and known.state == "asked")
