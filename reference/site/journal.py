@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -94,13 +94,12 @@ class Journal:
                 # FULL: a commit is on the disk before it returns, also when the power goes.
                 self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
-            self._add_columns()
+            self._add_columns(_ADDED)
         except sqlite3.Error as error:
             raise JournalError(f"journal {path}: {error}") from error
 
-    def _add_columns(self) -> None:
-        """What a file of an earlier version lacks."""
-        for table, columns in _ADDED.items():
+    def _add_columns(self, added: Mapping[str, Mapping[str, str]]) -> None:
+        for table, columns in added.items():
             known = {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}
             for name, kind in columns.items():
                 if name not in known:
@@ -115,10 +114,16 @@ class Journal:
         """Close the file. Everything stored stays stored."""
         self._db.close()
 
-    def extend(self, schema: str) -> None:
-        """Add tables of another part of the site to the file, if they are not there. Raises JournalError."""
+    def extend(self, schema: str, added: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        """Add tables of another part of the site to the file, if they are not there. Raises JournalError.
+
+        Args:
+            schema: the tables, as they are made anew.
+            added: by table, name and type of columns that files of earlier versions lack.
+        """
         try:
             self._db.executescript(schema)
+            self._add_columns(added or {})
         except sqlite3.Error as error:
             raise JournalError(f"journal cannot be written: {error}") from error
 

@@ -90,7 +90,9 @@ class PriceBook:
         self._alarm = alarm
         self._limits = config.price_limits
         self._grades = {n.nozzle: n.grade for point in config.fuelling_points for n in point.nozzles}
-        journal.extend(_SCHEMA)
+        journal.extend(_SCHEMA, {"price_sets": {"sent_no": "INTEGER"}})
+        with journal.transaction() as db:  # sets of an earlier version: their order was that of their making
+            db.execute("UPDATE price_sets SET sent_no = id WHERE sent_us IS NOT NULL AND sent_no IS NULL")
         self._shown: dict[int, list[PriceShown]] = {}
         rows = journal.rows(
             "SELECT nozzle, price_set, price_fen_per_l, since_us FROM prices_shown ORDER BY id"

@@ -280,3 +280,21 @@ def test_prices_for_now_that_could_not_be_noted_do_not_come_later(world):
     w.site.price_desk.plan({2: 801}, w.kernel.unix_us, key="now", source="plan")
     w.run(10)
     assert [point.nozzles[1].price_fen_per_l for point in w.points] == [750, 801]
+
+
+def test_the_book_of_an_earlier_version_is_read_on(world, tmp_path):
+    path = str(tmp_path / "site.sqlite3")
+    w = world(journal=path, protocol="modbus")
+    w.run(5)
+    w.site.set_prices({1: 799})
+    w.run(5)
+    world.end(w)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("ALTER TABLE price_sets DROP COLUMN sent_no")
+        db.commit()
+    w = world(journal=path, protocol="modbus")
+    w.run(5)
+    assert w.site.prices == {1: 799, 2: 750}
+    w.site.set_prices({1: 805})
+    w.run(5)
+    assert w.points[0].nozzles[1].price_fen_per_l == 805
