@@ -182,6 +182,36 @@ def test_a_bill_that_is_still_being_made_is_asked_for_again(make_world):
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize(
+    "trouble", [BillError("cut off"), GatewayRefusedError(400, "NO_STATEMENT_EXIST", "账单文件不存在")]
+)
+def test_a_bill_that_never_comes_keeps_no_later_day_from_being_compared(make_world, trouble):
+    async def scene():
+        w = make_world()
+        bills = Bills(w)
+        await w.add(reconcile_at_s=9 * 3600)
+        bills.bills["trade", "2025-12-31"] = trouble
+        for _ in range(3):
+            for _ in range(4):
+                await w.run_due(later_s=6 * 3600)
+        runs = (await w.admin("reconciliations"))["rows"]
+        compared = {run["day"] for run in runs if run["state"] == "matched"}
+        assert {"2026-01-01", "2026-01-02"} <= compared
+        assert "2025-12-31" not in {
+            run["day"] for run in runs if run["bill"] == "trade" and run["state"] == "matched"
+        }
+        # After a month nobody asks any more, and a person is told.
+        for _ in range(40):
+            await w.run_due(later_s=86_400)
+        assert (await alarms(w)).count("reconciliation_given_up") == 1
+        asked = sum(day == "2025-12-31" for _, day, _ in bills.asked)
+        await w.run_due(later_s=86_400)
+        assert sum(day == "2025-12-31" for _, day, _ in bills.asked) == asked
+        await w.close()
+
+    asyncio.run(scene())
+
+
 def test_without_an_hour_nothing_is_planned(play_sqlite):
     async def scene(w):
         assert (await w.admin("outbox"))["rows"] == []
