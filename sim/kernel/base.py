@@ -19,30 +19,27 @@ class KernelError(Exception):
     """The harness itself went wrong (never the system under test): a crashed service, a loop that will not rest."""
 
 
-class Cancellable(Event):
-    """A function call on the event heap. `cancel` makes it a no-op; the heap entry stays and costs one pop."""
+class Cancellable:
+    """A function call on the event heap. `cancel` makes it a no-op; the heap entry stays and costs one pop.
+
+    To SimPy it looks like an `Event` that has succeeded, but nobody can wait for it.
+    """
+
+    __slots__ = ("_args", "_fn", "callbacks", "env")
+    _ok = True
 
     def __init__(
-        self, env: simpy.Environment, delay_us: int, fn: Callable[..., object], args: tuple[Any, ...]
+        self, env: Any, delay_us: int, fn: Callable[..., object], args: tuple[Any, ...] = ()
     ) -> None:
-        # As in simpy's own Timeout, Event.__init__ is inlined: this is the hottest constructor of a run.
         self.env = env
-        self.callbacks = [self._fire]
-        self._value = None
-        self._ok = True
+        self.callbacks: Any = _FIRE
         self._fn: Callable[..., object] | None = fn
         self._args = args
         env.schedule(self, NORMAL, delay_us)
 
-    def _fire(self, _event: Event) -> None:
-        fn = self._fn
-        if fn is not None:
-            self._fn = None
-            fn(*self._args)
-
     def again(self, delay_us: int, fn: Callable[..., object]) -> None:
         """Call ``fn()`` after another delay. Only for one whose function was called already, never for a cancelled one."""
-        self.callbacks = [self._fire]
+        self.callbacks = _FIRE
         self._fn = fn
         self._args = ()
         self.env.schedule(self, NORMAL, delay_us)
@@ -51,6 +48,16 @@ class Cancellable(Event):
         """Do not call the function. Calling `cancel` twice, or after the call, does nothing."""
         self._fn = None
         self._args = ()
+
+
+def _fire(call: Any) -> None:
+    fn = call._fn
+    if fn is not None:
+        call._fn = None
+        fn(*call._args)
+
+
+_FIRE = (_fire,)
 
 
 class Kernel:
@@ -66,6 +73,7 @@ class Kernel:
 
     env: simpy.Environment
     loop: asyncio.AbstractEventLoop
+    _call: type[Cancellable] = Cancellable
 
     def __init__(self, seed: str | int, *, epoch_us: int, trace: Trace | None) -> None:
         self.streams = Streams(seed)
@@ -90,7 +98,7 @@ class Kernel:
 
     def call_later(self, delay_us: int, fn: Callable[..., object], *args: Any) -> Cancellable:
         """Call ``fn(*args)`` after a delay in microseconds; calls for one instant happen in the order they were made."""
-        return Cancellable(self.env, max(0, delay_us), fn, args)
+        return self._call(self.env, max(0, delay_us), fn, args)
 
     def process(self, generator: Generator[Event, Any, Any]) -> simpy.Process:
         """Start a SimPy process."""

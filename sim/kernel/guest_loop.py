@@ -17,9 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import simpy
-
 from sim.kernel.base import Cancellable, KernelError
+from sim.kernel.environment import Call, VirtualEnvironment
 
 __all__ = ["GuestLoop"]
 
@@ -58,7 +57,7 @@ class GuestLoop(asyncio.SelectorEventLoop):
     _asyncgen_firstiter_hook: Any
     _asyncgen_finalizer_hook: Any
 
-    def __init__(self, env: simpy.Environment) -> None:
+    def __init__(self, env: VirtualEnvironment) -> None:
         self._env = env
         self._guest_selector = _GuestSelector()
         self._pumping = False
@@ -67,7 +66,7 @@ class GuestLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         """Virtual time in seconds; exact to well below a microsecond for runs of years."""
-        return self._env.now / 1_000_000
+        return self._env._now / 1_000_000
 
     def call_at(  # type: ignore[override]  # typeshed names the arguments by a type variable
         self,
@@ -80,12 +79,12 @@ class GuestLoop(asyncio.SelectorEventLoop):
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         if when == math.inf:
             return handle  # ``sleep(math.inf)`` waits until it is cancelled
-        now_us = self._env.now
+        now_us = self._env._now
         delay_us = round(when * 1_000_000) - now_us
         if delay_us <= 0:
             # A deadline a fraction of a microsecond ahead must bring time forward, or a loop that waits for it never ends.
             delay_us = 1 if when > self.time() else 0
-        Cancellable(self._env, int(delay_us), self._timer_due, (handle,))
+        Call(self._env, delay_us, self._timer_due, (handle,))
         return handle
 
     def _timer_due(self, handle: asyncio.TimerHandle) -> None:
@@ -98,9 +97,11 @@ class GuestLoop(asyncio.SelectorEventLoop):
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         """Run at this instant; wakes the guest if the call came from a SimPy process."""
-        handle = super().call_soon(callback, *args, context=context)
+        self._check_closed()  # type: ignore[attr-defined]
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
         if not self._pumping and self._wake is None:
-            self._wake = Cancellable(self._env, 0, self.pump, ())
+            self._wake = Call(self._env, 0, self.pump, ())
         return handle
 
     def call_soon_threadsafe(  # type: ignore[override]

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 import simpy
 
 from sim.kernel.base import Kernel
+from sim.kernel.environment import Call, VirtualEnvironment
 from sim.kernel.guest_loop import GuestLoop
 from sim.kernel.trace import Trace
 
@@ -34,9 +35,11 @@ class VirtualKernel(Kernel):
         trace: where events go; None keeps only their hash.
     """
 
+    _call = Call
+
     def __init__(self, seed: str | int, *, epoch_us: int, trace: Trace | None = None) -> None:
         super().__init__(seed, epoch_us=epoch_us, trace=trace)
-        self.env = simpy.Environment(initial_time=0)
+        self.env: VirtualEnvironment = VirtualEnvironment()
         self._guest = GuestLoop(self.env)
         self.loop = self._guest
         self._next_collection_us = _GC_PERIOD_US
@@ -46,7 +49,7 @@ class VirtualKernel(Kernel):
     @property
     def now_us(self) -> int:
         """Virtual microseconds since the start of the run."""
-        return self.env.now  # type: ignore[return-value]  # an int: the environment starts at int 0
+        return self.env._now
 
     def real_io(self) -> AbstractContextManager[None]:
         """``with kernel.real_io():`` around an await on a real socket: virtual time stands still until it is done."""
@@ -76,7 +79,7 @@ class VirtualKernel(Kernel):
 
     def _run_to(self, until_us: int | None) -> None:
         if until_us is None or until_us > self.env.now:
-            self.env.run(until=until_us)
+            self.env.advance(until_us)
 
     def _collect(self) -> None:
         """Collect, and the first time leave what stands out of later collections: there is a great deal of it, and it stays.

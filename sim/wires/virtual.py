@@ -8,7 +8,7 @@ one instant bytes are seen before timers, and timers run in the order in which m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from protocols.sansio import HarnessProtocolError, Machine, Outgoing
 from sim.faults import NEVER_US
@@ -215,11 +215,12 @@ class VirtualWire:
         if self._call is not None:
             self._call.cancel()
         self._call_us = at_us
-        env = self._kernel.env
+        now_us: Any = self._kernel.env._now  # an int on both clocks
+        delay_us: int = at_us - now_us
         if fired is None:
-            self._call = Cancellable(env, at_us - int(env.now), self._run, ())
+            self._call = self._kernel.call_later(delay_us, self._run)
         else:
-            fired.again(at_us - int(env.now), self._run)
+            fired.again(delay_us, self._run)
             self._call = fired
 
     def _clean(self, now_us: int) -> None:
