@@ -134,8 +134,8 @@ class PumpSide:
         """True when a poll now would be answered EOT and change nothing."""
         return self._link(address).quiet
 
-    def idle_answer(self, data: bytes, heard_us: int) -> bytes | None:
-        """What this burst would get at ``heard_us``, if hearing it changes nothing but ``heard_us`` of its address.
+    def idle_answer(self, data: bytes) -> bytes | None:
+        """What this burst would get, if hearing it changes nothing but ``heard_us`` of its address (see `idle_heard`).
 
         Empty if that is nothing; None if the burst has to be heard to know.
         """
@@ -145,10 +145,11 @@ class PumpSide:
         if link is None:
             frame = CONTROL_FRAMES.get(data)
             return None if frame is None or frame.address in self._links else b""
-        if link.eot is None:
-            return None
-        link.heard_us = heard_us
-        return link.eot.data
+        return None if link.eot is None else link.eot.data
+
+    def idle_heard(self, data: bytes, heard_us: int) -> None:
+        """This poll was heard, and got its `idle_answer`."""
+        self._polls[data].heard_us = heard_us
 
     def mute(self, address: int, polls: int) -> None:
         """Leave the next ``polls`` polls of this address unanswered, as some pumps do around a state change."""

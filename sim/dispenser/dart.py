@@ -225,14 +225,18 @@ class DartDispenser:
     idle_gap_us = 0
     """An idle poll is answered at once, or not by `idle_answer`."""
 
-    def idle_answer(self, poll: bytes, heard_us: int) -> bytes | None:
+    def idle_answer(self, poll: bytes) -> bytes | None:
         """See `sim.wires.carried`."""
         if not self.dispenser.powered:
             return b""
         polled = self._polls.get(poll)
         if self._late or (polled is not None and polled[1].delivering and polled[1].has_news()):
             return None
-        return self._side.idle_answer(poll, heard_us)
+        return self._side.idle_answer(poll)
+
+    def idle_heard(self, poll: bytes, heard_us: int) -> None:
+        """See `sim.wires.carried`."""
+        self._side.idle_heard(poll, heard_us)
 
     def _wake(self) -> None:
         if self.on_wake is not None:

@@ -141,9 +141,12 @@ class ModbusDispenser:
         """See `sim.wires.carried`."""
         return self._first.server.silence_us
 
-    def idle_answer(self, poll: bytes, heard_us: int) -> bytes | None:  # noqa: ARG002 - one shape for all devices
+    def idle_answer(self, poll: bytes) -> bytes | None:
         """See `sim.wires.carried`."""
         return self._first.server.idle_answer(poll) if self.dispenser.powered else b""
+
+    def idle_heard(self, poll: bytes, heard_us: int) -> None:
+        """See `sim.wires.carried`; nothing here remembers it."""
 
     def generation(self) -> int | None:
         """See `protocols.modbus.RegisterSource`."""

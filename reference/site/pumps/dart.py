@@ -187,14 +187,12 @@ class DartDriver(PolledLine[FuellingPointLogic, ControllerSide]):
     def _may_skip(self, index: int) -> bool:
         return super()._may_skip(index) and not self._wire.unacknowledged(self.addresses[index])
 
-    def _carry(self, index: int, now_us: int) -> bool:
+    def _idle_frames(self, index: int, now_us: int) -> tuple[bytes, bytes] | None:  # noqa: ARG002 - see `PolledLine`
         link = self._wire.idle_link(self.addresses[index])
-        if link is None or self.carry is None:
-            return False
-        link_heard_us = self.carry(link.poll.data, link.eot_bytes, now_us)
-        if link_heard_us:
-            link.heard_us = link_heard_us
-        return link_heard_us > 0
+        return None if link is None else (link.poll.data, link.eot_bytes)
+
+    def _idle_heard(self, index: int, heard_us: int) -> None:
+        self._wire.connection(self.addresses[index]).heard_us = heard_us
 
     def _say_again(self, index: int, now_us: int) -> bool:
         address = self.addresses[index]

@@ -64,6 +64,32 @@ class SlotGrid:
             self._used_us = self.next_us
         self._advance()
 
+    def use_until(self, until_us: int) -> list[int]:
+        """Begin every slot up to and with this instant; the start of each address's last one, -1 for none.
+
+        Only for a grid on which no address is parked.
+        """
+        starts_us = [-1] * self._count
+        next_us = self.next_us
+        if next_us is None or next_us > until_us:
+            return starts_us
+        rounds = (until_us - next_us) // self.period_us
+        if rounds:
+            for index, offset_us in enumerate(self._offsets):
+                last_us = self._round_us + offset_us + (rounds - 1) * self.period_us
+                starts_us[index] = last_us if index >= self.next_index else last_us + self.period_us
+            self._round_us += rounds * self.period_us
+            self.next_us = next_us = next_us + rounds * self.period_us
+        while next_us <= until_us:
+            starts_us[self.next_index] = self._used_us = next_us
+            self._advance()
+            next_us = self._round_us + self._offsets[self.next_index]
+        return starts_us
+
+    def slot_from(self, from_us: int) -> int:
+        """The start of the first slot from an instant on, the slots that were used already included."""
+        return min(self._first_us(index, from_us) for index in range(self._count))
+
     def park(self) -> None:
         """Leave out the address under the cursor, from this slot on, and move the cursor on.
 

@@ -86,9 +86,12 @@ class PolledLine(PumpDriver, Generic[Logic, Wire]):
     def _say_again(self, index: int, now_us: int) -> bool:
         """Repeat what was refused or went unanswered; False when there is nothing to repeat."""
 
-    def _carry(self, index: int, now_us: int) -> bool:  # noqa: ARG002 - for protocols that can
-        """Let the host pass the idle poll of this address, see `PumpDriver.carry`; False to send it."""
-        return False
+    def _idle_frames(self, index: int, now_us: int) -> tuple[bytes, bytes] | None:  # noqa: ARG002 - for protocols that can
+        """Poll of this address, to be sent now, and the answer that would tell nothing new; None if nobody can tell."""
+        return None
+
+    def _idle_heard(self, index: int, heard_us: int) -> None:
+        """That answer was heard, in an exchange that the host passed."""
 
     def _check_fit(self) -> None:
         need_us = self._worst_us
@@ -226,11 +229,7 @@ class PolledLine(PumpDriver, Generic[Logic, Wire]):
                 if quiet is not None and quiet(self.addresses[index]):
                     grid.park()
                     continue
-                if (
-                    now_us == start_us >= self._free_us
-                    and self.carry is not None
-                    and self._carry(index, now_us)
-                ):
+                if now_us == start_us >= self._free_us and self._carry(index, now_us):
                     grid.use()
                     self._active = index
                     self._slot_end_us = end_us
@@ -242,6 +241,54 @@ class PolledLine(PumpDriver, Generic[Logic, Wire]):
             self._active = index
             self._slot_end_us = end_us
             self._converse(now_us)
+
+    def _carry(self, index: int, now_us: int) -> bool:
+        """Let the host pass the idle poll of this address, see `PumpDriver.carry`; False to send it."""
+        if self.carry is None or (frames := self._idle_frames(index, now_us)) is None:
+            return False
+        heard_us = self.carry(*frames, now_us)
+        if not heard_us:
+            return False
+        self._idle_heard(index, heard_us)
+        return True
+
+    def idle_round(self) -> list[tuple[bytes, bytes]] | None:
+        """From a host that carries: poll and answer of each address, if idle polls are all that comes by itself from here on.
+
+        None if one of them has more to expect than that.
+        """
+        next_us = self.grid.next_us
+        if next_us is None or self.grid.parked_count or self._talking or self._commanded:
+            return None
+        count = len(self.points)
+        if self.next_timer() != next_us or not all(self._may_skip(index) for index in range(count)):
+            return None
+        frames = [frames for index in range(count) if (frames := self._idle_frames(index, next_us)) is not None]
+        return frames if len(frames) == count else None
+
+    def pass_idle(self, until_us: int, took_us: Sequence[int]) -> list[int]:
+        """From a host that carries: every slot that has begun by now was an idle exchange.
+
+        Args:
+            until_us: now.
+            took_us: how long an exchange with each address takes.
+
+        Returns:
+            The start of each address's last slot, -1 for none.
+        """
+        starts_us = self.grid.use_until(until_us)
+        for index, start_us in enumerate(starts_us):
+            if start_us >= 0:
+                self._idle_heard(index, start_us + took_us[index])
+        last_us = max(starts_us)
+        if last_us >= 0:
+            self._active = starts_us.index(last_us)
+            self._slot_end_us = last_us + self.grid.width_us(self._active)
+        return starts_us
+
+    def idle_slot_from(self, from_us: int) -> int:
+        """From a host that carries: when the first slot from an instant on begins."""
+        return self.grid.slot_from(from_us)
 
     def recall(self, start_us: int) -> None:
         """From the host, before anything else is told: the poll that was carried last is to be sent after all."""

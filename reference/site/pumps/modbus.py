@@ -321,12 +321,11 @@ class ModbusDriver(PolledLine[_ModbusPoint, ModbusClient]):
     def _may_skip(self, index: int) -> bool:
         return super()._may_skip(index) and not self._writes[index] and not self._checks[index]
 
-    def _carry(self, index: int, now_us: int) -> bool:
+    def _idle_frames(self, index: int, now_us: int) -> tuple[bytes, bytes] | None:
+        if not self._images[index]:
+            return None
         address, count = self._polls[index]
-        frames = self._wire.idle_read(self.addresses[index], address, count, now_us)
-        if frames is None or self.carry is None or not self._images[index]:
-            return False
-        return self.carry(*frames, now_us) > 0
+        return self._wire.idle_read(self.addresses[index], address, count, now_us)
 
     def _poll(self, index: int, now_us: int) -> None:
         address, count = self._polls[index]
