@@ -120,12 +120,10 @@ class ControllerSide:
         """A block for this address is out or waits for `resend`."""
         return bool(self._link(address).frame)
 
-    def idle_link(self, address: int) -> ControllerConnection | None:
-        """The link of an address to which nothing but a poll would go, on a line that is at rest; else None."""
-        if self.state is not ControllerLinkState.IDLE or self._framer.partial or self._echo is not None:
-            return None
-        link = self._links[address]
-        return None if link.frame else link
+    @property
+    def at_rest(self) -> bool:
+        """No exchange is under way, and nothing half received would meddle with the next one."""
+        return self.state is ControllerLinkState.IDLE and not self._framer.partial and self._echo is None
 
     def exchange_us(self, block_bytes: int | None = None) -> int:
         """Worst-case µs of one `poll`, or of one try to send ``block_bytes``."""

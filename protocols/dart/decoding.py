@@ -150,7 +150,11 @@ def _status(data: bytes) -> StatusReport:
 
 def _filled(data: bytes) -> FilledReport:
     _length(data, 8)
-    return FilledReport(volume_units=_number(data[:4]), amount_units=_number(data[4:]))
+    digits = data.hex()
+    if not digits.isdecimal():
+        _number(data[:4])
+        _number(data[4:])
+    return FilledReport(volume_units=int(digits[:8]), amount_units=int(digits[8:]))
 
 
 def _nozzle(data: bytes) -> NozzleReport:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
+
+import msgspec
 
 from protocols.dart.framer import BadReason
 from protocols.dart.transactions import Transaction
@@ -26,8 +27,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Data:
+class Data(msgspec.Struct, frozen=True, kw_only=True):
     """A new block arrived; it is to be executed once.
 
     Attributes:
@@ -43,31 +43,27 @@ class Data:
     same_as_last: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Duplicate:
+class Duplicate(msgspec.Struct, frozen=True, kw_only=True):
     """A block came again (its acknowledgement was lost): acknowledged again, not to be executed again."""
 
     address: int
     tx: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Eot:
+class Eot(msgspec.Struct, frozen=True, kw_only=True):
     """Controller: the pump has nothing to send."""
 
     address: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ack:
+class Ack(msgspec.Struct, frozen=True, kw_only=True):
     """Our block was taken. It proves receipt, never effect: a pump acknowledges commands that it then ignores."""
 
     address: int
     tx: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nak:
+class Nak(msgspec.Struct, frozen=True, kw_only=True):
     """Our block was refused.
 
     Attributes:
@@ -81,8 +77,7 @@ class Nak:
     attempt: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplyTimeout:
+class ReplyTimeout(msgspec.Struct, frozen=True, kw_only=True):
     """Controller: no whole answer in time.
 
     Attributes:
@@ -96,8 +91,7 @@ class ReplyTimeout:
     attempt: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendFailed:
+class SendFailed(msgspec.Struct, frozen=True, kw_only=True):
     """Controller: the block was given up after all its attempts. Whether the pump executed it is unknown: read first.
 
     The next block will carry number 0, which a pump accepts whatever it saw before.
@@ -108,8 +102,7 @@ class SendFailed:
     attempts: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadFrame:
+class BadFrame(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes that are no good frame.
 
     Attributes:
@@ -125,8 +118,7 @@ class BadFrame:
     nak: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unexpected:
+class Unexpected(msgspec.Struct, frozen=True, kw_only=True):
     """A good frame at a moment when nobody should have sent it (a late answer, another pump). Ignored.
 
     Attributes:
@@ -153,8 +145,7 @@ class DeviationKind(StrEnum):
     """A block number that does not follow the last one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deviation:
+class Deviation(msgspec.Struct, frozen=True, kw_only=True):
     """The peer deviates in a way we live with. A warning, never a failure.
 
     Attributes:

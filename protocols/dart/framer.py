@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
+
+import msgspec
 
 from protocols.dart.decoding import plausible
 from protocols.dart.wire import (
@@ -51,8 +52,7 @@ class BadReason(StrEnum):
     """Does not begin with an address."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadBytes:
+class BadBytes(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes that are no good frame.
 
     Attributes:
@@ -127,6 +127,11 @@ class Framer:
                 self._search = 0
         self.partial = bool(buffer)
         return items
+
+    @property
+    def is_fresh(self) -> bool:
+        """Nothing that came before has a bearing on what comes next."""
+        return not self.partial and not self._cut_off and self._bad_byte < 0
 
     def parity_error(self) -> None:
         """Say that the byte fed next came with wrong parity: the frame around it is refused, whatever its checksum."""

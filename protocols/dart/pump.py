@@ -104,8 +104,15 @@ class PumpSide:
                     return
             else:
                 frame = CONTROL_FRAMES.get(data)
-                if frame is not None and frame.address not in self._links:
-                    return
+                if frame is not None:
+                    link = self._links.get(frame.address)
+                    if link is None:
+                        return
+            if link is not None and self._framer.is_fresh:
+                # A control frame of ours in a burst of its own: the framer would find just that.
+                self._heard_us = now_us
+                self._control(link, CONTROL_FRAMES[data], now_us)
+                return
         self._receive(data, now_us)
 
     def parity_error(self) -> None:
@@ -212,13 +219,18 @@ class PumpSide:
                 if link is None:
                     continue
                 if isinstance(frame, ControlFrame):
-                    answer = link.control(frame, self._source, now_us)
-                else:
-                    answer = link.data(frame, now_us)
+                    self._control(link, frame, now_us)
+                    continue
+                answer = link.data(frame, now_us)
             if answer is not None:
                 self._out.append(
                     Outgoing(answer, now_us + self._reply_delay_us if self._reply_delay_us else 0)
                 )
+
+    def _control(self, link: PumpConnection, frame: ControlFrame, now_us: int) -> None:
+        answer = link.control(frame, self._source, now_us)
+        if answer is not None:
+            self._out.append(Outgoing(answer, now_us + self._reply_delay_us if self._reply_delay_us else 0))
 
     def _bad(self, bad: BadBytes, now_us: int) -> bytes | None:
         link = None if bad.address is None else self._links.get(bad.address)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Final, TypeAlias
+
+from msgspec.structs import replace
 
 from protocols.dart.decoding import decode_from_controller
 from protocols.dart.events import Ack, Data, Deviation, DeviationKind, Duplicate, Event, Nak
@@ -134,18 +135,17 @@ class PumpConnection:
     def control(self, frame: ControlFrame, source: Source | None, now_us: int) -> bytes | None:
         """Take a control frame of this address; return the answer, None for silence."""
         self.heard_us = now_us
-        match frame.control:
-            case Control.POLL:
-                return self._polled(source, now_us)
-            case Control.ACK:
-                self._acknowledged(frame.tx)
-            case Control.ACK_POLL:
-                self._acknowledged(frame.tx)
-                return self._polled(source, now_us)
-            case Control.NAK:
-                self._refused(frame.tx)
-            case _:
-                pass  # an EOT comes from pumps only: another pump on this address, or an echo
+        control = frame.control
+        if control is Control.POLL:
+            return self._polled(source, now_us)
+        if control is Control.ACK:
+            self._acknowledged(frame.tx)
+        elif control is Control.ACK_POLL:
+            self._acknowledged(frame.tx)
+            return self._polled(source, now_us)
+        elif control is Control.NAK:
+            self._refused(frame.tx)
+        # An EOT comes from pumps only: another pump on this address, or an echo.
         return None
 
     def data(self, frame: DataFrame, now_us: int) -> bytes:

@@ -9,11 +9,11 @@ fangym0335/first. Vendor texts call the checksum "CCITT"; implementations that t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 from typing import Final
 
+import msgspec
 from fastcrc import crc16
 
 from protocols.sansio import LocalProtocolError
@@ -70,8 +70,7 @@ class Control(IntEnum):
     """Acknowledge and poll at once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControlFrame:
+class ControlFrame(msgspec.Struct, frozen=True, kw_only=True):
     """A three-byte frame.
 
     Attributes:
@@ -85,8 +84,7 @@ class ControlFrame:
     tx: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataFrame:
+class DataFrame(msgspec.Struct, frozen=True, kw_only=True):
     """A data frame whose checksum was right.
 
     Attributes:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol
 
+import msgspec
 from fastapi import FastAPI, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -140,7 +141,7 @@ class _Control:
             "flowing": point.flowing,
             "locks": list(point.locks),
             "version": self.watch.versions[point.number],
-            **asdict(point.reading(now_us)),
+            **msgspec.structs.asdict(point.reading(now_us)),
             "nozzles": nozzles,
             "last_delivery": None if last is None else asdict(last),
         }

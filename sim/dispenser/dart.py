@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from protocols.dart import BadFrame, Data, Deviation, PumpSide, PumpTransaction, Quirks
+from protocols.dart import Ack, BadFrame, Data, Deviation, PumpSide, PumpTransaction, Quirks
 from protocols.sansio import NEED_DATA, Outgoing
 
 from .dart_head import DartHead
@@ -123,7 +123,10 @@ class DartDispenser:
             if self.quirks.newest_only:
                 self._heads[address].supersede = self._side.connection(address).supersede
             point.on_change = self._wake
-        self._polls = {bytes((address, 0x20, 0xFA)): (address, head) for address, head in self._heads.items()}
+        self._polls = {
+            bytes((address, 0x20, 0xFA)): (head, self._side.connection(address))
+            for address, head in self._heads.items()
+        }
 
     def head(self, address: int) -> DartHead:
         """The pump head at an address, to look at. Raises KeyError for another address."""
@@ -137,11 +140,11 @@ class DartDispenser:
         if not self.dispenser.powered:
             return
         if len(data) == _CONTROL_BYTES:
-            # Nearly every burst on a line is a poll with nothing to say, or somebody else's: as little as possible here.
+            # Nearly every burst on a line is a poll, or somebody else's: as little as possible here.
             polled = self._polls.get(data)
             if polled is not None:
-                address, head = polled
-                if head.delivering and self._side.quiet(address):
+                head, link = polled
+                if head.delivering and link.quiet:
                     head.report_live(now_us)
                 self._side.receive_data(data, now_us)
                 return
@@ -156,9 +159,9 @@ class DartDispenser:
             start = end
 
     def _take(self, piece: bytes, now_us: int) -> None:
-        for address, head in self._heads.items():
+        for head, link in self._polls.values():
             # It may be the end of a poll: whoever may be asked has its news ready.
-            if head.delivering and self._side.quiet(address):
+            if head.delivering and link.quiet:
                 head.report_live(now_us)
         if self.quirks.parity_every and len(piece) > _CONTROL_BYTES and piece[0] in self._heads:
             self._data_heard += 1
@@ -166,6 +169,8 @@ class DartDispenser:
                 self._side.parity_error()
         self._side.receive_data(piece, now_us)
         while (event := self._side.next_event()) is not NEED_DATA:
+            if type(event) is Ack:
+                continue
             if isinstance(event, Data) and event.address in self._heads:
                 head = self._heads[event.address]
                 for transaction in event.transactions:
@@ -230,7 +235,7 @@ class DartDispenser:
         if not self.dispenser.powered:
             return b""
         polled = self._polls.get(poll)
-        if self._late or (polled is not None and polled[1].delivering and polled[1].has_news()):
+        if self._late or (polled is not None and polled[0].delivering and polled[0].has_news()):
             return None
         return self._side.idle_answer(poll)
 
@@ -243,8 +248,10 @@ class DartDispenser:
             self.on_wake()
 
     def _sender(self, address: int) -> Callable[[tuple[PumpTransaction, ...]], None]:
+        link = self._side.connection(address)
+
         def send(transactions: tuple[PumpTransaction, ...]) -> None:
-            if self._side.connection(address).queued > _WAITING_MAX:
+            if link.queued > _WAITING_MAX:
                 self._side.drop_queued(address)
                 transactions = self._heads[address].whole_state()
             self._side.send(address, transactions)

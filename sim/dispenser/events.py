@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import msgspec
+
 from .states import FpInput, FpState
 
 __all__ = [
@@ -28,8 +30,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """The display: volume in whole 10 ml pulses, amount in fen, unit price in fen per litre."""
 
     volume_ml: int

@@ -325,6 +325,7 @@ class VirtualBus(VirtualWire):
 
     def _service(self, port: Port, now_us: int) -> None:
         port.touched_us = now_us
+        port.dirty = False
         for outgoing in port.data_to_send(now_us):
             self._transmit(port, outgoing, now_us)
         want_us = port.next_timer()

@@ -17,6 +17,7 @@ A machine takes part by a few more methods, all optional. Of the master:
 * ``carry``: set by the bus, ``carry(poll, answer, now_us)``; called in place of sending ``poll`` now; returns when
   ``answer`` will have been heard, or 0 if the poll has to be sent;
 * ``recall(start_us)``: start the poll that was carried last after all, as at ``start_us``;
+* ``slots_a_round``: how many addresses it polls in turn;
 * ``idle_round()``: poll and answer of each address, if idle polls are all that comes by itself; else None;
 * ``pass_idle(until_us, took_us)``: every slot that has begun by now was such an exchange;
 * ``idle_slot_from(from_us)``: when the first slot from an instant on begins.
@@ -94,6 +95,7 @@ class Carrier:
         "_faults",
         "_gaps_us",
         "_hands",
+        "_in_a_row",
         "_master",
         "_poll_is_recorded",
         "_record",
@@ -122,6 +124,7 @@ class Carrier:
         self._exchange = _Exchange(master, b"", b"", 0, 0, 0)
         self._start_us = 0
         self._poll_is_recorded = False
+        self._in_a_row = 0  # exchanges carried since the master last sent a poll itself
         self._round: list[_Exchange] = []
         self._took_us: list[int] = []
         machine: Any = master.machine
@@ -138,16 +141,21 @@ class Carrier:
 
     def offer(self, poll: bytes, answer: bytes, now_us: int) -> int:
         """The master's ``carry``, see the head of this file."""
+        in_a_row, self._in_a_row = self._in_a_row, 0
         if self._air or self._master.free_at_us > now_us:
             return 0
         exchange = self._find(poll, answer)
         if exchange is None:
             return 0
         until_us = now_us + exchange.until_us
-        if self._devices_want_us() <= until_us or exchange.device.free_at_us > now_us + exchange.answer_from_us:
+        if (
+            self._devices_want_us() <= until_us
+            or exchange.device.free_at_us > now_us + exchange.answer_from_us
+        ):
             return 0
         if self._faults is not None and self._faults.is_active(now_us, until_us - now_us):
             return 0
+        self._in_a_row = in_a_row + 1
         self._begin(exchange, now_us)
         machine: Any = exchange.device.machine
         machine.idle_heard(poll, now_us + exchange.poll_until_us)
@@ -187,7 +195,10 @@ class Carrier:
     def rest(self) -> int:
         """After an exchange was carried: when the bus has to look again by itself, 0 if it cannot rest."""
         machine: Any = self._master.machine
-        if self._faults is not None or (frames := machine.idle_round()) is None:
+        if self._in_a_row < machine.slots_a_round or self._faults is not None:
+            return 0  # not yet worth asking
+        frames = machine.idle_round()
+        if frames is None:
             return 0
         exchanges = [self._find(poll, answer) for poll, answer in frames]
         self._round = [exchange for exchange in exchanges if exchange is not None]
@@ -250,7 +261,11 @@ class Carrier:
     def _settle(self, now_us: int) -> None:
         record = self._record
         exchange = self._exchange
-        if record is not None and not self._poll_is_recorded and self._start_us + exchange.poll_until_us <= now_us:
+        if (
+            record is not None
+            and not self._poll_is_recorded
+            and self._start_us + exchange.poll_until_us <= now_us
+        ):
             self._poll_is_recorded = True
             record(self._start_us + exchange.poll_until_us, self._master.number, exchange.poll)
         if self.until_us <= now_us:

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Iterable
 
 from protocols.sansio import HarnessProtocolError, Machine, Outgoing
-from sim.faults import NEVER_US
 from sim.kernel import Kernel
 from sim.wires.capture import Capture
 from sim.wires.faults import WireFault
@@ -250,10 +249,3 @@ class VirtualLink(VirtualWire):
             capture.record_touched(at_us, direction.sender.number, heard or b"", note, sent)
         else:
             capture.record(at_us, direction.sender.number, sent)
-
-    def _service(self, port: Port, now_us: int) -> None:
-        port.touched_us = now_us
-        for outgoing in port.data_to_send(now_us):
-            self._transmit(port, outgoing, now_us)
-        want_us = port.next_timer()
-        port.want_us = NEVER_US if want_us is None else want_us

@@ -162,6 +162,7 @@ class VirtualWire:
     def _service(self, port: Port, now_us: int) -> None:
         """Take what a port wants to send and when it wants its timer, after anything happened to it."""
         port.touched_us = now_us
+        port.dirty = False
         for outgoing in port.data_to_send(now_us):
             self._transmit(port, outgoing, now_us)
         want_us = port.next_timer()
@@ -226,8 +227,9 @@ class VirtualWire:
     def _clean(self, now_us: int) -> None:
         dirty, self._dirty = self._dirty, []
         for port in dirty:
-            port.dirty = False
-            self._service(port, now_us)
+            if port.dirty:  # nobody has looked at it since
+                port.dirty = False
+                self._service(port, now_us)
 
     def _stuck(self, now_us: int) -> str:
         late = [port.name for port in self.ports if port.want_us <= now_us]

@@ -85,6 +85,7 @@ class DartDriver(PolledLine[FuellingPointLogic, ControllerSide]):
         self._timing = timing
         # Every try is one exchange in a slot of its own, hence no automatic repetition.
         self._wire = ControllerSide(self.addresses, timing=timing, quirks=quirks, auto_retry=False)
+        self._links = [self._wire.connection(address) for address in self.addresses]
         self._worst_us = timing.exchange_us()
         self._ack_us = timing.turn_round_us + timing.chars_us(3)
         self._by_address = {address: index for index, address in enumerate(self.addresses)}
@@ -110,27 +111,36 @@ class DartDriver(PolledLine[FuellingPointLogic, ControllerSide]):
                 logic.on_answer()
                 logic.on_polled(now_us)
                 self._exchange_over(now_us, gap_us=0, more=False)
+            elif type(event) is Data:
+                self._block(event, now_us)
             elif type(event) is Deviation:
                 self.warnings[event.kind.value] += 1
             else:
                 self._news(event, now_us)
 
+    def _block(self, block: Data, now_us: int) -> None:
+        index = self._by_address[block.address]
+        logic = self.points[index]
+        logic.on_answer()
+        logic.begin_block()
+        only_figures = True
+        for transaction in block.transactions:
+            if type(transaction) is FilledReport:
+                volume_ml = transaction.volume_units * VOLUME_STEP_ML
+                logic.on_filling(volume_ml, transaction.amount_units, now_us)
+            else:
+                only_figures = False
+                self._report(logic, transaction, now_us)
+        if logic.busy or not only_figures:
+            logic.on_polled(now_us)
+            # There may be more where this came from; the figures of running fuel alone wait for the next slot, or they
+            # would be asked for twice in each.
+            self._poll_next[index] = True
+        self._exchange_over(now_us, gap_us=self._ack_us, more=True)
+
     def _news(self, event: object, now_us: int) -> None:
         logic = self.points[self._active]
         match event:
-            case Data(address=address, transactions=transactions):
-                index = self._by_address[address]
-                logic = self.points[index]
-                logic.on_answer()
-                logic.begin_block()
-                for transaction in transactions:
-                    self._report(index, transaction, now_us)
-                logic.on_polled(now_us)
-                # There may be more where this came from; the figures of running fuel alone wait for the next slot, or
-                # they would be asked for twice in each.
-                if logic.busy or any(type(transaction) is not FilledReport for transaction in transactions):
-                    self._poll_next[index] = True
-                self._exchange_over(now_us, gap_us=self._ack_us, more=True)
             case Duplicate():
                 logic.on_answer()
                 logic.on_polled(now_us)
@@ -162,11 +172,8 @@ class DartDriver(PolledLine[FuellingPointLogic, ControllerSide]):
             case _:
                 pass  # late answers
 
-    def _report(self, index: int, transaction: Transaction, now_us: int) -> None:
-        logic = self.points[index]
+    def _report(self, logic: FuellingPointLogic, transaction: Transaction, now_us: int) -> None:
         match transaction:
-            case FilledReport(volume_units=volume, amount_units=amount):
-                logic.on_filling(volume * VOLUME_STEP_ML, amount, now_us)
             case NozzleReport(price_units=price, nozzle=nozzle, out=out):
                 logic.on_nozzle(nozzle, out, price, now_us)
             case StatusReport(status=status):
@@ -185,19 +192,21 @@ class DartDriver(PolledLine[FuellingPointLogic, ControllerSide]):
         self._wire.poll(self.addresses[index], now_us)
 
     def _may_skip(self, index: int) -> bool:
-        return super()._may_skip(index) and not self._wire.unacknowledged(self.addresses[index])
+        return super()._may_skip(index) and not self._links[index].frame
 
     def _idle_frames(self, index: int, now_us: int) -> tuple[bytes, bytes] | None:  # noqa: ARG002 - see `PolledLine`
-        link = self._wire.idle_link(self.addresses[index])
-        return None if link is None else (link.poll.data, link.eot_bytes)
+        if not self._wire.at_rest:
+            return None
+        link = self._links[index]
+        return link.poll.data, link.eot_bytes
 
     def _idle_heard(self, index: int, heard_us: int) -> None:
-        self._wire.connection(self.addresses[index]).heard_us = heard_us
+        self._links[index].heard_us = heard_us
 
     def _say_again(self, index: int, now_us: int) -> bool:
-        address = self.addresses[index]
-        if not self._wire.unacknowledged(address):
+        if not self._links[index].frame:
             return False
+        address = self.addresses[index]
         if not self.points[index].up and not self.points[index].recovering:
             self._wire.abandon(address)  # off-line: what was wanted then is not wanted any more
             return False

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from reference.site.pumps.witness import Witness
 
 __all__ = [
@@ -83,8 +85,7 @@ class NozzleReturned:
     at_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class LiveAmount:
+class LiveAmount(msgspec.Struct, frozen=True):
     """The running figures of a delivery, as the pump shows them."""
 
     fuelling_point: int

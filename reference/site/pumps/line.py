@@ -252,6 +252,11 @@ class PolledLine(PumpDriver, Generic[Logic, Wire]):
         self._idle_heard(index, heard_us)
         return True
 
+    @property
+    def slots_a_round(self) -> int:
+        """From a host that carries: how many addresses are polled in turn."""
+        return len(self.points)
+
     def idle_round(self) -> list[tuple[bytes, bytes]] | None:
         """From a host that carries: poll and answer of each address, if idle polls are all that comes by itself from here on.
 
@@ -263,7 +268,9 @@ class PolledLine(PumpDriver, Generic[Logic, Wire]):
         count = len(self.points)
         if self.next_timer() != next_us or not all(self._may_skip(index) for index in range(count)):
             return None
-        frames = [frames for index in range(count) if (frames := self._idle_frames(index, next_us)) is not None]
+        frames = [
+            frames for index in range(count) if (frames := self._idle_frames(index, next_us)) is not None
+        ]
         return frames if len(frames) == count else None
 
     def pass_idle(self, until_us: int, took_us: Sequence[int]) -> list[int]:

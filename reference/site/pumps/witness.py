@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
+
 __all__ = ["AMOUNT_MODULUS", "TOTAL_MODULUS", "UNREAD", "Filling", "Judgement", "Totals", "Witness", "judge"]
 
 TOTAL_MODULUS = 10**11  # ten BCD digits of 10 ml; amounts (ten digits of fen) wrap ten times earlier
@@ -27,8 +29,7 @@ class Totals:
     amount_fen: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Filling:
+class Filling(msgspec.Struct, frozen=True):
     """The figures of the last filling as the pump shows them."""
 
     volume_ml: int
