@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import httpx
 import msgspec
@@ -31,12 +31,9 @@ class _Carrier(Protocol):
     """A transport that can also carry a request as it is, without httpx's objects around it."""
 
     async def carry(
-        self, method: str, url: httpx.URL, headers: list[tuple[bytes, bytes]], body: bytes, whole_s: float
+        self, method: str, url: str, headers: list[tuple[bytes, bytes]], body: bytes, whole_s: float
     ) -> tuple[int, bytes]:
         """Status and body of the reply, within ``whole_s``. Host and Content-Length are its business."""
-
-
-_URLS_KEPT: Final = 64
 
 
 class Answer:
@@ -78,17 +75,6 @@ class Courier:
         self._carrier = self._transport if isinstance(self._transport, _Carrier) else None
         self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         self._with_body = [*self._headers, (b"content-type", b"application/json")]
-        self._urls: dict[str, httpx.URL] = {}
-
-    def _url(self, base: str, path: str) -> httpx.URL:
-        # Few paths come again and again, the question for commands above all; the oldest make room.
-        key = base + path
-        url = self._urls.get(key)
-        if url is None:
-            if len(self._urls) >= _URLS_KEPT:
-                del self._urls[next(iter(self._urls))]
-            url = self._urls[key] = httpx.URL(key)
-        return url
 
     async def request(self, method: str, base: str, path: str, body: Any, *, timeout_s: float) -> Answer:
         """One request with its whole reply within ``timeout_s``; ``body`` None sends none.
@@ -97,7 +83,7 @@ class Courier:
             httpx.TransportError: no answer, or the connection broke.
             TimeoutError: no whole answer in time.
         """
-        url = self._url(base, path)
+        url = base + path
         headers = self._headers if body is None else self._with_body
         if self._carrier is not None:
             content = b"" if body is None else _encode(body)

@@ -12,6 +12,7 @@ import httpx
 import msgspec
 
 from sim.net.exchange import Exchange, Outbound
+from sim.net.place import Place, Places
 
 if TYPE_CHECKING:
     from sim.net.network import Network
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["NetworkClient", "NetworkReply", "NetworkTransport"]
 
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9/_.~-]*")
-_PLACES_KEPT: Final = 64
 _DEFAULT_TIMEOUT_S: Final = 5.0
 """As httpx has it."""
 
@@ -33,6 +33,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
     def __init__(self, network: Network, client: str) -> None:
         self._network = network
         self._client = client
+        self._places = Places()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Carry one request.
@@ -42,20 +43,14 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             httpx.ConnectTimeout, httpx.ReadTimeout, httpx.ReadError: see `Exchange.perform`.
         """
         body = await request.aread()
-        url = request.url
         limits = request.extensions.get("timeout", {})
         exchange = self._network.depart(
             self._client,
-            url.host,
             Outbound(
                 request.method,
-                url.path,
+                Place.of(request.url),
                 [(name.lower(), value) for name, value in request.headers.raw],
                 body,
-                raw_path=url.raw_path.partition(b"?")[0],
-                query=url.query,
-                scheme=url.scheme,
-                port=url.port,
                 connect_s=limits.get("connect"),
                 read_s=limits.get("read"),
             ),
@@ -67,7 +62,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         return httpx.Response(status, headers=headers, stream=exchange)
 
     async def carry(
-        self, method: str, url: httpx.URL, headers: Iterable[tuple[bytes, bytes]], body: bytes, whole_s: float
+        self, method: str, url: str, headers: Iterable[tuple[bytes, bytes]], body: bytes, whole_s: float
     ) -> tuple[int, bytes]:
         """Carry one request without httpx's objects around it, for callers that need but status and body.
 
@@ -81,22 +76,10 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         Raises:
             httpx.TransportError: as `handle_async_request`.
         """
-        exchange = self._network.depart(
-            self._client,
-            url.host,
-            Outbound(
-                method,
-                url.path,
-                _with_host(url.netloc, headers, method, body),
-                body,
-                raw_path=url.raw_path.partition(b"?")[0],
-                query=url.query,
-                scheme=url.scheme,
-                port=url.port,
-                connect_s=whole_s,
-                whole_s=whole_s,
-            ),
-        )
+        place = self._places.of(url)
+        headers = _with_host(place.netloc, headers, method, body)
+        request = Outbound(method, place, headers, body, connect_s=whole_s, whole_s=whole_s)
+        exchange = self._network.depart(self._client, request)
         await exchange.perform()
         return _head(exchange)[0], await exchange.read()
 
@@ -143,7 +126,7 @@ class NetworkClient:
         self._network = network
         self._client = client
         self._host = host
-        self._places: dict[str, httpx.URL] = {}
+        self._places = Places()
 
     async def request(
         self,
@@ -210,45 +193,34 @@ class NetworkClient:
         if json is not None:
             body = _encode(json)
             own.append((b"content-type", b"application/json"))
-        scheme, host, netloc, port = "https", self._host, self._host.encode(), None
-        path, _, query = path.partition("?")
+        connect_s, read_s = (
+            (timeout.connect, timeout.read) if isinstance(timeout, httpx.Timeout) else (timeout, timeout)
+        )
+        place = self._place(path, params)
+        request = Outbound(
+            method,
+            place,
+            _with_host(place.netloc, own, method, body),
+            body,
+            connect_s=connect_s,
+            read_s=read_s,
+        )
+        return self._network.depart(self._client, request)
+
+    def _place(self, text: str, params: Mapping[str, str] | None) -> Place:
+        if not self._host:
+            # Callbacks go to a handful of addresses.
+            return self._places.of(f"{text.partition('?')[0]}?{urlencode(params)}" if params else text)
+        path, _, query = text.partition("?")
         if params:
             query = urlencode(params)
-        if not host:
-            url = self._place(path)
-            scheme, host, netloc, port = url.scheme, url.host, url.netloc, url.port
-            path = url.raw_path.partition(b"?")[0].decode()
         raw_path = path
         if not _PLAIN_PATH.fullmatch(path):
             raw_path = quote(path, safe="/%:@!$&'()*+,;=-._~")
             path = unquote(raw_path)
-        connect_s, read_s = (
-            (timeout.connect, timeout.read) if isinstance(timeout, httpx.Timeout) else (timeout, timeout)
+        return Place(
+            self._host, path, netloc=self._host.encode(), raw_path=raw_path.encode(), query=query.encode()
         )
-        request = Outbound(
-            method,
-            path,
-            _with_host(netloc, own, method, body),
-            body,
-            raw_path=raw_path.encode(),
-            query=query.encode(),
-            scheme=scheme,
-            port=port,
-            connect_s=connect_s,
-            read_s=read_s,
-        )
-        return self._network.depart(self._client, host, request)
-
-    def _place(self, text: str) -> httpx.URL:
-        """Where a whole URL leads. Callbacks go to a handful of addresses."""
-        url = self._places.get(text)
-        if url is None:
-            url = httpx.URL(text)
-            if not url.host:
-                raise httpx.InvalidURL(f"{text[:80]!r} names no host")
-            if len(self._places) < _PLACES_KEPT:
-                self._places[text] = url
-        return url
 
 
 def _with_host(
