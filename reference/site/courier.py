@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import httpx
 import msgspec
 
+from reference.carrier import Carrier
 from reference.tls import client_context
 
 __all__ = ["Answer", "Courier", "commands_of"]
@@ -24,16 +25,6 @@ ANSWER_BYTES_MOST = 1 << 20
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
-
-
-@runtime_checkable
-class _Carrier(Protocol):
-    """A transport that can also carry a request as it is, without httpx's objects around it."""
-
-    async def carry(
-        self, method: str, url: str, headers: list[tuple[bytes, bytes]], body: bytes, whole_s: float
-    ) -> tuple[int, bytes]:
-        """Status and body of the reply, within ``whole_s``. Host and Content-Length are its business."""
 
 
 class Answer:
@@ -72,7 +63,7 @@ class Courier:
             if transport is not None
             else httpx.AsyncHTTPTransport(verify=client_context(trust_env=True))
         )
-        self._carrier = self._transport if isinstance(self._transport, _Carrier) else None
+        self._carrier = self._transport if isinstance(self._transport, Carrier) else None
         self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         self._with_body = [*self._headers, (b"content-type", b"application/json")]
 
@@ -87,7 +78,8 @@ class Courier:
         headers = self._headers if body is None else self._with_body
         if self._carrier is not None:
             content = b"" if body is None else _encode(body)
-            return Answer(*await self._carrier.carry(method, url, headers, content, timeout_s))
+            status, _, reply = await self._carrier.carry(method, url, headers, content, timeout_s)
+            return Answer(status, reply)
         request = httpx.Request(
             method,
             url,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import urlencode
 
 import httpx
 import msgspec
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NetworkClient", "NetworkReply", "NetworkTransport"]
 
-_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9/_.~-]*")
 _DEFAULT_TIMEOUT_S: Final = 5.0
 """As httpx has it."""
 
@@ -63,8 +61,8 @@ class NetworkTransport(httpx.AsyncBaseTransport):
 
     async def carry(
         self, method: str, url: str, headers: Iterable[tuple[bytes, bytes]], body: bytes, whole_s: float
-    ) -> tuple[int, bytes]:
-        """Carry one request without httpx's objects around it, for callers that need but status and body.
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """Carry one request without httpx's objects around it; status, headers and body of the reply.
 
         Args:
             method: in capitals.
@@ -76,12 +74,12 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         Raises:
             httpx.TransportError: as `handle_async_request`.
         """
-        place = self._places.of(url)
+        place = self._places.of("", url)
         headers = _with_host(place.netloc, headers, method, body)
         request = Outbound(method, place, headers, body, connect_s=whole_s, whole_s=whole_s)
         exchange = self._network.depart(self._client, request)
         await exchange.perform()
-        return _head(exchange)[0], await exchange.read()
+        return *_head(exchange), await exchange.read()
 
 
 class NetworkReply:
@@ -93,6 +91,11 @@ class NetworkReply:
         self._exchange = exchange
         self.status_code = _head(exchange)[0]
         self.content = b""
+
+    @property
+    def headers(self) -> httpx.Headers:
+        """The headers."""
+        return httpx.Headers(_head(self._exchange)[1])
 
     @property
     def text(self) -> str:
@@ -125,7 +128,7 @@ class NetworkClient:
     def __init__(self, network: Network, client: str, host: str) -> None:
         self._network = network
         self._client = client
-        self._host = host
+        self._base = f"https://{host}" if host else ""
         self._places = Places()
 
     async def request(
@@ -135,7 +138,7 @@ class NetworkClient:
         *,
         json: Any = None,
         params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         content: bytes = b"",
         timeout: float | httpx.Timeout | None = _DEFAULT_TIMEOUT_S,  # noqa: ASYNC109 - as httpx has it
     ) -> NetworkReply:
@@ -143,7 +146,7 @@ class NetworkClient:
 
         Raises:
             httpx.TransportError: no answer, or the connection broke.
-            httpx.InvalidURL: a client without a host was given no whole URL.
+            httpx.InvalidURL: no URL, or one that names no host.
         """
         exchange = self._depart(method, path, json, params, headers, content, timeout)
         await exchange.perform()
@@ -185,18 +188,21 @@ class NetworkClient:
         path: str,
         json: Any,
         params: Mapping[str, str] | None,
-        headers: Mapping[str, str] | None,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None,
         body: bytes,
         timeout: float | httpx.Timeout | None,
     ) -> Exchange:
-        own = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+        pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+        own = [(name.lower().encode(), value.encode()) for name, value in pairs]
         if json is not None:
             body = _encode(json)
             own.append((b"content-type", b"application/json"))
         connect_s, read_s = (
             (timeout.connect, timeout.read) if isinstance(timeout, httpx.Timeout) else (timeout, timeout)
         )
-        place = self._place(path, params)
+        if params:
+            path = f"{path.partition('?')[0]}?{urlencode(params)}"
+        place = self._places.of(self._base, path)
         request = Outbound(
             method,
             place,
@@ -206,21 +212,6 @@ class NetworkClient:
             read_s=read_s,
         )
         return self._network.depart(self._client, request)
-
-    def _place(self, text: str, params: Mapping[str, str] | None) -> Place:
-        if not self._host:
-            # Callbacks go to a handful of addresses.
-            return self._places.of(f"{text.partition('?')[0]}?{urlencode(params)}" if params else text)
-        path, _, query = text.partition("?")
-        if params:
-            query = urlencode(params)
-        raw_path = path
-        if not _PLAIN_PATH.fullmatch(path):
-            raw_path = quote(path, safe="/%:@!$&'()*+,;=-._~")
-            path = unquote(raw_path)
-        return Place(
-            self._host, path, netloc=self._host.encode(), raw_path=raw_path.encode(), query=query.encode()
-        )
 
 
 def _with_host(

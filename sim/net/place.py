@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import httpx
@@ -11,6 +12,9 @@ from protocols.cards import mask_private
 __all__ = ["Place", "Places"]
 
 _KEPT: Final = 64
+_WHOLE: Final = re.compile(r"(https?://[A-Za-z0-9.:-]+)(/.*)")
+_PLAIN_PATH: Final = re.compile(r"/(?:[A-Za-z0-9_~-][A-Za-z0-9/_.~-]*)?")
+_PLAIN_QUERY: Final = re.compile(r"[A-Za-z0-9_.~&=-]*")
 
 
 class Place:
@@ -60,25 +64,47 @@ class Place:
             port=url.port,
         )
 
+    def at(self, raw_path: str, query: str) -> Place:
+        """Another place of the same host, by a path and a query in which nothing needs quoting."""
+        return Place(
+            self.host,
+            raw_path,
+            netloc=self.netloc,
+            raw_path=raw_path.encode(),
+            query=query.encode(),
+            scheme=self.scheme,
+            port=self.port,
+        )
+
 
 class Places:
-    """Remembers the places of the last few URLs: most requests go to a handful, and taking one apart costs a good part of one."""
+    """Takes URLs apart. Nearly all lead to a handful of hosts and hold nothing that needs quoting: those cost a fraction."""
 
     def __init__(self) -> None:
-        self._known: dict[str, Place] = {}
+        self._hosts: dict[str, Place] = {}
 
-    def of(self, url: str) -> Place:
-        """Where a URL leads.
+    def of(self, base: str, url: str) -> Place:
+        """Where a URL leads: a whole one if ``base`` is empty, else a path on that host (``https://host``).
 
         Raises:
             httpx.InvalidURL: it names no host.
         """
-        place = self._known.get(url)
-        if place is None:
-            place = Place.of(httpx.URL(url))
-            if not place.host:
-                raise httpx.InvalidURL(f"{url[:80]!r} names no host")
-            if len(self._known) >= _KEPT:
-                del self._known[next(iter(self._known))]
-            self._known[url] = place
-        return place
+        whole = base + url
+        if not base and (plain := _WHOLE.fullmatch(url)):
+            base, url = plain.groups()
+        path, _, query = url.partition("?")
+        if not base or "/." in path or not _PLAIN_PATH.fullmatch(path) or not _PLAIN_QUERY.fullmatch(query):
+            return _place(whole)
+        host = self._hosts.get(base)
+        if host is None:
+            host = _place(base)
+            if len(self._hosts) < _KEPT:
+                self._hosts[base] = host
+        return host.at(path, query)
+
+
+def _place(url: str) -> Place:
+    place = Place.of(httpx.URL(url))
+    if not place.host:
+        raise httpx.InvalidURL(f"{url[:80]!r} names no host")
+    return place

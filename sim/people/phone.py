@@ -276,7 +276,7 @@ class PhoneApp:
     async def _watch(self) -> None:
         path = f"/v1/orders/{self.order['order_id']}/events"
         pause_s = 0.5
-        while not self._is_settled:
+        while not self._settled():
             reader = SseReader()
             since_us = self._kernel.now_us
             try:
@@ -288,7 +288,7 @@ class PhoneApp:
                     async for chunk in reply.aiter_bytes():
                         for event in reader.feed(chunk):
                             self._heard(event)
-                        if self._is_settled:
+                        if self._settled():
                             return
             except (httpx.HTTPError, OSError) as error:
                 self.tell("trouble", what=f"stream: {type(error).__name__}")
@@ -322,7 +322,7 @@ class PhoneApp:
         if before.get("updated_us", 0) > order.get("updated_us", 0):
             self.order = before  # an older answer that was overtaken
             return
-        self._is_settled = self._settled()
+        self._is_settled = self._says_all()
         order_id = order["order_id"]
         if order["state"] != before.get("state") or order_id != before.get("order_id"):
             self.tell(
@@ -342,6 +342,9 @@ class PhoneApp:
         self._changed.set()
 
     def _settled(self) -> bool:
+        return self._is_settled
+
+    def _says_all(self) -> bool:
         invoice = (self.order.get("invoice") or {}).get("state", "none")
         if self.state in DEAD:
             return True
