@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any
 
 import httpx
 import msgspec
 
+from reference.carrier import Carrier
 from reference.tls import client_context
 
 __all__ = ["Answer", "Courier", "commands_of"]
@@ -24,19 +25,6 @@ ANSWER_BYTES_MOST = 1 << 20
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
-
-
-@runtime_checkable
-class _Carrier(Protocol):
-    """A transport that can also carry a request as it is, without httpx's objects around it."""
-
-    async def carry(
-        self, method: str, url: httpx.URL, headers: list[tuple[bytes, bytes]], body: bytes, whole_s: float
-    ) -> tuple[int, bytes]:
-        """Status and body of the reply, within ``whole_s``. Host and Content-Length are its business."""
-
-
-_URLS_KEPT: Final = 64
 
 
 class Answer:
@@ -75,20 +63,9 @@ class Courier:
             if transport is not None
             else httpx.AsyncHTTPTransport(verify=client_context(trust_env=True))
         )
-        self._carrier = self._transport if isinstance(self._transport, _Carrier) else None
+        self._carrier = self._transport if isinstance(self._transport, Carrier) else None
         self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         self._with_body = [*self._headers, (b"content-type", b"application/json")]
-        self._urls: dict[str, httpx.URL] = {}
-
-    def _url(self, base: str, path: str) -> httpx.URL:
-        # Few paths come again and again, the question for commands above all; the oldest make room.
-        key = base + path
-        url = self._urls.get(key)
-        if url is None:
-            if len(self._urls) >= _URLS_KEPT:
-                del self._urls[next(iter(self._urls))]
-            url = self._urls[key] = httpx.URL(key)
-        return url
 
     async def request(self, method: str, base: str, path: str, body: Any, *, timeout_s: float) -> Answer:
         """One request with its whole reply within ``timeout_s``; ``body`` None sends none.
@@ -97,11 +74,12 @@ class Courier:
             httpx.TransportError: no answer, or the connection broke.
             TimeoutError: no whole answer in time.
         """
-        url = self._url(base, path)
+        url = base + path
         headers = self._headers if body is None else self._with_body
         if self._carrier is not None:
             content = b"" if body is None else _encode(body)
-            return Answer(*await self._carrier.carry(method, url, headers, content, timeout_s))
+            status, _, reply = await self._carrier.carry(method, url, headers, content, timeout_s)
+            return Answer(status, reply)
         request = httpx.Request(
             method,
             url,

@@ -76,17 +76,19 @@ class LiveReadings:
 
     def __init__(self, site: SiteController) -> None:
         self._site = site
+        self._asked = [(number, site.driver_of[number].status) for number in site.points]
         self._told: dict[int, tuple[PointStatus, list[dict[str, Any]]]] = {}
 
     def __call__(self) -> list[dict[str, Any]]:
-        """What is so now. Nobody may change it."""
+        """What is so now, always in the same order. Nobody may change it."""
+        told = self._told
         readings: list[dict[str, Any]] = []
-        for number in self._site.points:
-            status = self._site.driver_of[number].status(number)
-            told = self._told.get(number)
-            if told is None or told[0] != status:
-                told = self._told[number] = (status, self._of_point(number, status))
-            readings += told[1]
+        for number, status_of in self._asked:
+            status = status_of(number)
+            known = told.get(number)
+            if known is None or known[0] != status:
+                known = told[number] = (status, self._of_point(number, status))
+            readings += known[1]
         return readings
 
     def _of_point(self, number: int, status: PointStatus) -> list[dict[str, Any]]:

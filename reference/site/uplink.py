@@ -7,7 +7,6 @@ answered by sending again, to whichever instance answers (requirements FC-SALE-0
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
@@ -18,6 +17,7 @@ import httpx
 from reference.site.config import BackendConfig
 from reference.site.courier import Answer, Courier, commands_of
 from reference.site.journal import Journal, JournalError, Sale
+from reference.site.livefeed import LiveFeed
 
 __all__ = ["BackendAway", "Uplink", "UplinkOwner"]
 
@@ -40,7 +40,7 @@ class UplinkOwner(Protocol):
         """The body of the station's declaration."""
 
     def live_readings(self) -> list[dict[str, Any]]:
-        """The state of every nozzle."""
+        """The state of every nozzle, always in the same order."""
 
     def on_command(self, command: dict[str, Any]) -> bool:
         """Carry out a command; its result goes through the journal. False: it could not be noted, and must come again."""
@@ -91,12 +91,16 @@ class Uplink:
         self._tasks: list[asyncio.Task[None]] = []
         self._sales = asyncio.Event()
         self._results = asyncio.Event()
-        self._live = asyncio.Event()
+        self._live = LiveFeed(
+            owner.live_readings,
+            self._post_live,
+            refresh_us=config.live_refresh_us,
+            gap_us=config.live_gap_us,
+        )
         self._declare = asyncio.Event()
         self._tanks = asyncio.Event()
         self._readings: deque[dict[str, Any]] = deque(maxlen=_READINGS_MOST)
         self._sends_tanks = False
-        self._sent_live: dict[int, dict[str, Any]] = {}
         self._causes: dict[int, int] = {}
         """Sale -> the command that it came of: its result goes first."""
         self._old_results: list[int] = []
@@ -117,12 +121,12 @@ class Uplink:
         self._declare.set()
         self._sales.set()
         self._results.set()
-        self._live.set()
+        self._live.changed()
         for loop, name in (
             (self._declare_loop(), "declare"),
             (self._sales_loop(), "sales"),
             (self._results_loop(), "results"),
-            (self._live_loop(), "live"),
+            (self._live.run(), "live"),
             (self._command_loop(), "commands"),
         ):
             self._tasks.append(asyncio.create_task(loop, name=f"site-uplink-{name}"))
@@ -154,7 +158,7 @@ class Uplink:
 
     def live_changed(self) -> None:
         """Some nozzle's state or amount changed."""
-        self._live.set()
+        self._live.changed()
 
     def setup_changed(self) -> None:
         """Prices or the like changed: declare the station again."""
@@ -254,32 +258,12 @@ class Uplink:
                 self._complain(f"result of command {command_id}", response)
             self._journal.result_posted(command_id, version)
 
-    async def _live_loop(self) -> None:
-        refresh_s = self._config.live_refresh_us / 1e6
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(refresh_s):
-                    await self._live.wait()
-            if not self._live.is_set():
-                self._sent_live.clear()  # a refresh tells everything
-            self._live.clear()
-            readings = {reading["nozzle"]: reading for reading in self._owner.live_readings()}
-            changed = [
-                reading
-                for nozzle, reading in readings.items()
-                if (sent := self._sent_live.get(nozzle)) is not reading and sent != reading
-            ]
-            if changed:
-                try:
-                    # Not repeated: what is late is worthless, the next one is newer.
-                    await self._request(
-                        "POST", "/nozzles/live", {"at_us": self._clock_us(), "nozzles": changed}
-                    )
-                    self._sent_live = readings
-                except BackendAway:
-                    self._sent_live = {}
-                    self._live.set()
-            await self._sleep(self._config.live_gap_us)
+    async def _post_live(self, readings: list[dict[str, Any]]) -> bool:
+        try:
+            await self._request("POST", "/nozzles/live", {"at_us": self._clock_us(), "nozzles": readings})
+        except BackendAway:
+            return False
+        return True
 
     async def _tanks_loop(self) -> None:
         while True:

@@ -199,7 +199,7 @@ class VirtualWorld:
             self.unionpay = build_unionpay(self.kernel, self.scenario.services, self.plan, notify)
             for host, app in unionpay_hosts(self.unionpay).items():
                 self.network.register(host, app)
-        self.network.register(_CALLBACK_HOST, Balancer(targets, self.client("balancer", _CALLBACK_HOST)))
+        self.network.register(_CALLBACK_HOST, Balancer(targets, self.network.client("balancer")))
         return services
 
     def _build_instance(self, letter: str) -> Instance:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
+from urllib.parse import quote
 
 import httpx
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from sim.net.client import NetworkClient
+
 __all__ = ["Balancer"]
 
 _DROPPED: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "keep-alive"})
 """Headers that belong to one hop (RFC 9110 section 7.6.1) or are written anew."""
+_IN_PATH: Final = "/%:@!$&'()*+,;=-._~"
+"""What is passed on as it came (RFC 3986 section 3.3)."""
 
 
 class Balancer:
@@ -27,7 +32,7 @@ class Balancer:
         client: sends; its time-outs bound each try.
     """
 
-    def __init__(self, targets: Sequence[str], client: httpx.AsyncClient) -> None:
+    def __init__(self, targets: Sequence[str], client: httpx.AsyncClient | NetworkClient) -> None:
         if not targets:
             raise ValueError("a balancer needs at least one target")
         self._targets = tuple(target.rstrip("/") for target in targets)
@@ -44,13 +49,15 @@ class Balancer:
 
     async def _forward(self, request: Request, body: bytes) -> Response:
         headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _DROPPED]
-        query = f"?{request.url.query}" if request.url.query else ""
+        target_path = quote(request.scope.get("raw_path") or request.scope["path"], safe=_IN_PATH)
+        if query := request.scope["query_string"]:
+            target_path += "?" + quote(query, safe=_IN_PATH + "?")
         self._turn += 1
         for offset in range(len(self._targets)):
             target = self._targets[(self._turn + offset) % len(self._targets)]
             try:
                 answer = await self._client.request(
-                    request.method, f"{target}{request.url.path}{query}", content=body, headers=headers
+                    request.method, target + target_path, content=body, headers=headers
                 )
             except httpx.TransportError:
                 continue

@@ -44,6 +44,9 @@ class AppCall:
         on_reply: called with each piece of the reply when it departs.
         on_failure: called when the application raises or returns before its reply is complete; the second argument says
             whether the reply had begun. Without a begun reply the call answers 500, as servers do.
+
+    Attributes:
+        on_end: called with this call and None when the application has ended, however it did.
     """
 
     __slots__ = (
@@ -58,6 +61,7 @@ class AppCall:
         "_pending",
         "_scope",
         "_started",
+        "on_end",
     )
 
     def __init__(
@@ -74,6 +78,7 @@ class AppCall:
         self._body: bytes | None = body
         self._on_reply = on_reply
         self._on_failure = on_failure
+        self.on_end: Callable[[AppCall, None], object] | None = None
         self._loop = asyncio.get_running_loop()
         self._gone: asyncio.Future[None] | None = None
         self._pending: Reply | None = None
@@ -92,6 +97,9 @@ class AppCall:
         else:
             if not self._is_complete and not self._is_disconnected:
                 self._fail(None)
+        finally:
+            if self.on_end is not None:
+                self.on_end(self, None)
 
     def disconnect(self) -> None:
         """The client has gone."""

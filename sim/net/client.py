@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import urlencode
 
 import httpx
 import msgspec
 
 from sim.net.exchange import Exchange, Outbound
+from sim.net.place import Place, Places
 
 if TYPE_CHECKING:
     from sim.net.network import Network
 
 __all__ = ["NetworkClient", "NetworkReply", "NetworkTransport"]
 
-_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9/_.~-]*")
-_PLACES_KEPT: Final = 64
 _DEFAULT_TIMEOUT_S: Final = 5.0
 """As httpx has it."""
 
@@ -33,6 +31,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
     def __init__(self, network: Network, client: str) -> None:
         self._network = network
         self._client = client
+        self._places = Places()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Carry one request.
@@ -42,20 +41,14 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             httpx.ConnectTimeout, httpx.ReadTimeout, httpx.ReadError: see `Exchange.perform`.
         """
         body = await request.aread()
-        url = request.url
         limits = request.extensions.get("timeout", {})
         exchange = self._network.depart(
             self._client,
-            url.host,
             Outbound(
                 request.method,
-                url.path,
+                Place.of(request.url),
                 [(name.lower(), value) for name, value in request.headers.raw],
                 body,
-                raw_path=url.raw_path.partition(b"?")[0],
-                query=url.query,
-                scheme=url.scheme,
-                port=url.port,
                 connect_s=limits.get("connect"),
                 read_s=limits.get("read"),
             ),
@@ -67,9 +60,9 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         return httpx.Response(status, headers=headers, stream=exchange)
 
     async def carry(
-        self, method: str, url: httpx.URL, headers: Iterable[tuple[bytes, bytes]], body: bytes, whole_s: float
-    ) -> tuple[int, bytes]:
-        """Carry one request without httpx's objects around it, for callers that need but status and body.
+        self, method: str, url: str, headers: Iterable[tuple[bytes, bytes]], body: bytes, whole_s: float
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """Carry one request without httpx's objects around it; status, headers and body of the reply.
 
         Args:
             method: in capitals.
@@ -81,24 +74,12 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         Raises:
             httpx.TransportError: as `handle_async_request`.
         """
-        exchange = self._network.depart(
-            self._client,
-            url.host,
-            Outbound(
-                method,
-                url.path,
-                _with_host(url.netloc, headers, method, body),
-                body,
-                raw_path=url.raw_path.partition(b"?")[0],
-                query=url.query,
-                scheme=url.scheme,
-                port=url.port,
-                connect_s=whole_s,
-                whole_s=whole_s,
-            ),
-        )
+        place = self._places.of("", url)
+        headers = _with_host(place.netloc, headers, method, body)
+        request = Outbound(method, place, headers, body, connect_s=whole_s, whole_s=whole_s)
+        exchange = self._network.depart(self._client, request)
         await exchange.perform()
-        return _head(exchange)[0], await exchange.read()
+        return *_head(exchange), await exchange.read()
 
 
 class NetworkReply:
@@ -110,6 +91,11 @@ class NetworkReply:
         self._exchange = exchange
         self.status_code = _head(exchange)[0]
         self.content = b""
+
+    @property
+    def headers(self) -> httpx.Headers:
+        """The headers."""
+        return httpx.Headers(_head(self._exchange)[1])
 
     @property
     def text(self) -> str:
@@ -142,8 +128,8 @@ class NetworkClient:
     def __init__(self, network: Network, client: str, host: str) -> None:
         self._network = network
         self._client = client
-        self._host = host
-        self._places: dict[str, httpx.URL] = {}
+        self._base = f"https://{host}" if host else ""
+        self._places = Places()
 
     async def request(
         self,
@@ -152,7 +138,7 @@ class NetworkClient:
         *,
         json: Any = None,
         params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         content: bytes = b"",
         timeout: float | httpx.Timeout | None = _DEFAULT_TIMEOUT_S,  # noqa: ASYNC109 - as httpx has it
     ) -> NetworkReply:
@@ -160,7 +146,7 @@ class NetworkClient:
 
         Raises:
             httpx.TransportError: no answer, or the connection broke.
-            httpx.InvalidURL: a client without a host was given no whole URL.
+            httpx.InvalidURL: no URL, or one that names no host.
         """
         exchange = self._depart(method, path, json, params, headers, content, timeout)
         await exchange.perform()
@@ -202,53 +188,30 @@ class NetworkClient:
         path: str,
         json: Any,
         params: Mapping[str, str] | None,
-        headers: Mapping[str, str] | None,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None,
         body: bytes,
         timeout: float | httpx.Timeout | None,
     ) -> Exchange:
-        own = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+        pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+        own = [(name.lower().encode(), value.encode()) for name, value in pairs]
         if json is not None:
             body = _encode(json)
             own.append((b"content-type", b"application/json"))
-        scheme, host, netloc, port = "https", self._host, self._host.encode(), None
-        path, _, query = path.partition("?")
-        if params:
-            query = urlencode(params)
-        if not host:
-            url = self._place(path)
-            scheme, host, netloc, port = url.scheme, url.host, url.netloc, url.port
-            path = url.raw_path.partition(b"?")[0].decode()
-        raw_path = path
-        if not _PLAIN_PATH.fullmatch(path):
-            raw_path = quote(path, safe="/%:@!$&'()*+,;=-._~")
-            path = unquote(raw_path)
         connect_s, read_s = (
             (timeout.connect, timeout.read) if isinstance(timeout, httpx.Timeout) else (timeout, timeout)
         )
+        if params:
+            path = f"{path.partition('?')[0]}?{urlencode(params)}"
+        place = self._places.of(self._base, path)
         request = Outbound(
             method,
-            path,
-            _with_host(netloc, own, method, body),
+            place,
+            _with_host(place.netloc, own, method, body),
             body,
-            raw_path=raw_path.encode(),
-            query=query.encode(),
-            scheme=scheme,
-            port=port,
             connect_s=connect_s,
             read_s=read_s,
         )
-        return self._network.depart(self._client, host, request)
-
-    def _place(self, text: str) -> httpx.URL:
-        """Where a whole URL leads. Callbacks go to a handful of addresses."""
-        url = self._places.get(text)
-        if url is None:
-            url = httpx.URL(text)
-            if not url.host:
-                raise httpx.InvalidURL(f"{text[:80]!r} names no host")
-            if len(self._places) < _PLACES_KEPT:
-                self._places[text] = url
-        return url
+        return self._network.depart(self._client, request)
 
 
 def _with_host(

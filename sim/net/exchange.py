@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
-from protocols.cards import mask_private
 from sim.net.call import AppCall, Reply
 from sim.net.faults import HttpStrike
+from sim.net.place import Place
 
 if TYPE_CHECKING:
     from sim.net.network import Network, Route
@@ -31,51 +31,31 @@ class Outbound:
     """A request as it goes onto the network.
 
     Attributes:
-        method, path: as HTTP has them; the path without its query, decoded.
+        method: as HTTP has it.
+        place: where it goes.
         headers: names in lower case.
         body: all of it.
-        scheme, port, raw_path, query: of the URL.
         connect_s, read_s: how long the client waits for a connection, and for the next piece of the reply.
         whole_s: how long it waits for the whole reply; None for as long as pieces come.
     """
 
-    __slots__ = (
-        "body",
-        "connect_s",
-        "headers",
-        "method",
-        "path",
-        "port",
-        "query",
-        "raw_path",
-        "read_s",
-        "scheme",
-        "whole_s",
-    )
+    __slots__ = ("body", "connect_s", "headers", "method", "place", "read_s", "whole_s")
 
     def __init__(
         self,
         method: str,
-        path: str,
+        place: Place,
         headers: list[tuple[bytes, bytes]],
         body: bytes,
         *,
-        raw_path: bytes,
-        query: bytes,
-        scheme: str = "https",
-        port: int | None = None,
         connect_s: float | None = None,
         read_s: float | None = None,
         whole_s: float | None = None,
     ) -> None:
         self.method = method
-        self.path = path
+        self.place = place
         self.headers = headers
         self.body = body
-        self.raw_path = raw_path
-        self.query = query
-        self.scheme = scheme
-        self.port = port
         self.connect_s = connect_s
         self.read_s = read_s
         self.whole_s = whole_s
@@ -105,8 +85,8 @@ class Exchange(httpx.AsyncByteStream):
         self._is_reported = False
         self._error: httpx.TransportError | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._until_us: int | None = None
+        self._is_watched = False
         self._number = network.requests
         self._cause = CAUSE.get()
         self._sent_us = network.now_us()
@@ -176,17 +156,18 @@ class Exchange(httpx.AsyncByteStream):
     def scope(self) -> dict[str, Any]:
         """The ASGI scope of the request."""
         request = self._request
+        place = request.place
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": "1.1",
             "method": request.method,
             "headers": list(request.headers),
-            "scheme": request.scheme,
-            "path": request.path,
-            "raw_path": request.raw_path,
-            "query_string": request.query,
-            "server": (self.route.host.name, request.port),
+            "scheme": place.scheme,
+            "path": place.path,
+            "raw_path": place.raw_path,
+            "query_string": place.query,
+            "server": (self.route.host.name, place.port),
             "client": (self.route.client, 0),
             "root_path": "",
         }
@@ -261,12 +242,12 @@ class Exchange(httpx.AsyncByteStream):
             self._notify()
 
     def _app_failed(self, error: BaseException | None, is_cut: bool) -> None:
-        self._network.app_failed(self.route.host, self._request.method, self._request.path, error)
+        self._network.app_failed(self.route.host, self._request.method, self._request.place, error)
         if is_cut:
             self._break_after_leg()
 
     def _copy_failed(self, error: BaseException | None, is_cut: bool) -> None:  # noqa: ARG002 - its reply goes nowhere
-        self._network.app_failed(self.route.host, self._request.method, self._request.path, error)
+        self._network.app_failed(self.route.host, self._request.method, self._request.place, error)
 
     def _failed(self, kind: type[httpx.TransportError], outcome: str, message: str) -> httpx.TransportError:
         self._error = kind(message)
@@ -277,9 +258,6 @@ class Exchange(httpx.AsyncByteStream):
         if self._is_over:
             return
         self._is_over = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         self._report(outcome)
         if not self._is_finished and self._calls:
             self._loop.call_later(self.route.draw_hang_up() / 1_000_000, self._disconnect)
@@ -289,27 +267,24 @@ class Exchange(httpx.AsyncByteStream):
             call.disconnect()
 
     def _report(self, outcome: str) -> None:
+        # A trace is evidence: what somebody wrote into a path must not stay in it.
+        path = self._request.place.shown
         if self._is_reported:
-            self._network.report(
-                "http.end", self.route, {"path": mask_private(self._request.path), "outcome": outcome}
-            )
+            self._network.report("http.end", self.route, path=path, outcome=outcome)
             return
         self._is_reported = True
         self._network.report(
             "http",
             self.route,
-            {
-                "method": self._request.method,
-                # A trace is evidence: what somebody wrote into a path must not stay in it.
-                "path": mask_private(self._request.path),
-                "status": None if self.head is None else self.head[0],
-                "outcome": outcome,
-                "sent_us": self._sent_us,
-                "arrived_us": self._arrived_us,
-                "replied_us": self._replied_us,
-                "number": self._number,
-                "cause": self._cause,
-            },
+            method=self._request.method,
+            path=path,
+            status=None if self.head is None else self.head[0],
+            outcome=outcome,
+            sent_us=self._sent_us,
+            arrived_us=self._arrived_us,
+            replied_us=self._replied_us,
+            number=self._number,
+            cause=self._cause,
         )
 
     # Waiting.
@@ -330,23 +305,26 @@ class Exchange(httpx.AsyncByteStream):
             timeout_s, since_us = request.whole_s, self._sent_us
         elif timeout_s is None and self.head is None:
             timeout_s = _DEFAULT_TIMEOUT_S if self._strike.request_lost or self._strike.reply_lost else None
-        self._until_us = None if timeout_s is None else since_us + round(timeout_s * 1_000_000)
-        # The pieces of a stream come several times a second: the timer is left standing and looks again when it fires.
-        if self._until_us is not None and self._timer is None:
-            self._timer = self._loop.call_later(
-                (self._until_us - self._network.now_us()) / 1_000_000, self._look
-            )
+        if timeout_s is None:
+            self._until_us = None
+            return
+        self._until_us = since_us + round(timeout_s * 1_000_000)
+        # The pieces of a stream come several times a second: the deadline is left standing and looks again when it is due.
+        if not self._is_watched:
+            self._is_watched = True
+            self._network.deadlines.add(self._until_us, self)
 
-    def _look(self) -> None:
-        self._timer = None
-        if self._waiter is None or self._waiter.done() or self._until_us is None:
-            return  # the next wait arms it again
-        left_us = self._until_us - self._network.now_us()
-        if left_us > 0:
-            self._timer = self._loop.call_later(left_us / 1_000_000, self._look)
-        else:
-            self._failed(httpx.ReadTimeout, "timeout", f"{self.route.host.name} did not reply in time")
-            self._notify()
+    def expire(self, now_us: int) -> int | None:
+        """See `sim.net.deadlines.Waiting`."""
+        until_us = self._until_us
+        if self._is_over or self._waiter is None or self._waiter.done() or until_us is None:
+            self._is_watched = False  # the next wait says so again
+            return None
+        if until_us > now_us:
+            return until_us
+        self._failed(httpx.ReadTimeout, "timeout", f"{self.route.host.name} did not reply in time")
+        self._notify()
+        return None
 
     def _notify(self) -> None:
         if self._waiter is not None and not self._waiter.done():

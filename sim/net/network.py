@@ -17,8 +17,10 @@ from sim.kernel import Kernel, KernelError
 from sim.latency import LatencyProfile
 from sim.net.call import AppCall, AsgiApp
 from sim.net.client import NetworkClient, NetworkTransport
+from sim.net.deadlines import Deadlines
 from sim.net.exchange import CAUSE, Exchange, Outbound
 from sim.net.faults import NO_STRIKE, HttpFault, HttpFaults
+from sim.net.place import Place
 
 __all__ = ["AppError", "Host", "Network", "NetworkError", "Route"]
 
@@ -60,7 +62,7 @@ class Host:
         is_down: whether connections are refused.
     """
 
-    __slots__ = ("app", "context", "is_down", "name", "processing", "processing_rng", "tasks")
+    __slots__ = ("app", "context", "is_down", "name", "processing", "processing_rng", "running")
 
     def __init__(
         self, name: str, app: AsgiApp, processing: LatencyProfile | None, processing_rng: random.Random
@@ -72,7 +74,7 @@ class Host:
         self.is_down = False
         # An application sees the context of whoever registered it, never that of the client whose request it serves.
         self.context = contextvars.copy_context()
-        self.tasks: dict[asyncio.Task[None], Exchange | None] = {}
+        self.running: dict[AppCall, tuple[asyncio.Task[None], Exchange | None]] = {}
 
 
 class Route:
@@ -127,6 +129,7 @@ class Network:
         faults: the faults at work, with their ``landed`` counts.
         app_errors: what applications raised, oldest first; at most the last 1000.
         requests: how many requests have departed.
+        deadlines: when those under way are given up.
     """
 
     def __init__(
@@ -141,6 +144,7 @@ class Network:
         self.app_errors: deque[AppError] = deque(maxlen=_APP_ERRORS_LIMIT)
         self.requests = 0
         self.loop = kernel.loop
+        self.deadlines = Deadlines(kernel.loop, self.now_us)
         self._kernel = kernel
         self._latency = latency
         self._is_traced = is_traced
@@ -194,7 +198,9 @@ class Network:
         entry = self._host(host)
         entry.is_down = True
         self._kernel.trace.emit("host.killed", entry.name)
-        for task, exchange in list(entry.tasks.items()):
+        for call, (task, exchange) in list(entry.running.items()):
+            # One that has not begun yet never comes to its end.
+            task.add_done_callback(lambda _, call=call: entry.running.pop(call, None))  # type: ignore[misc]
             task.cancel()
             if exchange is not None:
                 exchange.break_off()
@@ -217,7 +223,7 @@ class Network:
 
     async def aclose(self) -> None:
         """Stop whatever applications still run."""
-        tasks = [task for host in self._hosts.values() for task in host.tasks]
+        tasks = [task for host in self._hosts.values() for task, _ in host.running.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -243,43 +249,43 @@ class Network:
             route = self._routes[key] = Route(client, self._hosts[name], latency, self._kernel)
         return route
 
-    def depart(self, client: str, host: str, request: Outbound) -> Exchange:
+    def depart(self, client: str, request: Outbound) -> Exchange:
         """A request sets out.
 
         Raises:
             httpx.ConnectError: no such host.
         """
-        route = self.route(client, host)
+        place = request.place
+        route = self.route(client, place.host)
         if route is None:
-            raise httpx.ConnectError(f"there is no host {host!r} on this network")
+            raise httpx.ConnectError(f"there is no host {place.host!r} on this network")
         self.requests += 1
         strike = NO_STRIKE
         if self.faults.armed:
-            strike = self.faults.strike(client, host, request.method, request.path, self.now_us())
+            strike = self.faults.strike(client, place.host, request.method, place.path, self.now_us())
         return Exchange(self, route, request, strike)
 
     def serve(self, host: Host, call: AppCall, exchange: Exchange | None, number: int) -> None:
         """Run an application for request ``number``; what it asks of others meanwhile is caused by that."""
         context = host.context.copy()
         context.run(CAUSE.set, number)
-        task = self.loop.create_task(call.run(), context=context)
-        host.tasks[task] = exchange
-        task.add_done_callback(host.tasks.pop)
+        call.on_end = host.running.pop
+        host.running[call] = self.loop.create_task(call.run(), context=context), exchange
 
-    def app_failed(self, host: Host, method: str, path: str, error: BaseException | None) -> None:
+    def app_failed(self, host: Host, method: str, place: Place, error: BaseException | None) -> None:
         """Keep an application's error; one of the harness's own ends the run."""
         if isinstance(error, KernelError):
             self._kernel.call_later(0, _throw, error)
             return
-        self.app_errors.append(AppError(self._kernel.now_us, host.name, method, path, error))
+        self.app_errors.append(AppError(self._kernel.now_us, host.name, method, place.path, error))
         what = (
             "returned before its reply was complete" if error is None else f"{type(error).__name__}: {error}"
         )
         self._kernel.trace.emit(
-            "http.app_error", host.name, method=method, path=mask_private(path), error=mask_private(what)
+            "http.app_error", host.name, method=method, path=place.shown, error=mask_private(what)
         )
 
-    def report(self, kind: str, route: Route, fields: dict[str, Any]) -> None:
+    def report(self, kind: str, route: Route, **fields: Any) -> None:
         """Write one event of an exchange into the trace."""
         if self._is_traced:
             self._kernel.trace.emit(kind, route.host.name, client=route.client, **fields)

@@ -19,11 +19,11 @@ What it sees goes into the trace as ``phone.*`` events of the entity ``car/<numb
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from typing import Any
 
 import httpx
+import msgspec
 
 from sim.kernel import Kernel
 from sim.people.api import ApiClient, ApiError, Unreachable
@@ -44,6 +44,7 @@ _FUELLED = frozenset({"FUELLING", "PAYABLE", "PAYING"}) | PAID
 # A stream is quiet while nothing happens; the backend sends a sign of life at least every 15 s.
 _STREAM_TIMEOUT = httpx.Timeout(5.0, read=40.0)
 _INVOICE_DONE = frozenset({"none", "issued", "failed"})
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class PhoneApp:
@@ -83,6 +84,8 @@ class PhoneApp:
         self._by_contract: bool | None = None if plan.channel == BY_CONTRACT else False
         self._channel = "wechatpay" if plan.channel == BY_CONTRACT else plan.channel
         self.order: dict[str, Any] = {}
+        self._is_settled = False
+        """Whether there is nothing more to watch for."""
 
     def tell(self, kind: str, **fields: Any) -> None:
         """Put ``phone.<kind>`` into the trace."""
@@ -297,8 +300,8 @@ class PhoneApp:
 
     def _heard(self, event: ServerSentEvent) -> None:
         try:
-            body = json.loads(event.data)
-        except ValueError:
+            body = _decode(event.data)
+        except msgspec.DecodeError:
             self.tell("trouble", what="stream: not JSON")
             return
         if event.event == "order":
@@ -319,6 +322,7 @@ class PhoneApp:
         if before.get("updated_us", 0) > order.get("updated_us", 0):
             self.order = before  # an older answer that was overtaken
             return
+        self._is_settled = self._says_all()
         order_id = order["order_id"]
         if order["state"] != before.get("state") or order_id != before.get("order_id"):
             self.tell(
@@ -338,6 +342,9 @@ class PhoneApp:
         self._changed.set()
 
     def _settled(self) -> bool:
+        return self._is_settled
+
+    def _says_all(self) -> bool:
         invoice = (self.order.get("invoice") or {}).get("state", "none")
         if self.state in DEAD:
             return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["ServerSentEvent", "SseError", "SseReader"]
 
@@ -14,8 +14,7 @@ class SseError(ValueError):
     """A stream that is no event stream: a line without end."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSentEvent:
+class ServerSentEvent(NamedTuple):
     """One event: its type (``message`` unless named), its data, and the last id seen."""
 
     event: str
@@ -29,7 +28,7 @@ class SseReader:
     def __init__(self) -> None:
         self._buffer = b""
         self._event = ""
-        self._data: list[str] = []
+        self._data: list[bytes] = []
         self._id = ""
         self._first = True
 
@@ -44,9 +43,13 @@ class SseReader:
             self._buffer = self._buffer.removeprefix(b"\xef\xbb\xbf")
             self._first = False
         for line in self._lines():
-            event = self._take(line.decode("utf-8", "replace"))
-            if event is not None:
-                yield event
+            if line:
+                self._take(line)
+                continue
+            data, event = self._data, self._event or "message"
+            self._data, self._event = [], ""
+            if data:
+                yield ServerSentEvent(event, _text(b"\n".join(data)), self._id)
         if len(self._buffer) > _MAX_LINE:
             raise SseError(f"a line of an event stream is longer than {_MAX_LINE:,} bytes")
 
@@ -70,20 +73,17 @@ class SseReader:
         line, self._buffer = self._buffer[:at], self._buffer[at + skip :]
         return line
 
-    def _take(self, line: str) -> ServerSentEvent | None:
-        if not line:
-            data, event = self._data, self._event or "message"
-            self._data, self._event = [], ""
-            return ServerSentEvent(event, "\n".join(data), self._id) if data else None
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        match name:
-            case "event":
-                self._event = value
-            case "data":
-                self._data.append(value)
-            case "id" if "\0" not in value:
-                self._id = value
-            case _:
-                pass  # a comment (empty name), retry, or a field of the future
-        return None
+    def _take(self, line: bytes) -> None:
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value)
+        elif name == b"event":
+            self._event = _text(value)
+        elif name == b"id" and b"\0" not in value:
+            self._id = _text(value)
+        # Else a comment (empty name), retry, or a field of the future.
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")

@@ -14,6 +14,7 @@ import httpx
 
 from reference.backend.gateways.port import GatewayUnknownError, GatewayUnreachableError
 from reference.backend.identifiers import Identifiers
+from reference.carrier import Carrier
 
 __all__ = ["Outgoing"]
 
@@ -47,6 +48,7 @@ class Outgoing:
         busy_qps: float,
     ) -> None:
         self._transport = transport
+        self._carrier = transport if isinstance(transport, Carrier) else None
         self._timeouts = {"timeout": httpx.Timeout(timeout_s).as_dict()}
         self._timeout_s = timeout_s
         self._clock_us = clock_us
@@ -68,14 +70,7 @@ class Outgoing:
                 if self._busy > 1:
                     await self._wait()
                 self.calls += 1
-                # Straight to the transport: the layers of a general client (redirects, cookies) have no place here.
-                response = await self._transport.handle_async_request(
-                    httpx.Request(method, url, content=body, headers=headers, extensions=self._timeouts)
-                )
-                try:
-                    await response.aread()
-                finally:
-                    await response.aclose()
+                response = await self._ask(method, url, body, headers)
         except TimeoutError as error:
             raise GatewayUnknownError(f"no answer within {self._timeout_s} s") from error
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
@@ -86,6 +81,21 @@ class Outgoing:
             self._trouble()
         elif self._busy:
             self._busy = 0
+        return response
+
+    async def _ask(self, method: str, url: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        # Straight to the transport: the layers of a general client (redirects, cookies) have no place here.
+        if self._carrier is not None:
+            named = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+            status, found, content = await self._carrier.carry(method, url, named, body, self._timeout_s)
+            return httpx.Response(status, headers=found, content=content)
+        response = await self._transport.handle_async_request(
+            httpx.Request(method, url, content=body, headers=headers, extensions=self._timeouts)
+        )
+        try:
+            await response.aread()
+        finally:
+            await response.aclose()
         return response
 
     def _trouble(self) -> None:
