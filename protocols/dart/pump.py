@@ -137,6 +137,18 @@ class PumpSide:
         if was_quiet and not link.quiet and self.on_wake is not None:
             self.on_wake()
 
+    def answer(self, link: PumpConnection, transaction: PumpTransaction, now_us: int) -> bool:
+        """Hear a poll of a link that is quiet, and answer it with this: what `send` and the poll after it would do.
+
+        False when the poll's bytes have to be looked at; then nothing was done.
+        """
+        if self._echo is not None or self._source is not None or not self._framer.is_fresh:
+            return False
+        self._heard_us = now_us
+        frame = link.answer(transaction, now_us)
+        self._out.append(Outgoing(frame, now_us + self._reply_delay_us if self._reply_delay_us else 0))
+        return True
+
     def quiet(self, address: int) -> bool:
         """True when a poll now would be answered EOT and change nothing."""
         return self._link(address).quiet

@@ -104,6 +104,12 @@ class PumpConnection:
             self._mute += mute
             self._step(PumpLinkEvent.QUEUE)
 
+    def answer(self, transaction: PumpTransaction, now_us: int) -> bytes:
+        """Hear a poll while quiet, and answer it with this transaction. See `PumpSide.answer`."""
+        self.send((transaction,))
+        self.heard_us = now_us
+        return self._next_block()
+
     def mute(self, polls: int) -> None:
         """Leave the next polls unanswered."""
         self._mute += polls
@@ -176,16 +182,21 @@ class PumpConnection:
             if self._muted():
                 return None
         if self.state is PumpLinkState.QUEUED:
-            block = self._queue.popleft()
-            while self._queue and len(block) + len(self._queue[0]) <= self._block_max:
-                block += self._queue.popleft()
-            self._frame = encode_data(
-                self.address, self._tx, block, escape_checksum=not self._quirks.checksum_unescaped
-            )
+            return self._next_block()
         self._step(PumpLinkEvent.POLL)
         if self.state is PumpLinkState.UNACKNOWLEDGED:
             return self._frame
         return encode_control(self.address, Control.EOT)
+
+    def _next_block(self) -> bytes:
+        block = self._queue.popleft()
+        while self._queue and len(block) + len(self._queue[0]) <= self._block_max:
+            block += self._queue.popleft()
+        self._frame = encode_data(
+            self.address, self._tx, block, escape_checksum=not self._quirks.checksum_unescaped
+        )
+        self._step(PumpLinkEvent.POLL)
+        return self._frame
 
     def _muted(self) -> bool:
         if not self._mute:

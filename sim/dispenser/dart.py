@@ -145,7 +145,11 @@ class DartDispenser:
             if polled is not None:
                 head, link = polled
                 if head.delivering and link.quiet:
-                    head.report_live(now_us)
+                    report = head.live_report(now_us)
+                    if report is not None:
+                        if self._side.answer(link, report, now_us):
+                            return
+                        self._side.send(link.address, (report,))
                 self._side.receive_data(data, now_us)
                 return
             if data[0] not in self._heads:

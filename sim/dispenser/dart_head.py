@@ -116,9 +116,16 @@ class DartHead:
 
     def report_live(self, now_us: int) -> None:
         """Queue DC2 if volume or amount have moved since the last one."""
+        report = self.live_report(now_us)
+        if report is not None:
+            self._send((report,))
+
+    def live_report(self, now_us: int) -> FilledReport | None:
+        """DC2 if volume or amount have moved since the last one; whoever asks sends it."""
         reading = self.point.reading(now_us)
-        if (reading.volume_ml, reading.amount_fen) != self._reported:
-            self._send((self._filled(reading),))
+        if (reading.volume_ml, reading.amount_fen) == self._reported:
+            return None
+        return self._filled(reading)
 
     def has_news(self) -> bool:
         """Whether a poll would find a new DC2, now or by and by."""
