@@ -13,7 +13,9 @@ All times are integer microseconds on the host's clock.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
+
+import msgspec
 
 __all__ = [
     "NEED_DATA",
@@ -56,7 +58,7 @@ NEED_DATA: Final = NeedData()
 """What ``next_event()`` returns when the bytes so far hold no further event."""
 
 
-class Outgoing(NamedTuple):
+class Outgoing(msgspec.Struct, frozen=True):
     """Bytes due on the wire.
 
     Attributes:

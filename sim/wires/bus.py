@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from protocols.sansio import HarnessProtocolError, Machine, Outgoing
 from sim.faults import NEVER_US
-from sim.kernel import Cancellable, Kernel
+from sim.kernel import Kernel
 from sim.wires.capture import Capture
 from sim.wires.carried import Carrier, Hands
 from sim.wires.faults import WireFault
@@ -74,7 +74,6 @@ class VirtualBus(VirtualWire):
         self._air: list[_Burst] = []
         self._collisions = kernel.streams.get(f"wire/{name}", "collision")
         self._master: Port | None = None
-        self._carrier: Carrier | None = None
         self._poll_lead_us = 0
         self._skipped: dict[int, None] = {}
         self._noise: Port | None = None
@@ -299,20 +298,6 @@ class VirtualBus(VirtualWire):
         return noise
 
     # Idle polls that are carried.
-
-    def _run(self) -> None:
-        carrier = self._carrier
-        if carrier is not None and carrier.rests_until_us >= 0:
-            carrier.wake(self._kernel.now_us)
-        super()._run()
-
-    def _call_in_step(self, at_us: int, fired: Cancellable | None) -> None:
-        carrier = self._carrier
-        if carrier is not None and carrier.until_us > self._kernel.now_us:
-            at_us = carrier.rest() or at_us
-            if at_us == NEVER_US:
-                return  # whatever happens next begins with somebody's touch
-        super()._call_in_step(at_us, fired)
 
     def _clean(self, now_us: int) -> None:
         carrier = self._carrier

@@ -48,6 +48,10 @@ _LENGTHS_MAX: Final = 256
 """Burst lengths whose time is remembered: no frame on these lines is longer."""
 
 
+_KNOWN_MAX: Final = 256
+"""A master polls its addresses, each with the same bytes."""
+
+
 class Hands(NamedTuple):
     """What a carrier does through its bus.
 
@@ -96,6 +100,7 @@ class Carrier:
         "_gaps_us",
         "_hands",
         "_in_a_row",
+        "_known",
         "_master",
         "_poll_is_recorded",
         "_record",
@@ -125,6 +130,7 @@ class Carrier:
         self._start_us = 0
         self._poll_is_recorded = False
         self._in_a_row = 0  # exchanges carried since the master last sent a poll itself
+        self._known: dict[bytes, _Exchange] = {}
         self._round: list[_Exchange] = []
         self._took_us: list[int] = []
         machine: Any = master.machine
@@ -174,10 +180,15 @@ class Carrier:
                 return None
         if device is None:
             return None
-        poll_until_us = self._times_us[len(poll)]
-        answer_from_us = poll_until_us + self._gaps_us[device]
-        until_us = answer_from_us + self._times_us[len(answer)]
-        return _Exchange(device, poll, answer, poll_until_us, answer_from_us, until_us)
+        known = self._known.get(poll)
+        if known is None or known.answer != answer or known.device is not device:
+            poll_until_us = self._times_us[len(poll)]
+            answer_from_us = poll_until_us + self._gaps_us[device]
+            until_us = answer_from_us + self._times_us[len(answer)]
+            known = _Exchange(device, poll, answer, poll_until_us, answer_from_us, until_us)
+            if poll in self._known or len(self._known) < _KNOWN_MAX:
+                self._known[poll] = known
+        return known
 
     def _devices_want_us(self) -> int:
         return min((port.want_us for port, _ in self._asks or ()), default=NEVER_US)

@@ -242,7 +242,8 @@ class StreamHost(asyncio.BufferedProtocol, asyncio.Protocol):
         want_us = machine.next_timer()
         if want_us is not None and want_us <= now_us:
             machine.handle_timer(now_us)
-        for data, not_before_us in machine.data_to_send(now_us):
+        for outgoing in machine.data_to_send(now_us):
+            data, not_before_us = outgoing.data, outgoing.not_before_us
             if self._unsent or not_before_us > now_us or not self._is_plain or self._is_paused:
                 self._accept(data, not_before_us, now_us)
             elif data and self._writer is not None:  # nearly always: nothing holds it back

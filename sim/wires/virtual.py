@@ -8,13 +8,16 @@ one instant bytes are seen before timers, and timers run in the order in which m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from protocols.sansio import HarnessProtocolError, Machine, Outgoing
 from sim.faults import NEVER_US
 from sim.kernel import Cancellable, Kernel
 from sim.wires.capture import Capture
 from sim.wires.faults import WireFault, WireFaults
+
+if TYPE_CHECKING:
+    from sim.wires.carried import Carrier
 
 __all__ = ["LinkAware", "Port", "VirtualWire", "tell_link"]
 
@@ -131,6 +134,7 @@ class VirtualWire:
         self._dirty: list[Port] = []
         self._is_running = False
         self._has_faults = bool(self.faults)
+        self._carrier: Carrier | None = None  # of a bus that carries idle exchanges
 
     def mark_dirty(self, port: Port) -> None:
         """Look at a port again at this instant (its machine said that something changed)."""
@@ -177,11 +181,14 @@ class VirtualWire:
             self._call_us = at_us
             self._call = self._kernel.call_at(at_us, self._run)
 
-    def _run(self) -> None:
+    def _run(self) -> None:  # noqa: C901 - in one piece: it is run for each burst
         fired, self._call = self._call, None
         self._call_us = NEVER_US
         self._is_running = True
         now_us = self._kernel.now_us
+        carrier = self._carrier
+        if carrier is not None and carrier.rests_until_us >= 0:
+            carrier.wake(now_us)
         rounds = 0
         try:
             while True:
@@ -205,24 +212,18 @@ class VirtualWire:
                     raise HarnessProtocolError(self._stuck(now_us))
         finally:
             self._is_running = False
+        if carrier is not None and carrier.until_us > now_us:
+            next_us = carrier.rest() or next_us
         if next_us < self._call_us:
-            self._call_in_step(next_us, fired)
-
-    def _call_in_step(self, at_us: int, fired: Cancellable | None) -> None:
-        """`_call_by` without its layers, for the one call that every event of a run makes, by the call that has just fired.
-
-        Inside a step the environment's own time is the base, on either clock.
-        """
-        if self._call is not None:
-            self._call.cancel()
-        self._call_us = at_us
-        now_us: Any = self._kernel.env._now  # an int on both clocks
-        delay_us: int = at_us - now_us
-        if fired is None:
-            self._call = self._kernel.call_later(delay_us, self._run)
-        else:
-            fired.again(delay_us, self._run)
-            self._call = fired
+            if fired is None or self._call is not None:
+                self._call_by(next_us)
+            else:
+                # The one call that every event of a run makes, without layers. Inside a step the environment's own time
+                # is the base, on either clock.
+                step_us: Any = self._kernel.env._now
+                fired.again(next_us - step_us, self._run)
+                self._call = fired
+                self._call_us = next_us
 
     def _clean(self, now_us: int) -> None:
         dirty, self._dirty = self._dirty, []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+
+import msgspec
 
 from protocols.sansio import Outgoing
 from reference.site.pumps.events import DriverEvent, PointState
@@ -17,7 +18,7 @@ class SaleNotStored(Exception):  # noqa: N818 - reads as what happened
     """Raised by a listener that could not store a sale: the driver leaves the pump as it is and offers it again."""
 
 
-class PointStatus(NamedTuple):
+class PointStatus(msgspec.Struct, frozen=True):
     """A look at one fuelling point. Nozzles are the station's numbers.
 
     ``volume_ml`` and ``amount_fen`` are those of the running delivery at the nozzle ``delivering``; they never fall

@@ -41,7 +41,7 @@ from protocols.aaff import (
     UploadState,
     encode_frame,
 )
-from protocols.sansio import NEED_DATA, HarnessProtocolError, LocalProtocolError
+from protocols.sansio import NEED_DATA, HarnessProtocolError, LocalProtocolError, Outgoing
 
 POLL = Poll(time=bytes.fromhex("261122025028"))
 
@@ -74,7 +74,7 @@ def test_a_question_and_one_answer() -> None:
     assert events(side) == [Request(gun=4, message=POLL)]
     assert side.state(4) is PumpLinkState.ASKED
     side.reply(4, Status(4), 100)
-    assert side.data_to_send(100) == [(from_pump(Status(4), 4), 2_100)]
+    assert side.data_to_send(100) == [Outgoing(from_pump(Status(4), 4), 2_100)]
     with pytest.raises(LocalProtocolError, match="speaks only when spoken to"):
         side.reply(4, Status(4), 100)
     with pytest.raises(HarnessProtocolError, match="gun 5"):
