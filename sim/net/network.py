@@ -148,6 +148,7 @@ class Network:
         self._kernel = kernel
         self._latency = latency
         self._is_traced = is_traced
+        self._emit = kernel.trace.emit
         self._hosts: dict[str, Host] = {}
         self._latencies: dict[tuple[str, str], LatencyProfile] = {}
         self._routes: dict[tuple[str, str], Route] = {}
@@ -288,7 +289,7 @@ class Network:
     def report(self, kind: str, route: Route, **fields: Any) -> None:
         """Write one event of an exchange into the trace."""
         if self._is_traced:
-            self._kernel.trace.emit(kind, route.host.name, client=route.client, **fields)
+            self._emit(kind, route.host.name, client=route.client, **fields)
 
 
 def _throw(error: BaseException) -> None:
