@@ -314,10 +314,15 @@ class Exchange(httpx.AsyncByteStream):
             self._is_watched = True
             self._network.deadlines.add(self._until_us, self)
 
+    @property
+    def is_over(self) -> bool:
+        """See `sim.net.deadlines.Waiting`."""
+        return self._is_over
+
     def expire(self, now_us: int) -> int | None:
         """See `sim.net.deadlines.Waiting`."""
         until_us = self._until_us
-        if self._is_over or self._waiter is None or self._waiter.done() or until_us is None:
+        if self._waiter is None or self._waiter.done() or until_us is None:
             self._is_watched = False  # the next wait says so again
             return None
         if until_us > now_us:
