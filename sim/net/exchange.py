@@ -144,6 +144,7 @@ class Exchange(httpx.AsyncByteStream):
             host.app,
             self.scope(),
             self._request.body,
+            loop=self._loop,
             on_reply=self._depart if is_first else _discard,
             on_failure=self._app_failed if is_first else self._copy_failed,
         )
