@@ -270,13 +270,15 @@ class Exchange(httpx.AsyncByteStream):
     def _report(self, outcome: str) -> None:
         # A trace is evidence: what somebody wrote into a path must not stay in it.
         path = self._request.place.shown
+        emit, route = self._network.emit, self.route
         if self._is_reported:
-            self._network.report("http.end", self.route, path=path, outcome=outcome)
+            emit("http.end", route.host.name, client=route.client, path=path, outcome=outcome)
             return
         self._is_reported = True
-        self._network.report(
+        emit(
             "http",
-            self.route,
+            route.host.name,
+            client=route.client,
             method=self._request.method,
             path=path,
             status=None if self.head is None else self.head[0],
