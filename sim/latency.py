@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from functools import cache
+from dataclasses import dataclass, field
 from typing import Final, Literal, cast, get_args
 
 __all__ = ["LatencyError", "LatencyKind", "LatencyProfile"]
@@ -22,6 +21,7 @@ _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "lognormal": ("median_us", "p99_us"),
     "exponential": ("mean_us",),
 }
+_FIGURES: Final = ("value_us", "low_us", "high_us", "median_us", "p99_us", "mean_us", "max_us")
 
 
 class LatencyError(ValueError):
@@ -49,27 +49,29 @@ class LatencyProfile:
     p99_us: int | None = None
     mean_us: int | None = None
     max_us: int | None = None
+    _sigma: float = field(default=0.0, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(LatencyKind):
             raise LatencyError(f"latency kind {self.kind!r} is not one of {', '.join(get_args(LatencyKind))}")
         needs = _NEEDS[self.kind]
-        for field in fields(self)[1:]:
-            value = getattr(self, field.name)
+        for name in _FIGURES:
+            value = getattr(self, name)
             if value is None:
-                if field.name in needs:
-                    raise LatencyError(f"a {self.kind} latency needs {field.name}")
+                if name in needs:
+                    raise LatencyError(f"a {self.kind} latency needs {name}")
                 continue
-            if field.name not in needs and field.name != "max_us":
-                raise LatencyError(f"{field.name} does not belong to a {self.kind} latency")
+            if name not in needs and name != "max_us":
+                raise LatencyError(f"{name} does not belong to a {self.kind} latency")
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise LatencyError(
-                    f"{field.name} must be a whole number of microseconds from 0 up, not {value!r}"
-                )
+                raise LatencyError(f"{name} must be a whole number of microseconds from 0 up, not {value!r}")
         if self.kind == "uniform" and cast(int, self.low_us) > cast(int, self.high_us):
             raise LatencyError(f"low_us {self.low_us} is above high_us {self.high_us}")
         if self.kind == "lognormal" and not 0 < cast(int, self.median_us) <= cast(int, self.p99_us):
             raise LatencyError(f"median_us {self.median_us} must be above 0 and at most p99_us {self.p99_us}")
+        if self.kind == "lognormal":
+            ratio = cast(int, self.p99_us) / cast(int, self.median_us)
+            object.__setattr__(self, "_sigma", math.log(ratio) / _Z99)
 
     @classmethod
     def constant(cls, value_us: int) -> LatencyProfile:
@@ -98,7 +100,7 @@ class LatencyProfile:
         Raises:
             LatencyError: an unknown field or kind, or a bad value.
         """
-        known = {field.name for field in fields(cls)}
+        known = {"kind", *_FIGURES}
         for name in raw:
             if name not in known:
                 raise LatencyError(
@@ -110,19 +112,12 @@ class LatencyProfile:
 
     def draw(self, rng: random.Random) -> int:
         """One delay in microseconds. A constant profile draws nothing from the stream."""
-        if self.kind == "constant":
+        if self.median_us is not None:  # log-normal, as most are: no call more than it needs
+            drawn_us = round(self.median_us * math.exp(self._sigma * rng.gauss(0.0, 1.0)))
+        elif self.kind == "constant":
             drawn_us = cast(int, self.value_us)
         elif self.kind == "uniform":
             drawn_us = rng.randint(cast(int, self.low_us), cast(int, self.high_us))
-        elif self.kind == "lognormal":
-            median_us = cast(int, self.median_us)
-            sigma = _sigma(median_us, cast(int, self.p99_us))
-            drawn_us = round(median_us * math.exp(sigma * rng.gauss(0.0, 1.0)))
         else:
             drawn_us = round(-math.log(1.0 - rng.random()) * cast(int, self.mean_us))
         return drawn_us if self.max_us is None else min(drawn_us, self.max_us)
-
-
-@cache
-def _sigma(median_us: int, p99_us: int) -> float:
-    return math.log(p99_us / median_us) / _Z99

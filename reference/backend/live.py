@@ -96,9 +96,15 @@ class LiveBoard:
             old = self._readings.get(topic)
             if old is not None and old.at_us > post.at_us and _overtaken(old, post.at_us, now_us):
                 continue
-            new = LiveReading(item.nozzle, item.state, item.volume_ml, item.amount_fen, post.at_us, now_us)
+            state, volume_ml, amount_fen = item.state, item.volume_ml, item.amount_fen
+            new = LiveReading(item.nozzle, state, volume_ml, amount_fen, post.at_us, now_us)
             self._readings[topic] = new
-            if old is None or old[1:4] != new[1:4]:
+            if (
+                old is None
+                or old.volume_ml != volume_ml
+                or old.amount_fen != amount_fen
+                or old.state != state
+            ):
                 if new.flows and not (old is not None and old.flows):
                     started.append(item.nozzle)
                 self._hub.publish(topic, new, lazy=True)

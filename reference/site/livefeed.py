@@ -41,8 +41,9 @@ class LiveFeed:
 
     def changed(self) -> None:
         """Some nozzle's state or amount changed."""
-        self._has_changed = True
-        self._wake()
+        if not self._has_changed:
+            self._has_changed = True
+            self._wake()
 
     async def run(self) -> None:
         """Post until cancelled."""

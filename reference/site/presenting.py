@@ -75,35 +75,33 @@ class LiveReadings:
     """
 
     def __init__(self, site: SiteController) -> None:
-        self._site = site
-        self._asked = [(number, site.driver_of[number].status) for number in site.points]
+        self._asked = [
+            (number, site.driver_of[number].status, tuple(nozzle.nozzle for nozzle in point.nozzles))
+            for number, point in site.points.items()
+        ]
         self._told: dict[int, tuple[PointStatus, list[dict[str, Any]]]] = {}
 
     def __call__(self) -> list[dict[str, Any]]:
         """What is so now, always in the same order. Nobody may change it."""
         told = self._told
         readings: list[dict[str, Any]] = []
-        for number, status_of in self._asked:
+        for number, status_of, nozzles in self._asked:
             status = status_of(number)
             known = told.get(number)
             if known is None or known[0] != status:
-                known = told[number] = (status, self._of_point(number, status))
+                known = told[number] = (status, _of_point(nozzles, status))
             readings += known[1]
         return readings
 
-    def _of_point(self, number: int, status: PointStatus) -> list[dict[str, Any]]:
-        state = str(status.state)
-        in_use = status.delivering if status.nozzle_out is None else status.nozzle_out
-        readings = []
-        for nozzle in self._site.points[number].nozzles:
-            mine = in_use in (None, nozzle.nozzle)
-            delivers = status.delivering == nozzle.nozzle
-            readings.append(
-                {
-                    "nozzle": nozzle.nozzle,
-                    "state": state if mine else str(PointState.CLOSED),
-                    "volume_ml": status.volume_ml if delivers else 0,
-                    "amount_fen": status.amount_fen if delivers else 0,
-                }
-            )
-        return readings
+
+def _of_point(nozzles: tuple[int, ...], status: PointStatus) -> list[dict[str, Any]]:
+    in_use = status.delivering if status.nozzle_out is None else status.nozzle_out
+    return [
+        {
+            "nozzle": nozzle,
+            "state": str(status.state if in_use is None or in_use == nozzle else PointState.CLOSED),
+            "volume_ml": status.volume_ml if status.delivering == nozzle else 0,
+            "amount_fen": status.amount_fen if status.delivering == nozzle else 0,
+        }
+        for nozzle in nozzles
+    ]

@@ -41,6 +41,7 @@ class AppCall:
         app: the ASGI application.
         scope: the request.
         body: the request's body.
+        loop: what it runs on.
         on_reply: called with each piece of the reply when it departs.
         on_failure: called when the application raises or returns before its reply is complete; the second argument says
             whether the reply had begun. Without a begun reply the call answers 500, as servers do.
@@ -70,6 +71,7 @@ class AppCall:
         scope: dict[str, Any],
         body: bytes,
         *,
+        loop: asyncio.AbstractEventLoop,
         on_reply: Callable[[Reply], None],
         on_failure: Callable[[BaseException | None, bool], None],
     ) -> None:
@@ -79,7 +81,7 @@ class AppCall:
         self._on_reply = on_reply
         self._on_failure = on_failure
         self.on_end: Callable[[AppCall, None], object] | None = None
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._gone: asyncio.Future[None] | None = None
         self._pending: Reply | None = None
         self._started = False

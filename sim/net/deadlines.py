@@ -13,6 +13,10 @@ __all__ = ["Deadlines", "Waiting"]
 class Waiting(Protocol):
     """Something that does not wait for ever."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it will never wait again."""
+
     def expire(self, now_us: int) -> int | None:
         """Its time may be over; when it is to be asked again, or None for never (it says so anew)."""
 
@@ -20,7 +24,7 @@ class Waiting(Protocol):
 class Deadlines:
     """Asks each of those who wait when its time may be over.
 
-    Who no longer waits stays here until then: to take it out would cost as much as a timer of its own.
+    Who no longer waits is passed over at the next look: to take it out at once would cost as much as a timer of its own.
 
     Args:
         loop: carries the timer.
@@ -52,10 +56,9 @@ class Deadlines:
         self._timer = None
         now_us = self._now_us()
         heap = self._heap
-        while heap and heap[0][0] <= now_us:
+        while heap and (heap[0][0] <= now_us or heap[0][2].is_over):
             waiting = heappop(heap)[2]
-            until_us = waiting.expire(now_us)
-            if until_us is not None:
+            if not waiting.is_over and (until_us := waiting.expire(now_us)) is not None:
                 self.add(until_us, waiting)
         if heap and self._timer is None:
             self._arm()

@@ -144,6 +144,7 @@ class Exchange(httpx.AsyncByteStream):
             host.app,
             self.scope(),
             self._request.body,
+            loop=self._loop,
             on_reply=self._depart if is_first else _discard,
             on_failure=self._app_failed if is_first else self._copy_failed,
         )
@@ -269,13 +270,15 @@ class Exchange(httpx.AsyncByteStream):
     def _report(self, outcome: str) -> None:
         # A trace is evidence: what somebody wrote into a path must not stay in it.
         path = self._request.place.shown
+        emit, route = self._network.emit, self.route
         if self._is_reported:
-            self._network.report("http.end", self.route, path=path, outcome=outcome)
+            emit("http.end", route.host.name, client=route.client, path=path, outcome=outcome)
             return
         self._is_reported = True
-        self._network.report(
+        emit(
             "http",
-            self.route,
+            route.host.name,
+            client=route.client,
             method=self._request.method,
             path=path,
             status=None if self.head is None else self.head[0],
@@ -314,10 +317,15 @@ class Exchange(httpx.AsyncByteStream):
             self._is_watched = True
             self._network.deadlines.add(self._until_us, self)
 
+    @property
+    def is_over(self) -> bool:
+        """See `sim.net.deadlines.Waiting`."""
+        return self._is_over
+
     def expire(self, now_us: int) -> int | None:
         """See `sim.net.deadlines.Waiting`."""
         until_us = self._until_us
-        if self._is_over or self._waiter is None or self._waiter.done() or until_us is None:
+        if self._waiter is None or self._waiter.done() or until_us is None:
             self._is_watched = False  # the next wait says so again
             return None
         if until_us > now_us:

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import random
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -130,6 +130,7 @@ class Network:
         app_errors: what applications raised, oldest first; at most the last 1000.
         requests: how many requests have departed.
         deadlines: when those under way are given up.
+        emit: writes what became of one into the trace.
     """
 
     def __init__(
@@ -147,7 +148,7 @@ class Network:
         self.deadlines = Deadlines(kernel.loop, self.now_us)
         self._kernel = kernel
         self._latency = latency
-        self._is_traced = is_traced
+        self.emit: Callable[..., None] = kernel.trace.emit if is_traced else _keep_silent
         self._hosts: dict[str, Host] = {}
         self._latencies: dict[tuple[str, str], LatencyProfile] = {}
         self._routes: dict[tuple[str, str], Route] = {}
@@ -285,10 +286,9 @@ class Network:
             "http.app_error", host.name, method=method, path=place.shown, error=mask_private(what)
         )
 
-    def report(self, kind: str, route: Route, **fields: Any) -> None:
-        """Write one event of an exchange into the trace."""
-        if self._is_traced:
-            self._kernel.trace.emit(kind, route.host.name, client=route.client, **fields)
+
+def _keep_silent(kind: str, entity: str, **fields: Any) -> None:
+    """In the place of the trace's ``emit``."""
 
 
 def _throw(error: BaseException) -> None:

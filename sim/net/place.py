@@ -78,10 +78,14 @@ class Place:
 
 
 class Places:
-    """Takes URLs apart. Nearly all lead to a handful of hosts and hold nothing that needs quoting: those cost a fraction."""
+    """Takes URLs apart.
+
+    Most lead to a few places again and again, and nearly all to a handful of hosts, with nothing in them that needs quoting.
+    """
 
     def __init__(self) -> None:
         self._hosts: dict[str, Place] = {}
+        self._latest: dict[str, Place] = {}
 
     def of(self, base: str, url: str) -> Place:
         """Where a URL leads: a whole one if ``base`` is empty, else a path on that host (``https://host``).
@@ -89,6 +93,17 @@ class Places:
         Raises:
             httpx.InvalidURL: it names no host.
         """
+        if base:
+            return self._found(base, url)
+        place = self._latest.get(url)
+        if place is None:
+            place = self._found(base, url)
+            if len(self._latest) >= _KEPT:
+                del self._latest[next(iter(self._latest))]
+            self._latest[url] = place
+        return place
+
+    def _found(self, base: str, url: str) -> Place:
         whole = base + url
         if not base and (plain := _WHOLE.fullmatch(url)):
             base, url = plain.groups()

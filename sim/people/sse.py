@@ -53,14 +53,15 @@ class SseReader:
         if len(self._buffer) > _MAX_LINE:
             raise SseError(f"a line of an event stream is longer than {_MAX_LINE:,} bytes")
 
-    def _lines(self) -> Iterator[bytes]:
+    def _lines(self) -> list[bytes]:
+        lines: list[bytes] = []
         if b"\r" not in self._buffer:
             # Nearly always: lines that a plain split finds.
             *lines, self._buffer = self._buffer.split(b"\n")
-            yield from lines
-            return
+            return lines
         while (line := self._next_line()) is not None:
-            yield line
+            lines.append(line)
+        return lines
 
     def _next_line(self) -> bytes | None:
         ends = [at for at in (self._buffer.find(b"\n"), self._buffer.find(b"\r")) if at >= 0]

@@ -50,8 +50,14 @@ class LivePosts:
     async def answer(self, station: str, scope: Scope, receive: Receive, send: Send) -> None:
         """As an ASGI application."""
         try:
-            self._sessions.check_station(station, _header(scope, b"authorization"))
-            check_size(_header(scope, b"content-length"), self._limit)
+            authorization = length = ""
+            for name, value in reversed(scope["headers"]):  # where one is sent twice, the first one counts
+                if name == b"authorization":
+                    authorization = str(value, "latin-1")
+                elif name == b"content-length":
+                    length = str(value, "latin-1")
+            self._sessions.check_station(station, authorization)
+            check_size(length, self._limit)
             body = b""
             more = True
             while more:
