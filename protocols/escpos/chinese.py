@@ -13,11 +13,14 @@ __all__ = ["GbDecoder", "clip_columns", "encode_text", "text_columns"]
 REPLACEMENT: Final = "?"
 WIDE_REPLACEMENT: Final = "\N{FULLWIDTH QUESTION MARK}"
 
+_LOWEST_LEAD: Final = 0x81
+_CONTROLS: Final = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), REPLACEMENT)
+
 
 class GbDecoder:
     """Decodes GB18030 (or GB2312, where only leads above A0 count) that may be cut anywhere."""
 
-    def __init__(self, *, lowest_lead: int = 0x81) -> None:
+    def __init__(self, *, lowest_lead: int = _LOWEST_LEAD) -> None:
         self._lowest_lead = lowest_lead
         self._held = b""
 
@@ -37,6 +40,13 @@ class GbDecoder:
         self._held = b""
         if stream.isascii() and b"\x7f" not in stream:
             return [(char, 1) for char in stream.decode("ascii")]
+        if self._lowest_lead <= _LOWEST_LEAD and b"\x7f" not in stream:
+            try:
+                text = stream.decode("gb18030")
+            except UnicodeDecodeError:
+                pass  # something is wrong or cut somewhere: character by character
+            else:
+                return [(char, 1 if char < "\x80" else 2) for char in text]
         found: list[tuple[str, int]] = []
         at = 0
         while at < len(stream):
@@ -89,12 +99,12 @@ def _encoded(char: str, codepage: str) -> bytes:
 
 def clean_text(text: str) -> str:
     """``text`` with every control character replaced by ``?``."""
-    return "".join(char if char >= " " and not 0x7F <= ord(char) <= 0x9F else REPLACEMENT for char in text)
+    return text if text.isprintable() else text.translate(_CONTROLS)
 
 
 def text_columns(text: str) -> int:
     """Columns that ``text`` takes at normal size in Chinese mode: ASCII one, everything else two."""
-    return sum(1 if char < "\x80" else 2 for char in text)
+    return len(text) if text.isascii() else sum(1 if char < "\x80" else 2 for char in text)
 
 
 def clip_columns(text: str, columns: int) -> str:

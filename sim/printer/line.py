@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import itemgetter
 from typing import Final
 
 from sim.printer.paper import Alignment, Cell, Dots, RasterLine, Style, TextLine
@@ -13,6 +14,7 @@ __all__ = ["LineComposer"]
 _DEFAULT_TABS: Final = tuple(range(8 * 12, 96 * 12, 8 * 12))
 _COLUMN_DOTS: Final = 12
 _MOST_KEPT: Final = 4096
+_columns_of: Final = itemgetter(1)
 _BLANK: Final = Cell(" ", 1, Style())
 
 
@@ -136,9 +138,19 @@ class LineComposer:
         sizes = ((narrow.width_dots, narrow.height_dots), (wide.width_dots, wide.height_dots))
         made, width_dots, full = self._made, self.width_dots, []
         for key in found:
-            cell = made.get(key)
-            if cell is None:
-                cell = made[key] = Cell(key[0], key[1], styles[key[1] - 1])
+            if key not in made:
+                made[key] = Cell(key[0], key[1], styles[key[1] - 1])
+        wides = sum(map(_columns_of, found)) - len(found)
+        run_dots = (len(found) - wides) * narrow.width_dots + wides * wide.width_dots
+        if self._used_dots + run_dots <= width_dots:  # nearly always: it fits as a whole
+            self.cells.extend(map(made.__getitem__, found))
+            self._used_dots += run_dots
+            for count, (_, height_dots) in zip((len(found) - wides, wides), sizes, strict=True):
+                if count and height_dots > self._tallest_dots:
+                    self._tallest_dots = height_dots
+            return full
+        for key in found:
+            cell = made[key]
             cell_dots, height_dots = sizes[key[1] - 1]
             if self._used_dots + cell_dots > width_dots and self.cells:
                 full.append(self.take())
