@@ -235,8 +235,8 @@ class PumpConnection:
         self._events.append(Deviation(address=self.address, kind=kind, expected=expected, got=got))
 
     def _step(self, event: PumpLinkEvent) -> None:
-        self.state = next_pump_link(self.state, event)
-        self._refresh()
+        state = self.state = next_pump_link(self.state, event)
+        self.eot = self._idle_eot if state is PumpLinkState.EMPTY and not self._mute else None
 
     def _refresh(self) -> None:
         self.eot = self._idle_eot if self.quiet else None
