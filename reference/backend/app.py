@@ -19,7 +19,6 @@ from reference.backend.api.ahead import Application, LivePosts, SiteAhead
 from reference.backend.api.attendants import attendant_routes
 from reference.backend.api.cards import card_routes
 from reference.backend.api.common import document_openness, document_refusals
-from reference.backend.api.direct import DirectRoutes
 from reference.backend.api.invoices import invoice_routes
 from reference.backend.api.members import member_routes
 from reference.backend.api.pump import pump_routes
@@ -258,7 +257,6 @@ def _application(core: Core, sessions: Sessions) -> FastAPI:
         health_routes(core),
     ):
         app.router.routes.extend(router.routes)
-    app.direct = DirectRoutes(app.router.routes, app.exception_handlers)
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -16,7 +16,6 @@ from starlette.types import Receive, Scope, Send
 
 from reference.backend.api.bounds import bounded
 from reference.backend.api.common import body_of, check_size, json_response
-from reference.backend.api.direct import DirectRoutes
 from reference.backend.attendants.acts import ActLog
 from reference.backend.core import Core
 from reference.backend.errors import ApiError, refusal, refusal_of
@@ -134,13 +133,11 @@ class Application(FastAPI):
     Attributes:
         ahead: answers some requests before any of the framework's machinery is set in motion; None leaves them to the
             routes.
-        direct: runs endpoints without that machinery; None leaves them all to it.
         acts: writes down privileged requests; None: nobody does.
         body_limit: no body may have more bytes.
     """
 
     ahead: SiteAhead | None = None
-    direct: DirectRoutes | None = None
     acts: ActLog | None = None
     body_limit: int = 262_144
 
@@ -159,13 +156,8 @@ class Application(FastAPI):
                     return
             if self.acts is not None and self.acts.wants(scope):
                 await self.acts.answer(super().__call__, scope, receive, send)
-                return
-            if self.direct is not None and scope["type"] == "http":
-                left = await self.direct.answers(scope, receive, send)
-                if left is None:
-                    return
-                receive = left
-            await super().__call__(scope, receive, send)
+            else:
+                await super().__call__(scope, receive, send)
 
 
 def _header(scope: Scope, name: bytes) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
 from fastapi.responses import StreamingResponse
@@ -30,10 +30,10 @@ def phone_routes(core: Core, sessions: Sessions) -> APIRouter:
     api = APIRouter(prefix="/v1", tags=["phone"])
 
     @api.post("/sessions", response_model=SessionView, responses=refusals(401, 422, 503))
-    async def log_in(body: Annotated[SessionRequest, Body()]) -> Response:
+    async def log_in(body: Annotated[SessionRequest, Body()]) -> Any:
         """Exchange the mini-program's log-in code for a bearer token."""
         token, openid = await sessions.log_in(body.js_code)
-        return json_response({"token": token, "openid": openid})
+        return {"token": token, "openid": openid}
 
     @api.post(
         "/orders",
