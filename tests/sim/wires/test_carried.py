@@ -48,7 +48,9 @@ def make_dispenser(number: int) -> Dispenser:
 class Line:
     """A controller's driver and two dispensers on one bus; each point is served as soon as its nozzle is out."""
 
-    def __init__(self, protocol: str, *, carried: bool, faults: tuple[WireFault, ...] = ()) -> None:
+    def __init__(
+        self, protocol: str, *, carried: bool, faults: tuple[WireFault, ...] = (), captured: bool = True
+    ) -> None:
         self.kernel = VirtualKernel("carried", epoch_us=0, trace=Trace())
         addresses = {"dart": (0x50, 0x51), "modbus": (1, 2)}[protocol]
         config = LineConfig.model_validate(
@@ -79,11 +81,14 @@ class Line:
         self.driver: Any = make_driver(config, clock_us=lambda: self.kernel.now_us)
         self.driver.listener = self.hear
         self.capture = Capture("line")
-        self.bus = VirtualBus(self.kernel, "line", baud=19_200, faults=faults, capture=self.capture)
+        self.bus = VirtualBus(
+            self.kernel, "line", baud=19_200, faults=faults, capture=self.capture if captured else None
+        )
         self.bus.attach(self.driver, name="site", master=True)
         if not carried:
             self.driver.carry = None
         self.dispensers = [make_dispenser(number) for number in (1, 2)]
+        self.machines: list[Any] = []
         for dispenser, address in zip(self.dispensers, addresses, strict=True):
             (point,) = dispenser.fuelling_points.values()
             machine: Any
@@ -91,6 +96,7 @@ class Line:
                 machine = DartDispenser(dispenser, {address: point})
             else:
                 machine = ModbusDispenser(dispenser, address, framing="rtu", baud=19_200)
+            self.machines.append(machine)
             self.bus.attach(machine, name=f"D{address}", addresses=[address])
 
     def hear(self, event: Any) -> None:
@@ -215,12 +221,46 @@ def test_a_capture_read_in_the_middle_holds_what_has_passed(protocol: str) -> No
     assert counts[0] == counts[1]
 
 
-def test_an_idle_line_costs_one_event_an_exchange() -> None:
-    carried, full = both("dart", [], 60 * S)
+@pytest.mark.parametrize("protocol", ["dart", "modbus"])
+def test_an_idle_line_rests_and_every_exchange_stands_in_the_capture(protocol: str) -> None:
+    carried, full = both(protocol, [], 60 * S)
     assert_same(carried, full)
     exchanges = 60 * 8
-    assert carried.kernel_events < 1.1 * exchanges
+    assert len(carried.frames) > 1.9 * exchanges
+    assert carried.kernel_events < 0.2 * exchanges
     assert full.kernel_events > 2.8 * exchanges
+
+
+@pytest.mark.parametrize("protocol", ["dart", "modbus"])
+def test_without_a_capture_the_line_is_the_same(protocol: str) -> None:
+    """Then exchanges are not made up for one by one, but by whole rounds."""
+    runs = []
+    for carried in (True, False):
+        line = Line(protocol, carried=carried, captured=False)
+        for at_us, what, number in script(11, 150 * S):
+            line.kernel.call_at(max(0, at_us), line.act, what, number)
+        looks = []
+        for until_us in range(7 * S, 150 * S, 3_777_777):
+            line.kernel.run(until_us)
+            looks.append([line.driver.status(number) for number in (1, 2)])
+        runs.append((looks, line.driver.overruns, line.run(151 * S)))
+    assert runs[0][:2] == runs[1][:2]
+    assert_same(runs[0][2], runs[1][2])
+    assert sum(len(journal) for journal in runs[1][2].journals) > 5
+
+
+def test_both_ends_remember_when_they_last_heard_each_other() -> None:
+    """As on the ordinary line, whatever ended the rest. Looked at between two slots, when no exchange is under way."""
+    for at_us in range(9 * S, 9 * S + 500_000, 31_313):
+        heard = []
+        for carried in (True, False):
+            line = Line("dart", carried=carried, captured=False)
+            line.kernel.call_at(at_us, line.act, "lift", 1)
+            line.kernel.run(at_us // 125_000 * 125_000 + 240_000)
+            ends = [line.driver._wire, *(machine._side for machine in line.machines)]
+            heard.append([end.connection(address).heard_us for end in ends for address in end.addresses])
+            line.kernel.close()
+        assert heard[0] == heard[1]
 
 
 def test_a_device_that_cannot_tell_beforehand_is_asked_each_time(scripted: Any) -> None:
