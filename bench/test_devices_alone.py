@@ -25,7 +25,7 @@ from scenarios.model import Line
 from scenarios.world.equipment import build_equipment
 from scenarios.world.translate import site_config
 from sim.kernel import Trace, VirtualKernel
-from sim.wires import VirtualBus
+from sim.wires import Capture, VirtualBus
 
 pytestmark = pytest.mark.bench
 
@@ -74,7 +74,15 @@ class _Station:
 
     def _wire(self, line: Line, driver: Any, *, skip: bool) -> None:
         bits = _BITS_PER_CHARACTER[line.protocol]
-        bus = VirtualBus(self.kernel, line.name, baud=line.baud, bits_per_char=bits, skip_idle_polls=skip)
+        capture = None if skip else Capture(line.name)  # every burst that is sent is recorded
+        bus = VirtualBus(
+            self.kernel,
+            line.name,
+            baud=line.baud,
+            bits_per_char=bits,
+            skip_idle_polls=skip,
+            capture=capture,
+        )
         lead_us = bus.burst_us(_POLL_CHARACTERS[line.protocol])
         if line.protocol == "modbus":
             lead_us += rtu_silence_us(line.baud)

@@ -28,9 +28,13 @@ _PROCESSES = 100
 
 @dataclass(frozen=True, slots=True)
 class _Hour:
-    """One run: CPU seconds, events on the heap, virtual seconds (the hour and what follows it), and what was sold."""
+    """One run: CPU seconds, events on the heap, virtual seconds (the hour and what follows it), and what was sold.
+
+    ``hour_cpu_s`` is the CPU time of the hour itself, in which cars arrive.
+    """
 
     cpu_s: float
+    hour_cpu_s: float
     events: int
     virtual_s: int
     sales: list[dict[str, Any]]
@@ -39,15 +43,26 @@ class _Hour:
 
 def _virtual_hour(*, skip: bool) -> _Hour:
     scenario = load("kunming-peak").scenario
-    world = VirtualWorld(scenario, 1, keys=run_keys(), options=WorldOptions(skip_idle_polls=skip))
+    # With every poll on the wire each burst is recorded as well, as `forecourt run` does it.
+    options = WorldOptions(skip_idle_polls=skip, captures=not skip)
+    world = VirtualWorld(scenario, 1, keys=run_keys(), options=options)
     try:
         started = time.process_time()
-        world.run()
+        hour_cpu_s = 0.0
+
+        def look(_share: float) -> None:
+            nonlocal hour_cpu_s
+            if not hour_cpu_s and world.kernel.now_us >= scenario.demand.duration_s * 1_000_000:
+                hour_cpu_s = time.process_time() - started
+
+        world.run(on_progress=look)
         cpu_s = time.process_time() - started
         # SimPy numbers what it schedules; the next number is how many there were.
         events = next(world.kernel.env._eid)
         virtual_s = world.kernel.now_us // 1_000_000
-        return _Hour(cpu_s, events, virtual_s, world.read_admin("sales"), world.kernel.trace.hexdigest())
+        return _Hour(
+            cpu_s, hour_cpu_s, events, virtual_s, world.read_admin("sales"), world.kernel.trace.hexdigest()
+        )
     finally:
         world.close()
 
@@ -77,12 +92,13 @@ def test_virtual_hour(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> Non
         bare_s = _bare_simpy_s(hour.events)
         benchmark.extra_info[name] = {
             "cpu_s": round(hour.cpu_s, 2),
+            "hour_cpu_s": round(hour.hour_cpu_s, 2),
             "events": hour.events,
             "bare_simpy_s": round(bare_s, 2),
             "times_real_time": round(hour.virtual_s / hour.cpu_s),
         }
         rows.append(
-            f"{name:<20} {hour.cpu_s:6.2f} s CPU  {hour.events:>9,} events  {hour.cpu_s / bare_s:5.1f} x bare SimPy  "
+            f"{name:<20} {hour.cpu_s:6.2f} s CPU ({hour.hour_cpu_s:.2f} s the hour)  {hour.events:>9,} events  {hour.cpu_s / bare_s:5.1f} x bare SimPy  "
             f"{hour.virtual_s / hour.cpu_s:5.0f} x real time"
         )
     with capsys.disabled():

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from mutants.mutant import Mutant, patched
 from protocols.aaff import SaleRecord, decode_time, encode_time
 from protocols.dart import TotalsReport, Transaction
@@ -106,16 +108,20 @@ def _only_the_newest_wait() -> AbstractContextManager[None]:
 def _total(change: Any) -> AbstractContextManager[None]:
     report = DartDriver._report
 
-    def mutant(self: Any, index: int, transaction: Transaction, now_us: int) -> None:
+    def mutant(self: Any, logic: FuellingPointLogic, transaction: Transaction, now_us: int) -> None:
         if isinstance(transaction, TotalsReport):
             transaction = change(transaction)
-        report(self, index, transaction, now_us)
+        report(self, logic, transaction, now_us)
 
     return patched((DartDriver, "_report", mutant))
 
 
 def _times_ten(total: TotalsReport) -> TotalsReport:
-    return replace(total, total_units=total.total_units * 10) if total.counter in _AMOUNTS else total
+    return (
+        msgspec.structs.replace(total, total_units=total.total_units * 10)
+        if total.counter in _AMOUNTS
+        else total
+    )
 
 
 def _amount_for_volume() -> AbstractContextManager[None]:

@@ -136,7 +136,8 @@ class LineComposer:
             self._made.clear()
         narrow, wide = (Cell("0", columns, style) for columns, style in zip((1, 2), styles, strict=True))
         sizes = ((narrow.width_dots, narrow.height_dots), (wide.width_dots, wide.height_dots))
-        made, width_dots, full = self._made, self.width_dots, []
+        full: list[TextLine] = []
+        made, width_dots = self._made, self.width_dots
         for key in found:
             if key not in made:
                 made[key] = Cell(key[0], key[1], styles[key[1] - 1])

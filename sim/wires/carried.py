@@ -19,6 +19,7 @@ A machine takes part by a few more methods, all optional. Of the master:
 * ``recall(start_us)``: start the poll that was carried last after all, as at ``start_us``;
 * ``slots_a_round``: how many addresses it polls in turn;
 * ``idle_round()``: poll and answer of each address, if idle polls are all that comes by itself; else None;
+* ``idle_slots(until_us)``: (start, number of the address) of the slots that begin by then;
 * ``pass_idle(until_us, took_us)``: every slot that has begun by now was such an exchange;
 * ``idle_slot_from(from_us)``: when the first slot from an instant on begins.
 
@@ -236,15 +237,10 @@ class Carrier:
 
     def _pass_idle(self, now_us: int) -> None:
         """Make up for the exchanges that have begun by now, but for the one that ends the rest."""
-        machine: Any = self._master.machine
         until_us = min(now_us, self.rests_until_us - 1)
-        while self._record is not None and (at_us := machine.next_timer()) <= until_us:
-            # Each has its place in the capture, so they pass one by one.
-            self._pass_slots(at_us)
-        self._pass_slots(until_us)
-
-    def _pass_slots(self, until_us: int) -> None:
         master: Any = self._master.machine
+        if self._record is not None:
+            self._record_idle(master.idle_slots(until_us), self._record)
         starts_us = master.pass_idle(until_us, self._took_us)
         last_us = -1
         for exchange, start_us in zip(self._round, starts_us, strict=True):
@@ -255,6 +251,16 @@ class Carrier:
                     last_us, last = start_us, exchange
         if last_us >= 0:
             self._begin(last, last_us)
+
+    def _record_idle(self, slots: list[tuple[int, int]], record: Callable[[int, int, bytes], None]) -> None:
+        """All but the last, which may still be under way."""
+        if len(slots) > 1:
+            self.settle(slots[0][0])
+        number = self._master.number
+        for start_us, index in slots[:-1]:
+            device, poll, answer, poll_until_us, _, until_us = self._round[index]
+            record(start_us + poll_until_us, number, poll)
+            record(start_us + until_us, device.number, answer)
 
     # --- captures -------------------------------------------------------------------------------------------------
 

@@ -86,6 +86,21 @@ class SlotGrid:
             next_us = self._round_us + self._offsets[self.next_index]
         return starts_us
 
+    def slots_until(self, until_us: int) -> list[tuple[int, int]]:
+        """(start, address) of every slot to come up to and with this instant. Only for a grid on which none is parked."""
+        if self.next_us is None:
+            return []
+        first, count = self.next_index, self._count
+        slots: list[tuple[int, int]] = []
+        round_us = self._round_us
+        while round_us <= until_us:
+            slots += [(round_us + self._offsets[index], index) for index in range(first, count)]
+            first = 0
+            round_us += self.period_us
+        while slots and slots[-1][0] > until_us:
+            slots.pop()
+        return slots
+
     def slot_from(self, from_us: int) -> int:
         """The start of the first slot from an instant on, the slots that were used already included."""
         return min(self._first_us(index, from_us) for index in range(self._count))

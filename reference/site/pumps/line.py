@@ -293,6 +293,10 @@ class PolledLine(PumpDriver, Generic[Logic, Wire]):
             self._slot_end_us = last_us + self.grid.width_us(self._active)
         return starts_us
 
+    def idle_slots(self, until_us: int) -> list[tuple[int, int]]:
+        """From a host that carries: (start, number of the address) of the slots that begin by then."""
+        return self.grid.slots_until(until_us)
+
     def idle_slot_from(self, from_us: int) -> int:
         """From a host that carries: when the first slot from an instant on begins."""
         return self.grid.slot_from(from_us)

@@ -24,9 +24,13 @@ def test_slots_until_an_instant_are_those_used_one_by_one(
     for step_us in steps:
         until_us = max(0, until_us + step_us)
         last_us = [-1] * count
+        ahead = at_once.slots_until(until_us)
+        used: list[tuple[int, int]] = []
         while one_by_one.next_us is not None and one_by_one.next_us <= until_us:
             last_us[one_by_one.next_index] = one_by_one.next_us
+            used.append((one_by_one.next_us, one_by_one.next_index))
             one_by_one.use()
+        assert ahead == used
         assert at_once.use_until(until_us) == last_us
         assert (at_once.next_index, at_once.next_us) == (one_by_one.next_index, one_by_one.next_us)
         # What is parked and taken in again goes on from the same place.
