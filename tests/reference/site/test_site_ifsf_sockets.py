@@ -160,9 +160,10 @@ async def over_sockets() -> tuple[Parts, dict[str, bytes]]:
     await settle()
     while True:
         due = [us for us in (parts.driver.next_timer(), parts.node.next_timer()) if us is not None]
-        now_us = min([*due, *(at_us for at_us, _ in hands[:1])])
-        if now_us >= STOP_US:
+        next_us = min([*due, *(at_us for at_us, _ in hands[:1])])
+        if next_us >= STOP_US:
             break
+        now_us = next_us
         while hands and hands[0][0] <= now_us:
             hands.pop(0)[1](now_us)
         await settle()
