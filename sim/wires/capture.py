@@ -26,6 +26,8 @@ FCAP_VERSION: Final = 1
 _HEAD: Final = struct.Struct("<QBI")
 """In memory a burst is this head (instant, sender, length) and its bytes: no object per burst to keep alive."""
 
+_pack: Final = _HEAD.pack
+
 _LIMIT_BYTES: Final = 256 * 1024 * 1024
 """About 12 million poll frames: days of a station, and less than the machine has."""
 
@@ -102,9 +104,17 @@ class Capture:
         if len(buffer) > self._limit:
             self.truncated = True
             return
-        buffer += _HEAD.pack(t_us, port, len(data))
-        buffer += data
+        buffer += _pack(t_us, port, len(data)) + data
         self._count += 1
+
+    def record_many(self, bursts: list[tuple[int, int, bytes]]) -> None:
+        """Record clean bursts, each an instant, a port and its bytes, in their order."""
+        buffer = self._buffer
+        if len(buffer) > self._limit:
+            self.truncated = self.truncated or bool(bursts)
+            return
+        buffer += b"".join([_pack(t_us, port, len(data)) + data for t_us, port, data in bursts])
+        self._count += len(bursts)
 
     def record_touched(self, t_us: int, port: int, data: bytes, note: str, sent: bytes) -> None:
         """Record a burst that a fault or a collision has touched."""

@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from protocols.sansio import Outgoing
 from sim.faults import NEVER_US
+from sim.wires.capture import Capture
 from sim.wires.virtual import Port
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ __all__ = ["Carrier", "Hands"]
 _LENGTHS_MAX: Final = 256
 """Burst lengths whose time is remembered: no frame on these lines is longer."""
 
+
+_STRETCH_US: Final = 600 * 1_000_000
+"""A rest is made up for in such pieces, so that a week of it needs no memory for each of its polls at once."""
 
 _KNOWN_MAX: Final = 256
 """A master polls its addresses, each with the same bytes."""
@@ -96,6 +100,7 @@ class Carrier:
     __slots__ = (
         "_air",
         "_asks",
+        "_capture",
         "_exchange",
         "_faults",
         "_gaps_us",
@@ -120,10 +125,11 @@ class Carrier:
         self._air = air
         self._master = master
         self._faults = bus.faults or None
+        capture = self._capture = bus.capture
         self._record = None
-        if bus.capture is not None:
-            self._record = bus.capture.record
-            bus.capture.on_read = lambda: self._catch_up(hands.now_us() - 1)
+        if capture is not None:
+            self._record = capture.record
+            capture.on_read = lambda: self._catch_up(hands.now_us() - 1)
         self._asks: list[tuple[Port, Callable[[bytes], bytes | None]]] | None = None
         self._gaps_us: dict[Port, int] = {}
         self._times_us = [bus.burst_us(count) for count in range(_LENGTHS_MAX)]
@@ -238,9 +244,16 @@ class Carrier:
     def _pass_idle(self, now_us: int) -> None:
         """Make up for the exchanges that have begun by now, but for the one that ends the rest."""
         until_us = min(now_us, self.rests_until_us - 1)
+        if self._capture is not None:
+            master: Any = self._master.machine
+            while (stretch_us := master.next_timer() + _STRETCH_US) < until_us:
+                self._pass_slots(stretch_us)
+        self._pass_slots(until_us)
+
+    def _pass_slots(self, until_us: int) -> None:
         master: Any = self._master.machine
-        if self._record is not None:
-            self._record_idle(master.idle_slots(until_us), self._record)
+        if self._capture is not None:
+            self._record_idle(master.idle_slots(until_us), self._capture)
         starts_us = master.pass_idle(until_us, self._took_us)
         last_us = -1
         for exchange, start_us in zip(self._round, starts_us, strict=True):
@@ -252,15 +265,18 @@ class Carrier:
         if last_us >= 0:
             self._begin(last, last_us)
 
-    def _record_idle(self, slots: list[tuple[int, int]], record: Callable[[int, int, bytes], None]) -> None:
+    def _record_idle(self, slots: list[tuple[int, int]], capture: Capture) -> None:
         """All but the last, which may still be under way."""
-        if len(slots) > 1:
-            self.settle(slots[0][0])
+        if len(slots) < 2:
+            return
+        self.settle(slots[0][0])
         number = self._master.number
+        bursts: list[tuple[int, int, bytes]] = []
         for start_us, index in slots[:-1]:
             device, poll, answer, poll_until_us, _, until_us = self._round[index]
-            record(start_us + poll_until_us, number, poll)
-            record(start_us + until_us, device.number, answer)
+            bursts.append((start_us + poll_until_us, number, poll))
+            bursts.append((start_us + until_us, device.number, answer))
+        capture.record_many(bursts)
 
     # --- captures -------------------------------------------------------------------------------------------------
 
