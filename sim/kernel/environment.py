@@ -1,8 +1,8 @@
-"""SimPy's environment with its loop written out for plain calls, which most events of a run are.
+"""SimPy's environment with its loop written out, for plain calls above all, which most events of a run are.
 
-The order of events is SimPy's own: time, then priority, then the order in which they were scheduled. What is not a plain
-call goes through SimPy's `step`. The queue, the counter and the time are touched here by SimPy's own (private) names, so
-that a call costs no frame of Python beside its own; the tests run the same programs on a bare `simpy.Environment`.
+The order of events is SimPy's own: time, then priority, then the order in which they were scheduled. The queue, the
+counter and the time are touched here by SimPy's own (private) names, so that an event costs no frame of Python beside
+what it calls; the tests run the same programs on a bare `simpy.Environment`.
 """
 
 from __future__ import annotations
@@ -37,22 +37,26 @@ class VirtualEnvironment(simpy.Environment):
             Exception: what an event raised, or a failed event that nobody took.
         """
         queue = self._queue
-        step = self.step
         end_us = float("inf") if until_us is None else until_us
         while queue:
-            entry = queue[0]
-            if entry[0] >= end_us:
+            entry = heappop(queue)
+            at_us, _, _, event = entry
+            if at_us >= end_us:
+                heappush(queue, entry)
                 break
-            event: Any = entry[3]
+            self._now = at_us
             if type(event) is Call:
-                heappop(queue)
-                self._now = entry[0]
                 fn = event._fn
                 if fn is not None:
                     event._fn = None
                     fn(*event._args)
-            else:
-                step()
+                continue
+            callbacks, event.callbacks = event.callbacks, None
+            for callback in callbacks:
+                callback(event)
+            if not event._ok and not hasattr(event, "_defused"):
+                failure = event._value
+                raise type(failure)(*failure.args) from failure
         if until_us is not None:
             self._now = until_us
 
