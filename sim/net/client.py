@@ -79,7 +79,10 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         request = Outbound(method, place, headers, body, connect_s=whole_s, whole_s=whole_s)
         exchange = self._network.depart(self._client, request)
         await exchange.perform()
-        return *_head(exchange), await exchange.read()
+        try:
+            return *_head(exchange), await exchange.read()
+        finally:
+            await exchange.aclose()
 
 
 class NetworkReply:

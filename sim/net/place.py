@@ -104,6 +104,8 @@ class Places:
         return place
 
     def _found(self, base: str, url: str) -> Place:
+        if base and not url.startswith("/"):
+            url = "/" + url
         whole = base + url
         if not base and (plain := _WHOLE.fullmatch(url)):
             base, url = plain.groups()

@@ -10,7 +10,8 @@ is in the air. So a run with carried exchanges is the run without them, to the b
 
 Often nothing but idle polls is to come at all: no address of the master has anything else to expect, and no device has a
 timer. Then the bus *rests*: it asks the kernel for no call, and the exchanges that pass meanwhile are made up for when
-somebody touches a machine on the bus, reads the capture, or the rest ends.
+somebody touches a machine on the bus, reads the capture, or the rest ends. What happens on two buses at one microsecond may then
+come in another order between them; on each bus everything is as it was.
 
 A machine takes part by a few more methods, all optional. Of the master:
 
@@ -235,8 +236,8 @@ class Carrier:
         return max(port.free_at_us for port, _ in self._asks or ())
 
     def wake(self, now_us: int) -> None:
-        """The rest is over; what has begun by now is carried, and the bus goes on slot by slot."""
-        self._pass_idle(now_us)
+        """The rest is over: what has begun before is carried, and the bus goes on slot by slot, with one that begins now."""
+        self._pass_idle(now_us - 1)
         self.rests_until_us = -1
         want_us = self._master.next_timer()
         self._master.want_us = NEVER_US if want_us is None else want_us

@@ -73,7 +73,7 @@ class Outgoing:
                 response = await self._ask(method, url, body, headers)
         except TimeoutError as error:
             raise GatewayUnknownError(f"no answer within {self._timeout_s} s") from error
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.InvalidURL) as error:
             raise GatewayUnreachableError(f"{type(error).__name__}: {error}") from error
         except httpx.HTTPError as error:
             raise GatewayUnknownError(f"{type(error).__name__}: {error}") from error
@@ -87,7 +87,9 @@ class Outgoing:
         # Straight to the transport: the layers of a general client (redirects, cookies) have no place here.
         if self._carrier is not None:
             named = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-            status, found, content = await self._carrier.carry(method, url, named, body, self._timeout_s)
+            # The time-out around this call ends it first.
+            limit_s = self._timeout_s + 1.0
+            status, found, content = await self._carrier.carry(method, url, named, body, limit_s)
             return httpx.Response(status, headers=found, content=content)
         response = await self._transport.handle_async_request(
             httpx.Request(method, url, content=body, headers=headers, extensions=self._timeouts)

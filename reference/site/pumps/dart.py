@@ -132,7 +132,8 @@ class DartDriver(PolledLine[FuellingPointLogic, ControllerSide]):
                 only_figures = False
                 self._report(logic, transaction, now_us)
         if logic.busy or not only_figures:
-            logic.on_polled(now_us)
+            logic.on_polled(now_us)  # and now it may have nothing left to ask
+        if logic.busy or not only_figures:
             # There may be more where this came from; the figures of running fuel alone wait for the next slot, or they
             # would be asked for twice in each.
             self._poll_next[index] = True

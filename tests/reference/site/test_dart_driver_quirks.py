@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from protocols.dart import Command, CommandCode, PresetVolume, Quirks
+from protocols.dart import Command, CommandCode, FilledReport, PresetVolume, Quirks, encode_data
 from reference.site.config import LineConfig
 from reference.site.pumps.dart import DartDriver
 from reference.site.pumps.events import (
@@ -21,6 +21,7 @@ from reference.site.pumps.events import (
     SaleCaptured,
     TotalsRead,
 )
+from reference.site.pumps.intents import Phase, Read
 from reference.site.pumps.modbus import ModbusDriver
 from sim.dispenser import (
     DartDispenser,
@@ -445,3 +446,22 @@ def test_a_driver_whose_protocol_has_flags_passes_on_what_matters() -> None:
     flags = [event.flags for event in rig.events if isinstance(event, SaleCaptured)]
     assert ["test" in one for one in flags] == [False, True, False]
     assert ["power-failure" in one for one in flags] == [False, False, True]
+
+
+def test_figures_that_answer_the_last_question_leave_nothing_to_poll_for() -> None:
+    """A head that answers RETURN_FILLING by itself: the next poll is the next slot's, as for any idle point."""
+    nozzle = {"nozzle": 1, "logical": 1, "grade": "92", "price_fen_per_l": 700}
+    point = {"fuelling_point": 1, "address": 0x50, "nozzles": [nozzle]}
+    driver = DartDriver(
+        LineConfig.model_validate({"protocol": "dart", "baud": 19_200, "fuelling_points": [point]})
+    )
+    (logic,) = driver.points
+    logic.up, logic.busy, logic.phase = True, True, Phase.COMPLETED
+    logic._reads = {(Read.FILLING, 0): [0, 1]}  # asked for, and nothing else is waited for
+    driver.handle_timer(0)
+    (poll,) = driver.data_to_send(0)
+    assert poll.data == bytes.fromhex("5020FA")
+    report = FilledReport(volume_units=100, amount_units=700).encode()
+    driver.receive_data(encode_data(0x50, 1, report), 4_000)
+    assert not logic.busy
+    assert driver.next_timer() == driver.config.period_us

@@ -167,7 +167,10 @@ async def over_sockets() -> tuple[Parts, dict[str, bytes]]:
         while hands and hands[0][0] <= now_us:
             hands.pop(0)[1](now_us)
         await settle()
-    said = {"site": bytes(site.said), "pump": bytes(pump.said)}  # what is said while the lines go down is not compared
+    said = {
+        "site": bytes(site.said),
+        "pump": bytes(pump.said),
+    }  # what is said while the lines go down is not compared
     await far.aclose()
     await near.stop()
     return parts, said

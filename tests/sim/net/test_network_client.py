@@ -256,3 +256,17 @@ def test_a_url_is_taken_apart_as_httpx_does_it(url):
 def test_a_url_without_a_host_leads_nowhere(url):
     with pytest.raises(httpx.InvalidURL):
         Places().of("", url)
+
+
+def test_a_carried_request_that_is_cancelled_in_mid_reply_is_ended(run, till, network):
+    """The far side hears of it, and the trace has its end."""
+    transport = network.transport("site")
+
+    async def shop():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(2.5):
+                await transport.carry("GET", "https://till.sim/stream", [], b"", 60.0)
+
+    run.go(shop())
+    assert till.disconnected_at_us == 2_510_000
+    assert len(run.of("http.end")) == 1
