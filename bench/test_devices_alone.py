@@ -115,9 +115,8 @@ class _Station:
         self.kernel.run(5 * _S)
         started = time.process_time()
         self.kernel.run(seconds * _S)
-        recorded = sum(
-            capture.count for capture in self.captures
-        )  # what rested is made up for when somebody looks
+        # What rested is made up for when somebody looks.
+        recorded = sum(capture.count for capture in self.captures)
         cpu_s = time.process_time() - started
         self.kernel.close()
         exchanges = self.exchanges_a_s * (seconds - 5)

@@ -152,7 +152,7 @@ def _filled(data: bytes) -> FilledReport:
     _length(data, 8)
     digits = data.hex()
     if not digits.isdecimal():
-        _number(data[:4])
+        _number(data[:4])  # these say which of the two is no number
         _number(data[4:])
     return FilledReport(volume_units=int(digits[:8]), amount_units=int(digits[8:]))
 
