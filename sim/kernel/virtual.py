@@ -19,7 +19,7 @@ _GC_PERIOD_US = 1_200 * 1_000_000
 """Virtual time between garbage collections of a run: often enough for memory, rare enough for speed."""
 
 _WHOLE_COLLECTION_EACH = 12
-"""Of so many collections one goes through everything, the first included."""
+"""Of so many collections one goes through everything."""
 
 
 class VirtualKernel(Kernel):
@@ -84,12 +84,12 @@ class VirtualKernel(Kernel):
     def _collect(self) -> None:
         """Collect, and the first time leave what stands out of later collections: there is a great deal of it, and it stays.
 
-        Not at the start of a run: most runs are shorter than a period, and a process that makes many of them would go through
-        all it has for each.
+        Not at the start of a run: most runs are shorter than a period.
         """
         self._collections += 1
-        # What is young holds most of the garbage; to go through all that a long run has kept each time would cost more than the run.
-        gc.collect(2 if self._collections % _WHOLE_COLLECTION_EACH == 1 else 1)
+        # What is young holds most of the garbage; to go through all that a long run has kept, or all that was imported, each time
+        # would cost more than the run.
+        gc.collect(2 if self._collections % _WHOLE_COLLECTION_EACH == 0 else 1)
         if not self._frozen:
             self._frozen = True
             gc.freeze()

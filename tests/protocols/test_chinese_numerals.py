@@ -94,13 +94,19 @@ def test_all_amounts_below_a_hundred_yuan_and_each_round_one():
 @example(10**12)
 @example(10**12 + 10**8)
 @example(100_000_010_000)
+@example(100_001_000)
 def test_whole_numbers_come_back(number):
-    assert read_integer(integer_words(number)) == number
-    assert integer_words(number) == cn2an.an2cn(str(number), "low") or number >= 10**12
+    words = integer_words(number)
+    assert read_integer(words) == number
+    # The peer leaves out the zero of a whole group of them before thousands: 一亿一千 is what people say for 一亿一千万.
+    skips_a_group = number >= 10**8 and not number // 10**4 % 10**4 and number % 10**4 >= 1000
+    if number < 10**12 and not skips_a_group:
+        assert words == cn2an.an2cn(str(number), "low")
 
 
 def test_the_groups_of_large_numbers():
     assert integer_words(100_010_000) == "一亿零一万"
+    assert integer_words(100_001_000) == "一亿零一千"
     assert integer_words(1_0000_0000_0000) == "一万亿"
     assert integer_words(1_2345_0000_0001) == "一万二千三百四十五亿零一"
 
