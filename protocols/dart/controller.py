@@ -375,7 +375,8 @@ class ControllerSide:
         control = Control.ACK_POLL if chained else Control.ACK
         number = 0 if self._quirks.ack_always_zero else tx
         answer = encode_control(self._current.address, control, number)
-        self._out.append(Outgoing(answer, self._after_turn_round(now_us)))
+        turn_round_us = self.timing.turn_round_us
+        self._out.append(Outgoing(answer, now_us + turn_round_us if turn_round_us else 0))
         if chained:
             self._step(ControllerLinkEvent.DATA_CHAINED)
             self._deadline_us = now_us + self._poll_timeout_us

@@ -13,7 +13,7 @@ from protocols.dart.events import Ack, Data, Deviation, DeviationKind, Duplicate
 from protocols.dart.numbering import Arrival, Receiver, next_tx
 from protocols.dart.quirks import Quirks
 from protocols.dart.states import PumpLinkEvent, PumpLinkState, next_pump_link
-from protocols.dart.transactions import PumpTransaction, StatusReport, TotalsReport
+from protocols.dart.transactions import FilledReport, PumpTransaction, StatusReport, TotalsReport
 from protocols.dart.wire import Control, ControlFrame, DataFrame, check_address, encode_control, encode_data
 from protocols.sansio import LocalProtocolError, Outgoing
 
@@ -106,8 +106,14 @@ class PumpConnection:
 
     def answer(self, transaction: PumpTransaction, now_us: int) -> bytes:
         """Hear a poll while quiet, and answer it with this transaction. See `PumpSide.answer`."""
-        self.send((transaction,))
         self.heard_us = now_us
+        if type(transaction) is FilledReport:
+            data = transaction.encode()
+            if len(data) <= self._block_max:
+                # What flowing fuel is told with: it goes out at once, without a queue.
+                self._step(PumpLinkEvent.QUEUE)
+                return self._fetched(data)
+        self.send((transaction,))
         return self._next_block()
 
     def mute(self, polls: int) -> None:
@@ -192,6 +198,9 @@ class PumpConnection:
         block = self._queue.popleft()
         while self._queue and len(block) + len(self._queue[0]) <= self._block_max:
             block += self._queue.popleft()
+        return self._fetched(block)
+
+    def _fetched(self, block: bytes) -> bytes:
         self._frame = encode_data(
             self.address, self._tx, block, escape_checksum=not self._quirks.checksum_unescaped
         )

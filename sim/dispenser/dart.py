@@ -134,10 +134,11 @@ class DartDispenser:
 
     def receive_data(self, data: bytes, now_us: int) -> None:
         """See `protocols.sansio.Machine`. Without power nothing is heard."""
-        timer = self.next_timer()
+        dispenser = self.dispenser
+        timer = self.next_timer() if self.quirks.late_price_us else dispenser.next_timer()
         if timer is not None and timer <= now_us:
             self.handle_timer(now_us)
-        if not self.dispenser.powered:
+        if not dispenser.powered:
             return
         if len(data) == _CONTROL_BYTES:
             # Nearly every burst on a line is a poll, or somebody else's: as little as possible here.
@@ -154,6 +155,9 @@ class DartDispenser:
                 return
             if data[0] not in self._heads:
                 self._side.receive_data(data, now_us)
+                return
+            if data.find(_STOP_FLAG) == _CONTROL_BYTES - 1:
+                self._take(data, now_us)
                 return
         # Frame by frame, so that a poll in the same burst already finds what the command before it caused.
         start = 0

@@ -21,7 +21,7 @@ class Phase(Enum):
     OFF = "switched off"
 
 
-DELIVERING = frozenset((Phase.AUTHORISED, Phase.FILLING, Phase.SUSPENDED, Phase.MAX_REACHED))
+DELIVERING = (Phase.AUTHORISED, Phase.FILLING, Phase.SUSPENDED, Phase.MAX_REACHED)
 """Phases in which fuel flows, may flow, or has just flowed and is not final."""
 
 

@@ -225,7 +225,8 @@ class FuellingPointLogic(DeliveryCapture, PriceKeeping):
         if volume_ml != self.filling.volume_ml or amount_fen != self.filling.amount_fen:
             self.filling = Filling(volume_ml, amount_fen)
         self.filling_block = self._block
-        self._answered(Read.FILLING, 0)
+        if self._reads:
+            self._answered(Read.FILLING, 0)
         if self.delivery_open and self.phase in DELIVERING and self._grow() and self.up:
             self._flow(now_us)
             nozzle = self.nozzles.get(self.delivery_nozzle)
