@@ -5,6 +5,8 @@ What it sees goes into the trace as ``phone.*`` events of the entity ``car/<numb
 ====================  ================================================================================================
 ``phone.order``       an order was accepted: order_id, nozzle, state, ``auto_pay`` if it is to be debited
 ``phone.live``        a live amount was shown: nozzle, volume_ml, amount_fen, ``age_us``
+``phone.stale``       the figures of running fuel were marked as old: the stream has broken off
+``phone.fresh``       the mark was taken away: the backend is heard again
 ``phone.state``       the order changed its state: state, volume_ml, amount_fen
 ``phone.pay_tapped``  the driver taps "pay" (intended start)
 ``phone.sheet``       the payment sheet is up
@@ -86,6 +88,8 @@ class PhoneApp:
         self.order: dict[str, Any] = {}
         self._is_settled = False
         """Whether there is nothing more to watch for."""
+        self._is_stale = False
+        """Whether the screen says that its running figures are old."""
 
     def tell(self, kind: str, **fields: Any) -> None:
         """Put ``phone.<kind>`` into the trace."""
@@ -293,6 +297,9 @@ class PhoneApp:
             except (httpx.HTTPError, OSError) as error:
                 self.tell("trouble", what=f"stream: {type(error).__name__}")
                 self._api.next_instance()
+            if self.state == "FUELLING" and not self._is_stale:
+                self._is_stale = True
+                self.tell("stale", order_id=self.order["order_id"])
             if self._kernel.now_us - since_us > 5_000_000:
                 pause_s = 0.5  # it had worked for a while
             await asyncio.sleep(pause_s)
@@ -304,6 +311,9 @@ class PhoneApp:
         except msgspec.DecodeError:
             self.tell("trouble", what="stream: not JSON")
             return
+        if self._is_stale and event.event in ("order", "live"):
+            self._is_stale = False
+            self.tell("fresh", order_id=self.order["order_id"])
         if event.event == "order":
             self._show(body)
         elif event.event == "live":
