@@ -109,4 +109,6 @@ def test_phones_mark_their_figures_as_old_and_show_no_wrong_ones(
         assert (stale, fresh) == ("phone.stale", "phone.fresh")
         assert DEAD_S * S <= stale_us < DEAD_S * S + S, "the screen pretends for longer than a second"
         assert fresh_us >= BACK_S * S
-    assert not [event for event in events if event["kind"] == "phone.live" and DEAD_S + 1 < event["t_us"] / S < BACK_S]
+    assert not [
+        event for event in events if event["kind"] == "phone.live" and DEAD_S + 1 < event["t_us"] / S < BACK_S
+    ]
